@@ -1,0 +1,264 @@
+"""Which code serves a call: the reference that every operation has, or a backend's kernel over it.
+
+A :class:`Kernel` holds one reference function (array code for NumPy or CuPy) and a table of
+overlays, one per backend. An overlay has the reference's own signature and may return
+:class:`Declined` with a reason; then the reference serves the call. Nothing is silent: the
+counts and reasons stand in :func:`report`, and strict mode turns a fallback into an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import BackendError
+from minicnn.typing import Array, ArrayModule
+
+__all__ = [
+    "Backend",
+    "Declined",
+    "Kernel",
+    "active",
+    "backend_of",
+    "backends",
+    "kernels",
+    "register_backend",
+    "report",
+    "set_backend",
+    "set_strict",
+    "use_backend",
+    "use_strict",
+]
+
+
+class Backend:
+    """A place where arrays live and kernels come from.
+
+    Parameters
+    ----------
+    name : str
+        ``"numpy"``, ``"native"``, ``"numba"``, ``"cuda"``, ...
+    xp : module
+        The array module handed to reference code.
+    array_type : type
+        The arrays it serves. Backends that share a type are alternatives; one of them is active.
+    """
+
+    def __init__(self, name: str, xp: ArrayModule, array_type: type) -> None:
+        self.name = name
+        self.xp = xp
+        self.array_type = array_type
+        # The reference is what these two are made of, so it is no fallback there.
+        self.reference_is_native = name in ("numpy", "meta")
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """What an overlay returns when it cannot take a case; the reference then runs."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Served:
+    """How often an overlay served or declined, and why it last declined."""
+
+    kernel: int = 0
+    reference: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+_registry: dict[str, Backend] = {}  # by name, in order of registration
+_serving: dict[type, Backend] = {}  # by array type: the active one
+kernels: dict[str, Kernel] = {}  # by name, all kernels there are
+_strict = os.environ.get("MINICNN_STRICT", "") not in ("", "0")
+
+
+def register_backend(backend: Backend) -> None:
+    """Make a backend known. The first for an array type is active until another is chosen."""
+    _registry[backend.name] = backend
+    _serving.setdefault(backend.array_type, backend)
+
+
+def backends() -> Mapping[str, Backend]:
+    """All registered backends by name."""
+    return dict(_registry)
+
+
+def active(array_type: type = np.ndarray) -> Backend:
+    """The backend that serves arrays of this type."""
+    return _serving[array_type]
+
+
+def backend_of(arrays: Any) -> Backend:
+    """The backend that serves these operands: that of the first array among them."""
+    for array in arrays:
+        backend = _serving.get(type(array))
+        if backend is not None:
+            return backend
+    kinds = ", ".join(type(array).__name__ for array in arrays)
+    raise BackendError(expected="at least one tensor or array", got=kinds or "nothing")
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend for its array type, process-wide.
+
+    Raises
+    ------
+    BackendError
+        If no backend of that name is registered.
+    """
+    if name not in _registry:
+        raise BackendError(
+            expected=f"a backend out of {', '.join(_registry)}",
+            got=repr(name),
+            hint="`minicnn info` says why a backend is missing",
+        )
+    backend = _registry[name]
+    _serving[backend.array_type] = backend
+
+
+class use_backend:  # noqa: N801 - used like a function
+    """Choose a backend: for good when called, for a block when used with ``with``.
+
+    The choice is process-wide; do not change it while other threads compute.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> with minicnn.use_backend("numpy"):
+    ...     print(minicnn.backends.active().name)
+    numpy
+    """
+
+    def __init__(self, name: str) -> None:
+        array_type = _registry[name].array_type if name in _registry else np.ndarray
+        self._before = _serving[array_type]
+        set_backend(name)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        _serving[self._before.array_type] = self._before
+
+
+def set_strict(strict: bool) -> None:
+    """In strict mode a kernel that is missing or declines raises :class:`BackendError`."""
+    global _strict
+    _strict = bool(strict)
+
+
+@contextmanager
+def use_strict(strict: bool = True) -> Iterator[None]:
+    """Strict mode for a block, see :func:`set_strict`."""
+    before = _strict
+    set_strict(strict)
+    try:
+        yield
+    finally:
+        set_strict(before)
+
+
+class Kernel:
+    """A pure array function with one reference and any number of overlays.
+
+    Parameters
+    ----------
+    reference : callable
+        ``reference(xp, *arrays, **attributes)``, array code that NumPy and CuPy both run.
+    name : str
+        Unique name, such as ``"conv2d"`` or ``"conv2d.backward"``.
+    view : bool
+        True if it only makes a view: no kernel can be faster, so the reference is no fallback.
+    """
+
+    def __init__(self, reference: Callable[..., Any], name: str, *, view: bool = False) -> None:
+        if name in kernels:
+            raise ValueError(f"kernel {name!r} is registered twice")
+        self.reference = reference
+        self.name = name
+        self.view = view
+        self.overlays: dict[str, Callable[..., Any]] = {}
+        self.served: dict[str, Served] = {}
+        kernels[name] = self
+
+    def overlay(self, backend: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator: attach a backend's kernel; its parameters must be named as the reference's."""
+
+        def attach(function: Callable[..., Any]) -> Callable[..., Any]:
+            ours, theirs = (list(inspect.signature(f).parameters) for f in (self.reference, function))
+            if ours != theirs:
+                raise TypeError(f"{self.name} on {backend}: parameters {theirs}, expected {ours}")
+            self.overlays[backend] = function
+            return function
+
+        return attach
+
+    def run(self, backend: Backend, *operands: Any, **attributes: Any) -> Any:
+        """Call the backend's overlay, or the reference where there is none or it declines."""
+        if backend.reference_is_native:
+            return self.reference(backend.xp, *operands, **attributes)
+        overlay = self.overlays.get(backend.name)
+        reason = "no kernel"
+        if overlay is not None:
+            result = overlay(backend.xp, *operands, **attributes)
+            if type(result) is not Declined:
+                self._count(backend).kernel += 1
+                return result
+            reason = result.reason
+        if not self.view:
+            self._fall_back(backend, reason)
+        return self.reference(backend.xp, *operands, **attributes)
+
+    def __call__(self, *operands: Any, **attributes: Any) -> Any:
+        """Run on arrays, on the backend that serves them."""
+        return self.run(backend_of(operands), *operands, **attributes)
+
+    def _count(self, backend: Backend) -> Served:
+        served = self.served.get(backend.name)
+        return served if served is not None else self.served.setdefault(backend.name, Served())
+
+    def _fall_back(self, backend: Backend, reason: str) -> None:
+        served = self._count(backend)
+        served.reference += 1
+        served.reasons[reason] = served.reasons.get(reason, 0) + 1
+        if _strict:
+            raise BackendError(
+                f"the {backend.name} backend does not serve {self.name}: {reason}",
+                hint="unset MINICNN_STRICT to let the reference serve it",
+            )
+
+
+def report() -> dict[str, dict[str, dict[str, Any]]]:
+    """Which code served which kernel so far, per backend, and why overlays declined.
+
+    Returns
+    -------
+    dict
+        ``report()[kernel][backend]`` has ``kernel`` and ``reference`` (numbers of calls served by
+        each) and ``reasons`` (why the reference served, with counts). The numpy backend is its own
+        reference and is not counted.
+    """
+    return {
+        name: {
+            backend: {"kernel": s.kernel, "reference": s.reference, "reasons": dict(s.reasons)}
+            for backend, s in kernel.served.items()
+        }
+        for name, kernel in kernels.items()
+        if kernel.served
+    }
+
+
+
+
+register_backend(Backend("numpy", np, np.ndarray))

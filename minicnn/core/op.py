@@ -1,0 +1,255 @@
+"""An operation: two pure array functions, lifted to tensors and the tape.
+
+::
+
+    @op
+    def relu(xp, x):
+        \"\"\"Rectified linear unit:  y = max(0, x).\"\"\"
+        y = xp.maximum(x, 0)
+        return y, (y,)                      # the output, and what backward needs
+
+    @relu.backward
+    def relu_backward(xp, gy, saved, needs):
+        \"\"\"dL/dx = dL/dy where y > 0, else 0.\"\"\"
+        (y,) = saved
+        return (gy * (y > 0),)              # one gradient per operand
+
+Operands (tensors, arrays, numbers, or None for an optional one) are positional, attributes are
+keyword-only and reach backward with their defaults filled in. Both functions are pure: they never
+write into operands, ``gy`` or ``saved``; the results of a forward may alias its operands.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from minicnn.core import dispatch
+from minicnn.core.device import MetaArray
+from minicnn.core.dispatch import Kernel, backend_of
+from minicnn.core.tape import Node, grad_enabled
+from minicnn.core.tensor import Tensor
+from minicnn.errors import DTypeError, GradError, MiniCNNError, ShapeError
+from minicnn.typing import Array, Attrs, Shape
+
+__all__ = ["Op", "observe", "op", "ops"]
+
+ops: dict[str, Op] = {}  # every operation there is, by name
+
+# Called with (op, operands, result) after each forward; see `observe`.
+_observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVar("observer", default=None)
+_observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
+
+_new = Tensor.__new__
+
+
+class Op:
+    """An operation on tensors, made by :func:`op`.
+
+    Attributes
+    ----------
+    name : str
+    forward_kernel, backward_kernel : Kernel
+        The two array functions with their overlays. ``backward_kernel`` is None for operations
+        without a derivative.
+    defaults : dict
+        The keyword attributes and their default values.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        view: bool = False,
+        shape: Callable[..., Shape] | None = None,
+        dtype: Callable[..., np.dtype] | None = None,
+    ) -> None:
+        functools.update_wrapper(self, forward)
+        self.name = forward.__name__.removesuffix("_")
+        self.view = view
+        self.forward_kernel = Kernel(forward, self.name, view=view)
+        self.backward_kernel: Kernel | None = None
+        self._shape = shape
+        self._dtype = dtype or widest_float
+        self._validates = False
+        parameters = list(inspect.signature(forward).parameters.values())[1:]  # without xp
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self.defaults: Attrs = {p.name: p.default for p in keywords if p.default is not p.empty}
+        self._has_attrs = bool(keywords)
+        self.operands: tuple[str, ...] = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.__signature__ = inspect.Signature(parameters)
+        ops[self.name] = self
+
+    # -- declaring ---------------------------------------------------------------------------
+
+    def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: the function that gives the operands' gradients."""
+        self.backward_kernel = Kernel(function, f"{self.name}.backward", view=self.view)
+        return function
+
+    def shape(self, function: Callable[..., Shape]) -> Callable[..., Shape]:
+        """Decorator: the rule that checks operands and attributes and gives the output's shape.
+
+        It runs before every call, sees anything with ``shape`` and ``dtype``, and raises
+        :class:`ShapeError`, :class:`DTypeError` or :class:`OptionError`.
+        """
+        self._shape = function
+        self._validates = True
+        return function
+
+    # -- calling -----------------------------------------------------------------------------
+
+    def __call__(self, *operands: Any, **attrs: Any) -> Tensor:
+        return self.call_with_saved(*operands, **attrs)[0]
+
+    def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
+        """Like calling the operation, and also return what it saved (see its Notes)."""
+        if self._has_attrs:
+            attrs = self.defaults | attrs
+        arrays = []
+        records = False
+        for operand in operands:
+            if isinstance(operand, Tensor):
+                arrays.append(operand.array)
+                if operand.requires_grad:
+                    records = True
+            else:
+                arrays.append(operand)
+        y, saved = self.run(arrays, attrs)
+        result = _new(Tensor)
+        result.array = y
+        if records and self.backward_kernel is not None and grad_enabled.get():
+            edges = []
+            versions = 0
+            for operand in operands:
+                if isinstance(operand, Tensor) and operand.requires_grad:
+                    if operand.node is None:
+                        versions += operand._version
+                        edges.append(operand)
+                    else:
+                        edges.append(operand.node)
+                else:
+                    edges.append(None)
+            result.requires_grad = True
+            result.node = Node(self, attrs, saved, edges, versions)
+        return result, saved
+
+    def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
+        """The forward pass on arrays: check, compute, name the operation in every error."""
+        try:
+            backend = backend_of(arrays)
+            if self._validates:
+                self._shape(*arrays, **attrs)  # type: ignore[misc]
+            if backend.array_type is MetaArray:
+                return self.abstract(arrays, attrs), None
+            y, saved = self.forward_kernel.run(backend, *arrays, **attrs)
+        except Exception as error:
+            raise self.explain(error, arrays, attrs) from error.__cause__
+        if type(y) is not backend.array_type:  # NumPy turns 0-dimensional results into scalars
+            y = backend.xp.asarray(y)
+        if _observing:
+            observer = _observer.get()
+            if observer is not None:
+                observer(self, arrays, y)
+        return y, saved
+
+    def run_backward(self, gy: Array, saved: Any, needs: tuple[bool, ...], attrs: Attrs) -> tuple[Array | None, ...]:
+        """The backward pass on arrays: one gradient per operand, None where it is not needed."""
+        assert self.backward_kernel is not None
+        backend = dispatch.backend_of((gy,))
+        gradients = self.backward_kernel.run(backend, gy, saved, needs, **attrs)
+        if len(gradients) != len(needs):
+            raise GradError(expected=f"{len(needs)} gradients", got=f"{len(gradients)}", op=self.name)
+        return gradients
+
+    def explain(self, error: Exception, arrays: list[Any], attrs: Attrs) -> Exception:
+        """Turn an error of the array library into one that names the operation and its operands."""
+        if isinstance(error, MiniCNNError):
+            error.op = error.op or self.name
+            return error
+        got = ", ".join(describe(array) for array in arrays)
+        if isinstance(error, TypeError) and any(array is None for array in arrays):
+            return DTypeError(str(error), op=self.name)
+        kind = {ValueError: ShapeError, TypeError: DTypeError}.get(type(error))
+        if kind is None:
+            return error
+        return kind(f"{error} (operands: {got})", op=self.name)
+
+    def output_shape(self, *operands: Any, **attrs: Any) -> Shape:
+        """The result's shape, without computing it. Operands need only ``shape`` and ``dtype``."""
+        if self._shape is None:
+            raise ShapeError("this operation has no shape rule", op=self.name)
+        try:
+            return self._shape(*operands, **(self.defaults | attrs))
+        except MiniCNNError as error:
+            error.op = error.op or self.name
+            raise
+
+    def abstract(self, arrays: list[Any], attrs: Attrs) -> MetaArray:
+        """The result as shape and dtype only."""
+        return MetaArray(self.output_shape(*arrays, **attrs), self._dtype(*arrays, **attrs))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}{self.__signature__}>"
+
+
+def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorator: make an operation of ``forward(xp, *operands, **attributes) -> (y, saved)``.
+
+    Parameters
+    ----------
+    forward : callable
+        The reference, in array code that NumPy and CuPy both run. A trailing underscore of its
+        name (``abs_``, to spare a builtin) is not part of the operation's name.
+    view : bool
+        True if the result is a view: then the reference counts as served on every backend.
+    shape : callable, optional
+        Shape rule of an operation that cannot fail silently (elementwise ones); it is used for
+        abstract runs only. Rules that also check are given by ``@name.shape`` instead.
+    dtype : callable, optional
+        ``dtype(*operands, **attributes)``, the result's element type in an abstract run. Default:
+        the widest floating point type among the operands, else the first operand's type.
+    """
+    if forward is None:
+        return lambda function: Op(function, **options)
+    return Op(forward, **options)
+
+
+class observe:  # noqa: N801 - used like a function
+    """Call ``observer(op, arrays, result)`` after each forward in this thread, for a block."""
+
+    def __init__(self, observer: Callable[[Op, list[Any], Array], None]) -> None:
+        self._observer = observer
+
+    def __enter__(self) -> None:
+        global _observing
+        _observing += 1
+        self._token = _observer.set(self._observer)
+
+    def __exit__(self, *exc: object) -> None:
+        global _observing
+        _observing -= 1
+        _observer.reset(self._token)
+
+
+def widest_float(*operands: Any, **attrs: Any) -> np.dtype:
+    """The widest floating point type among the operands, else the type of the first."""
+    types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
+    floats = [t for t in types if t.kind == "f"]
+    return max(floats, key=lambda t: t.itemsize) if floats else types[0]
+
+
+def describe(operand: Any) -> str:
+    """An operand in a few words: ``float32 (2, 3)``, or the value of a number."""
+    if hasattr(operand, "shape") and hasattr(operand, "dtype"):
+        return f"{operand.dtype} {tuple(operand.shape)}"
+    return repr(operand)

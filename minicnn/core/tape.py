@@ -1,0 +1,196 @@
+"""The tape: what was computed, and the walk back over it.
+
+Edges point one way, from a result to what it was made of: a tensor holds its :class:`Node`, a
+node holds its parents' nodes (or the leaf tensors themselves). Nothing points forward, so
+reference counting frees a graph as soon as its result is gone.
+
+Who owns a gradient buffer: what a backward returns may alias its input and is read-only to
+everybody; a leaf's ``.grad`` is always its own buffer, copied once and then added to.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from minicnn.core import dispatch
+from minicnn.errors import GradError
+from minicnn.typing import Array, Attrs
+
+if TYPE_CHECKING:
+    from minicnn.core.op import Op
+    from minicnn.core.tensor import Tensor
+
+__all__ = ["Node", "enable_grad", "grad_enabled", "is_grad_enabled", "no_grad", "walk"]
+
+# A context variable is thread-local: each thread starts with gradients on.
+grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+
+_next_number = itertools.count().__next__
+_FREED = object()  # stands in for `saved` once a backward has used it
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes
+    ----------
+    op : Op
+        What was computed.
+    attrs : dict
+        Its keyword attributes.
+    saved : tuple
+        What its forward kept for its backward.
+    edges : list of Node, Tensor or None
+        Per operand: the node that made it, the leaf tensor itself, or None without gradient.
+    versions : int
+        Sum of the leaf operands' versions, to detect a leaf changed in place before backward.
+    number : int
+        Creation order: every parent has a smaller number, so sorting gives a topological order.
+    hooks : list of callable or None
+        Called with the gradient of this node's result, once complete; may return another.
+    """
+
+    __slots__ = ("attrs", "edges", "hooks", "number", "op", "saved", "versions")
+
+    def __init__(self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], versions: int) -> None:
+        self.op = op
+        self.attrs = attrs
+        self.saved = saved
+        self.edges = edges
+        self.versions = versions
+        self.number = _next_number()
+        self.hooks: list[Callable[[Array], Array | None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} #{self.number}>"
+
+    def backward(self, gy: Array, retain: bool) -> tuple[Array | None, ...]:
+        """Gradients of the operands from that of the result; frees ``saved`` unless retained."""
+        needs = tuple(edge is not None for edge in self.edges)
+        gradients = self.op.run_backward(gy, self.saved, needs, self.attrs)
+        if not retain:
+            self.saved = _FREED
+        return gradients
+
+    def check(self) -> None:
+        """Refuse a graph that was freed, or whose leaves were changed since the forward pass."""
+        if self.saved is _FREED:
+            raise GradError(
+                "backward ran through this graph before and freed what the forward pass had saved",
+                hint="call backward(retain_graph=True) the first time, or run forward again",
+                op=self.op.name,
+            )
+        versions = sum(edge._version for edge in self.edges if edge is not None and type(edge) is not Node)
+        if versions != self.versions:
+            raise GradError(
+                "a tensor was changed in place between its use and backward",
+                hint="call backward before changing parameters or inputs",
+                op=self.op.name,
+            )
+
+
+class _GradMode:
+    """Switch recording for a block of code, or for a function when used as a decorator."""
+
+    mode: bool
+
+    def __enter__(self) -> None:
+        self._token = grad_enabled.set(self.mode)
+
+    def __exit__(self, *exc: object) -> None:
+        grad_enabled.reset(self._token)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        import functools
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(_GradMode):  # noqa: N801 - used like a function
+    """Nothing inside is recorded: faster, and no memory is kept for backward.
+
+    Applies to the current thread only.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> w = minicnn.ones(2, requires_grad=True)
+    >>> with minicnn.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    mode = False
+
+
+class enable_grad(_GradMode):  # noqa: N801 - used like a function
+    """Record again inside a :class:`no_grad` block."""
+
+    mode = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return grad_enabled.get()
+
+
+def reachable(root: Node) -> list[Node]:
+    """All nodes that lead to ``root``, newest first: a topological order without recursion."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        for edge in stack.pop().edges:
+            if type(edge) is Node and edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    return sorted(seen, key=lambda node: node.number, reverse=True)
+
+
+def walk(root: Node, gradient: Array, *, retain: bool) -> dict[Tensor, Array]:
+    """Carry ``gradient`` of ``root``'s result back to the leaves.
+
+    Nothing outside the graph changes, so a failure on the way leaves every ``.grad`` as it was.
+
+    Returns
+    -------
+    dict of Tensor to array
+        The sum of gradients that reached each leaf. The arrays may alias each other.
+    """
+    nodes = reachable(root)
+    for node in nodes:
+        node.check()
+    pending: dict[Any, Array] = {root: gradient}  # nodes and leaves, gradients summed so far
+    for node in nodes:
+        gy = pending.pop(node, None)
+        if gy is None:  # no gradient came this way
+            continue
+        gy = run_hooks(node.hooks, gy)
+        for edge, g in zip(node.edges, node.backward(gy, retain), strict=True):
+            if edge is not None and g is not None:
+                before = pending.get(edge)
+                pending[edge] = g if before is None else before + g
+    return pending
+
+
+def run_hooks(hooks: list[Callable[[Array], Array | None]] | None, gradient: Array) -> Array:
+    """Let each hook see the complete gradient, and replace it if it returns one."""
+    for hook in hooks or ():
+        replaced = hook(gradient)
+        gradient = gradient if replaced is None else replaced
+    return gradient
+
+
+def as_array_like(gradient: Any, leaf: Tensor) -> Array:
+    """The gradient as an own, contiguous buffer in the leaf's shape and dtype."""
+    if gradient.shape != leaf.shape:
+        raise GradError(expected=f"a gradient of shape {leaf.shape}", got=str(gradient.shape))
+    xp = dispatch.backend_of((leaf.array,)).xp
+    return xp.array(gradient, dtype=leaf.array.dtype, order="C")

@@ -1,0 +1,358 @@
+"""The tensor: an array, its gradient, and the node that made it. It knows no arithmetic.
+
+The operators and methods that compute come from one table, ``minicnn/ops/methods.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.core import dispatch, tape
+from minicnn.core.device import MetaArray, device, device_of, move
+from minicnn.errors import DTypeError, GradError, ShapeError
+from minicnn.typing import Array, Shape
+
+__all__ = ["Tensor", "as_array", "default_dtype"]
+
+default_dtype = np.dtype(np.float32)
+
+
+class Tensor:
+    """A multi-dimensional array that can record what is computed with it.
+
+    Parameters
+    ----------
+    data : array_like, Tensor
+        Arrays are shared, not copied, unless their dtype or byte order has to change. Python
+        floats become float32 and Python integers int64.
+    dtype : dtype, optional
+        Element type to convert to: float16, float32, float64, an integer type or bool.
+    requires_grad : bool
+        Whether ``backward`` shall fill ``.grad``. Floating point only.
+
+    Attributes
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        The numbers themselves.
+    grad : Tensor or None
+        Sum of the gradients that reached this leaf since it was last cleared.
+    node : Node or None
+        What made it; None for a leaf.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad.tolist()
+    [2.0, 4.0, 6.0]
+    """
+
+    # Class-level defaults, so that the hot path sets only what differs.
+    array: Array
+    grad: Tensor | None = None
+    node: tape.Node | None = None
+    requires_grad: bool = False
+    _version: int = 0  # counts changes in place
+    _hooks: list[Callable[[Array], Array | None]] | None = None
+
+    __array_priority__ = 1000.0
+    __array_ufunc__ = None  # ndarray + Tensor asks the Tensor
+
+    if TYPE_CHECKING:  # the table of methods fills these in
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        self.array = as_array(data, dtype)
+        if requires_grad:
+            self.requires_grad_()
+
+    @classmethod
+    def wrap(cls, array: Array) -> Tensor:
+        """A tensor around an array as it is, with no check: for code that made the array."""
+        self = Tensor.__new__(cls)
+        self.array = array
+        return self
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes, as a tuple."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The element type."""
+        return self.array.dtype
+
+    @property
+    def device(self) -> device:
+        """Where the numbers are."""
+        return device_of(self.array)
+
+    @property
+    def is_leaf(self) -> bool:
+        """True if no recorded operation made it: parameters and data."""
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> tape.Node | None:
+        """The node that made it (PyTorch's name for ``node``)."""
+        return self.node
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError("len() of a 0-dimensional tensor")
+        return self.array.shape[0]
+
+    def __repr__(self) -> str:
+        if isinstance(self.array, MetaArray):
+            return f"tensor(meta, shape={self.shape}, dtype={self.dtype})"
+        numbers = np.array2string(move(self.array, "cpu"), separator=", ", precision=4, prefix="tensor(")
+        notes = "" if self.dtype in (default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.device.type != "cpu":
+            notes += f", device={str(self.device)!r}"
+        if self.node is not None:
+            notes += f", grad_fn=<{self.node.op.name}>"
+        elif self.requires_grad:
+            notes += ", requires_grad=True"
+        return f"tensor({numbers}{notes})"
+
+    __hash__ = object.__hash__  # `==` compares elements, so identity has to be the hash
+
+    # -- out of the tensor -------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The number of a tensor with one element, as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(expected="a tensor with one element", got=f"shape {self.shape}", op="item")
+        return self.cpu_array().item()
+
+    def tolist(self) -> Any:
+        """The numbers as nested lists."""
+        return self.cpu_array().tolist()
+
+    def cpu_array(self) -> np.ndarray:
+        """The numbers as a NumPy array, copied only if they live on a GPU."""
+        return move(self.array, "cpu")
+
+    def numpy(self) -> np.ndarray:
+        """The numbers as a NumPy array that shares memory.
+
+        Raises
+        ------
+        GradError
+            If the tensor is part of a graph: changes would go unnoticed. Use ``detach().numpy()``.
+        BackendError
+            If it lives on a GPU. Use ``cpu().numpy()``.
+        """
+        if self.requires_grad:
+            raise GradError("numpy() on a tensor that requires grad", hint="use tensor.detach().numpy()")
+        if self.device.type != "cpu":
+            from minicnn.errors import BackendError
+
+            raise BackendError(f"numpy() on a tensor on {self.device}", hint="use tensor.cpu().numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.cpu_array()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError("a conversion needs a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        value = self.item()
+        if not isinstance(value, int):
+            raise TypeError(f"only an integer tensor can be an index, not {self.dtype}")
+        return value
+
+    # -- gradients ---------------------------------------------------------------------------
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Switch recording for this leaf on or off."""
+        if self.node is not None:
+            raise GradError("requires_grad can only be set on a leaf", hint="use detach() first")
+        if requires_grad and self.array.dtype.kind != "f":
+            raise DTypeError(expected="a floating point tensor for requires_grad", got=str(self.dtype))
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self) -> Tensor:
+        """The same numbers, outside the graph."""
+        return Tensor.wrap(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The same numbers, outside the graph; assigning replaces them (PyTorch's name)."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self.array = as_array(value)
+        self._version += 1
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this tensor's gradient is complete in a backward.
+
+        Parameters
+        ----------
+        hook : callable
+            Gets the gradient as a tensor; what it returns, if not None, replaces it.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+        """
+        if not self.requires_grad:
+            raise GradError("register_hook on a tensor that does not require grad")
+
+        def on_array(gradient: Array) -> Array | None:
+            replaced = hook(Tensor.wrap(gradient))
+            return None if replaced is None else replaced.array
+
+        owner: Any = self if self.node is None else self.node
+        name = "_hooks" if self.node is None else "hooks"
+        hooks = getattr(owner, name) or []
+        hooks.append(on_array)
+        setattr(owner, name, hooks)
+        return lambda: hooks.remove(on_array) if on_array in hooks else None
+
+    def retain_grad(self) -> None:
+        """Fill ``.grad`` although this tensor is not a leaf."""
+        if self.node is not None:
+            self.register_hook(lambda gradient: self._accumulate(gradient.array))
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add this tensor's derivative with respect to each leaf to the leaf's ``.grad``.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            dL/d(this), in this tensor's shape; 1 for a tensor with one element.
+        retain_graph : bool
+            Keep what the forward pass saved, so that backward can run again.
+        create_graph : bool
+            Not supported: minicnn computes first derivatives.
+
+        Raises
+        ------
+        GradError
+            If nothing was recorded, the graph was freed, or a second derivative is asked for.
+        """
+        for leaf, g in self._gradients(gradient, retain_graph, create_graph).items():
+            leaf._accumulate(tape.run_hooks(leaf._hooks, g))
+
+    def _gradients(self, gradient: Any, retain_graph: bool, create_graph: bool) -> dict[Tensor, Array]:
+        if create_graph:
+            raise GradError("there is no second derivative: minicnn computes first derivatives only")
+        if not self.requires_grad:
+            raise GradError(
+                "backward on a tensor that does not require grad",
+                hint="gradients themselves carry no graph, so there is no second derivative; "
+                "otherwise set requires_grad=True on a leaf, outside no_grad",
+            )
+        if gradient is None:
+            if self.array.size != 1:
+                raise GradError(
+                    expected="a tensor with one element, or an explicit gradient",
+                    got=f"shape {self.shape}",
+                    hint="reduce the loss with .mean() or .sum()",
+                )
+            gy = dispatch.backend_of((self.array,)).xp.ones_like(self.array)
+        else:
+            gy = move(as_array(gradient, self.dtype), self.device)
+            if gy.shape != self.shape:
+                raise GradError(expected=f"a gradient of shape {self.shape}", got=str(gy.shape))
+        if self.node is None:
+            return {self: gy}
+        return tape.walk(self.node, gy, retain=retain_graph)
+
+    def _accumulate(self, gradient: Array) -> None:
+        """Add to ``.grad``, which is always this tensor's own buffer."""
+        if self.grad is None:
+            self.grad = Tensor.wrap(tape.as_array_like(gradient, self))
+        else:
+            self.grad.array += gradient
+
+    # -- changes in place --------------------------------------------------------------------
+
+    def write_(self, value: Any) -> Tensor:
+        """Put new numbers into this leaf's own memory; the base of every ``name_`` method.
+
+        Raises
+        ------
+        GradError
+            If the tensor is recorded: a graph may still need the old numbers.
+        """
+        if self.requires_grad and tape.grad_enabled.get():
+            raise GradError(
+                "a tensor that requires grad was changed in place while recording",
+                hint="wrap the change in `with no_grad():`",
+            )
+        if not self.array.flags.writeable:
+            raise GradError("the tensor's memory is read-only", hint="use .clone() first")
+        self.array[...] = value.array if isinstance(value, Tensor) else value
+        self._version += 1
+        return self
+
+
+def as_array(data: Any, dtype: Any = None) -> Array:
+    """An array for a tensor: native byte order, a type that tensors have, shared where possible."""
+    if isinstance(data, Tensor):
+        data = data.array
+    if not hasattr(data, "dtype"):
+        data = np.asarray([d.cpu_array() if isinstance(d, Tensor) else d for d in data] if _holds_tensors(data) else data)
+        if data.dtype == np.float64 and dtype is None:
+            dtype = default_dtype
+    elif isinstance(data, (np.ndarray, np.generic)):
+        data = np.asarray(data)  # drops subclasses such as memmap, without a copy
+        if not data.dtype.isnative:
+            data = data.astype(data.dtype.newbyteorder("="))
+    if data.dtype.kind not in "fiub":
+        raise DTypeError(expected="numbers (floating point, integer or bool)", got=str(data.dtype), op="tensor")
+    if dtype is not None and data.dtype != dtype:
+        data = data.astype(dtype)
+    return data
+
+
+def _holds_tensors(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) for d in data)

@@ -1,0 +1,73 @@
+"""What a row of the operation table says.
+
+The table itself is ``minicnn/testing/cases/``, one file per family of operations. Every test
+that holds for all operations, and ``minicnn gradcheck``, walk over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Invalid", "OpCase", "Sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call: float64 arrays (integers where indices are meant), numbers or None; attributes."""
+
+    inputs: tuple[Any, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A call that must be refused with this error, its text matching the regular expression."""
+
+    inputs: tuple[Any, ...]
+    attrs: dict[str, Any]
+    error: type[Exception]
+    match: str
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """One operation, and all that a test needs to know of it.
+
+    Attributes
+    ----------
+    name : str
+        Its public name, such as ``"conv2d"``.
+    function : callable
+        Called on tensors: ``function(*inputs, **attrs)``; an ``Op`` or a composition of some.
+    samples : callable
+        ``samples(rng)`` gives the calls to try: small, covering every attribute, edge and tail
+        (batch 0 and 1, size-1 dimensions, broadcasting). ``rng`` is a NumPy generator.
+    oracle : callable
+        ``oracle(*inputs, **attrs)`` in literal loops on float64, from ``minicnn.oracles``; sharing
+        nothing with the operation.
+    invalid : sequence of Invalid
+        Calls to refuse.
+    linear : sequence of int
+        Operand positions in which, all else fixed and other additive operands left out, it is
+        linear: these pass the adjoint test exactly, on integers in float32.
+    constant : sequence of int
+        Operand positions that have no derivative (indices, masks, targets).
+    differentiable : bool
+        False for comparisons and the like.
+    kinks : str
+        Where it is not smooth, and the derivative taken there; empty if smooth everywhere.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    samples: Callable[[np.random.Generator], Sequence[Sample]]
+    oracle: Callable[..., Any]
+    invalid: Sequence[Invalid] = ()
+    linear: Sequence[int] = ()
+    constant: Sequence[int] = ()
+    differentiable: bool = True
+    kinks: str = ""
