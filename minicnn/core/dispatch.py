@@ -8,6 +8,7 @@ counts and reasons stand in :func:`report`, and strict mode turns a fallback int
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ __all__ = [
     "active",
     "backend_of",
     "backends",
+    "kernel",
     "kernels",
     "register_backend",
     "report",
@@ -239,6 +241,13 @@ class Kernel:
             )
 
 
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Decorator: a kernel without a derivative, under the function's own name and docstring."""
+    made = Kernel(function, function.__name__)
+    functools.update_wrapper(made, function)
+    return made
+
+
 def report() -> dict[str, dict[str, dict[str, Any]]]:
     """Which code served which kernel so far, per backend, and why overlays declined.
 
@@ -252,13 +261,11 @@ def report() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         name: {
             backend: {"kernel": s.kernel, "reference": s.reference, "reasons": dict(s.reasons)}
-            for backend, s in kernel.served.items()
+            for backend, s in entry.served.items()
         }
-        for name, kernel in kernels.items()
-        if kernel.served
+        for name, entry in kernels.items()
+        if entry.served
     }
-
-
 
 
 register_backend(Backend("numpy", np, np.ndarray))

@@ -147,11 +147,15 @@ class Op:
             if self._validates:
                 self._shape(*arrays, **attrs)  # type: ignore[misc]
             if backend.array_type is MetaArray:
-                return self.abstract(arrays, attrs), None
-            y, saved = self.forward_kernel.run(backend, *arrays, **attrs)
-        except Exception as error:
-            raise self.explain(error, arrays, attrs) from error.__cause__
-        if type(y) is not backend.array_type:  # NumPy turns 0-dimensional results into scalars
+                y, saved = self.abstract(arrays, attrs), None
+            else:
+                y, saved = self.forward_kernel.run(backend, *arrays, **attrs)
+        except MiniCNNError as error:
+            error.op = error.op or self.name
+            raise
+        except (TypeError, ValueError) as error:
+            raise self.explain(error, arrays) from error
+        if isinstance(y, np.generic):  # NumPy turns 0-dimensional results into scalars
             y = backend.xp.asarray(y)
         if _observing:
             observer = _observer.get()
@@ -168,18 +172,10 @@ class Op:
             raise GradError(expected=f"{len(needs)} gradients", got=f"{len(gradients)}", op=self.name)
         return gradients
 
-    def explain(self, error: Exception, arrays: list[Any], attrs: Attrs) -> Exception:
-        """Turn an error of the array library into one that names the operation and its operands."""
-        if isinstance(error, MiniCNNError):
-            error.op = error.op or self.name
-            return error
-        got = ", ".join(describe(array) for array in arrays)
-        if isinstance(error, TypeError) and any(array is None for array in arrays):
-            return DTypeError(str(error), op=self.name)
-        kind = {ValueError: ShapeError, TypeError: DTypeError}.get(type(error))
-        if kind is None:
-            return error
-        return kind(f"{error} (operands: {got})", op=self.name)
+    def explain(self, error: TypeError | ValueError, arrays: list[Any]) -> MiniCNNError:
+        """The array library's refusal as an error that names the operation and its operands."""
+        kind = DTypeError if isinstance(error, TypeError) else ShapeError
+        return kind(f"{error} (operands: {', '.join(describe(array) for array in arrays)})", op=self.name)
 
     def output_shape(self, *operands: Any, **attrs: Any) -> Shape:
         """The result's shape, without computing it. Operands need only ``shape`` and ``dtype``."""

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.tensor import Tensor
 from minicnn.errors import CheckpointError
 
 __all__ = [
     "generator",
+    "get_rng_state",
     "get_state",
     "manual_seed",
     "new_generator",
     "next_seed",
+    "set_rng_state",
     "set_state",
     "use_generator",
 ]
@@ -92,6 +95,16 @@ def set_state(state: str) -> None:
         generator().bit_generator.state = json.loads(state)
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"not a random generator's state: {error}") from error
+
+
+def get_rng_state() -> Tensor:
+    """The state of the generator in force, as a tensor of bytes (PyTorch's form of ``get_state``)."""
+    return Tensor(np.frombuffer(get_state().encode(), dtype=np.uint8).copy())
+
+
+def set_rng_state(state: Tensor) -> None:
+    """Put back what :func:`get_rng_state` returned."""
+    set_state(np.asarray(state).tobytes().decode())
 
 
 class use_generator:  # noqa: N801 - used like a function

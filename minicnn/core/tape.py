@@ -10,6 +10,7 @@ everybody; a leaf's ``.grad`` is always its own buffer, copied once and then add
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from minicnn.core.op import Op
     from minicnn.core.tensor import Tensor
 
-__all__ = ["Node", "enable_grad", "grad_enabled", "is_grad_enabled", "no_grad", "walk"]
+__all__ = ["Node", "enable_grad", "grad_enabled", "is_grad_enabled", "no_grad", "set_grad_enabled", "walk"]
 
 # A context variable is thread-local: each thread starts with gradients on.
 grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
@@ -104,12 +105,13 @@ class _GradMode:
         grad_enabled.reset(self._token)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        import functools
-
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
+            token = grad_enabled.set(self.mode)
+            try:
                 return function(*args, **kwargs)
+            finally:
+                grad_enabled.reset(token)
 
         return wrapped
 
@@ -135,6 +137,23 @@ class enable_grad(_GradMode):  # noqa: N801 - used like a function
     """Record again inside a :class:`no_grad` block."""
 
     mode = True
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801 - used like a function
+    """Record or not, by a flag: for good when called, for a block when used with ``with``.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether to record.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._token = grad_enabled.set(self.mode)
+
+    def __enter__(self) -> None:
+        return None
 
 
 def is_grad_enabled() -> bool:

@@ -315,8 +315,15 @@ class Tensor:
 
     # -- changes in place --------------------------------------------------------------------
 
-    def write_(self, value: Any) -> Tensor:
+    def write_(self, value: Any, index: Any = ...) -> Tensor:
         """Put new numbers into this leaf's own memory; the base of every ``name_`` method.
+
+        Parameters
+        ----------
+        value : Tensor, array or number
+            It broadcasts to the part that is replaced.
+        index : optional
+            Which part to replace; everything if left out.
 
         Raises
         ------
@@ -330,7 +337,7 @@ class Tensor:
             )
         if not self.array.flags.writeable:
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
-        self.array[...] = value.array if isinstance(value, Tensor) else value
+        self.array[index] = value.array if isinstance(value, Tensor) else value
         self._version += 1
         return self
 

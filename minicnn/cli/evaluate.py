@@ -1,0 +1,41 @@
+"""Measure a trained model on its test set, or on another set of the same kind."""
+
+from __future__ import annotations
+
+import argparse
+
+from minicnn.cli.output import print_json, table
+from minicnn.data import sources
+from minicnn.train.evaluate import open_run
+
+HELP = "accuracy, precision, recall, F1 and confusion matrix on a test set"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="what minicnn train wrote")
+    parser.add_argument("--data", help="another data set, by name or path; default: that of the run")
+    parser.add_argument("--data-dir", help="directory of the data set's files; default: that of the run")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    trained = open_run(args.run_dir)
+    source = None
+    if args.data or args.data_dir:
+        source = sources.load(args.data or trained.config.data, args.data_dir or trained.config.data_dir or None)
+    metrics = trained.evaluate(source)
+    if args.json:
+        print_json({"test_accuracy": metrics.accuracy, "test_loss": metrics.loss, **metrics.report()})
+        return 0
+    columns = (metrics.precision, metrics.recall, metrics.f1)
+    rows = [
+        [name, *(f"{column[i]:.2%}" for column in columns), metrics.support[i]]
+        for i, name in enumerate(metrics.classes)
+    ]
+    rows.append(["macro average", *(f"{metrics.macro(column):.2%}" for column in columns), metrics.count])
+    print(f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.4f}, on {metrics.count} images\n")
+    print(table(["class", "precision", "recall", "F1", "images"], rows))
+    print("\nconfusion matrix (rows: true, columns: predicted)\n")
+    print(table(["", *metrics.classes], [[n, *row] for n, row in zip(metrics.classes, metrics.confusion, strict=True)]))
+    return 0

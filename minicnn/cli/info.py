@@ -1,0 +1,87 @@
+"""Version, processor, threads, BLAS, and which backend serves which operation."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+import minicnn
+from minicnn import backends
+from minicnn.cli.output import print_json, table
+from minicnn.core.threads import get_num_threads, processors
+
+HELP = "version, processor, BLAS, backends"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no arguments of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    facts = gather()
+    if args.json:
+        print_json(facts)
+        return 0
+    print(f"minicnn {facts['version']}, Python {facts['python']}, NumPy {facts['numpy']}")
+    print(f"processor: {facts['cpu']}, {facts['processors']} to use, {facts['threads']} threads")
+    for library in facts["libraries"]:
+        print(f"library: {library['name']} {library['version']} ({library['kernels']}), {library['threads']} threads")
+    print("\nbackends")
+    for name, text in facts["backends"].items():
+        print(f"  {name}: {text}")
+    columns = list(next(iter(facts["operations"].values()), {}))
+    rows = [[name, *(served[column] for column in columns)] for name, served in facts["operations"].items()]
+    print(f"\n{table(['operation', *columns], rows)}")
+    return 0
+
+
+def gather() -> dict[str, Any]:
+    """All facts as plain data."""
+    return {
+        "version": minicnn.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cpu": _cpu(),
+        "cpu_features": _cpu_features(),
+        "processors": processors(),
+        "threads": get_num_threads(),
+        "libraries": _libraries(),
+        "backends": backends.status(),
+        "operations": backends.table(),
+    }
+
+
+def _cpu() -> str:
+    """The processor's name, where the system tells it."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_features() -> list[str]:
+    """Vector instruction sets that NumPy found."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[call-overload]
+    return [*found.get("baseline", []), *found.get("found", [])]
+
+
+def _libraries() -> list[dict[str, Any]]:
+    """BLAS and OpenMP libraries loaded, with their threads."""
+    import threadpoolctl
+
+    return [
+        {
+            "name": library["internal_api"],
+            "version": library["version"] or "",
+            "kernels": library.get("architecture") or library["user_api"],
+            "threads": library["num_threads"],
+        }
+        for library in threadpoolctl.threadpool_info()
+    ]

@@ -1,0 +1,146 @@
+"""The command ``minicnn``: parses, runs one command, and turns every error into a line and an exit code.
+
+Exit codes: 0 done; 1 a check failed, or an error inside minicnn; 2 usage or configuration; 3 bad
+input file; 4 non-finite numbers; 5 input/output; 130 and 143 after SIGINT and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import minicnn
+from minicnn.cli import digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
+from minicnn.train.config import suggest
+from minicnn.train.signals import Interrupted
+
+__all__ = ["COMMANDS", "main"]
+
+# Each module has `HELP`, `add_arguments(parser)` and `run(args) -> exit code`.
+COMMANDS: dict[str, Any] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "summary": summary,
+    "gradcheck": gradcheck,
+    "info": info,
+    "load": load,
+    "verify": verify,
+    "digest": digest,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after ``minicnn``; by default those of this process.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    minicnn 0.1.0
+    0
+    """
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # --help, --version, and what `error` below has told
+        return int(stop.code or 0)
+    try:
+        with _sigterm_raises():
+            code = args.run(args)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 5
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            raise
+        code = exit_code(error)
+        tell(f"minicnn {args.command}: {_text(error, code)}")
+        return code
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for an error, see the head of this file."""
+    if isinstance(error, Interrupted):
+        return error.exit_code
+    codes: list[tuple[Any, int]] = [
+        (KeyboardInterrupt, 130),
+        ((FormatError, CheckpointError, FileNotFoundError, IsADirectoryError), 3),
+        (NonFiniteError, 4),
+        (MiniCNNError, 2),
+        ((OSError, MemoryError), 5),
+    ]
+    return next((code for kind, code in codes if isinstance(error, kind)), 1)
+
+
+def tell(text: str) -> None:
+    """Write at most three lines to standard error."""
+    print("\n".join(text.splitlines()[:3]), file=sys.stderr)
+
+
+def _text(error: BaseException, code: int) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = str(error)
+    return f"{type(error).__name__}: {text}; run it again with --debug for the traceback" if code == 1 else text
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end a command through :class:`Interrupted`, so that it cleans up on its way."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors take two lines: what is wrong, and where to read more."""
+
+    def error(self, message: str) -> NoReturn:
+        tell(f"{self.prog}: {message}\nsee {self.prog} --help")
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="minicnn", description="Train and examine convolutional neural networks.")
+    parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
+    commands.type = _command  # type: ignore[attr-defined]
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__, allow_abbrev=False)
+        module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _command(name: str) -> str:
+    if name not in COMMANDS:
+        raise argparse.ArgumentTypeError(f"there is no command {name!r}; {suggest(name, list(COMMANDS))}")
+    return name

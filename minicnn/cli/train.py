@@ -1,0 +1,62 @@
+"""Train a model. Without arguments: a small convolutional network on the bundled digits.
+
+Options left out are chosen for the data set. CONFIG.toml holds the same options as `key = value`
+lines; those on the command line come first. A run directory's config.toml is such a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from minicnn.cli.output import print_json
+from minicnn.errors import OptionError
+from minicnn.train.callbacks import progress
+from minicnn.train.config import Config, load_toml
+from minicnn.train.run import continued, train
+
+HELP = "train a model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments: one per field of :class:`Config`."""
+    parser.add_argument("config", nargs="?", metavar="CONFIG.toml", help="options as TOML")
+    kinds = {"str": str, "int": int, "float": float}
+    for field in dataclasses.fields(Config):
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=kinds[str(field.type)],
+            default=argparse.SUPPRESS,
+            metavar=field.name.upper(),
+            help=field.metadata["help"],
+        )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out from its newest checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    given = _given(args)
+    config = continued(given) if args.resume else Config.from_dict(given)
+    result = train(config, resume=args.resume, callbacks=[progress()])
+    if args.json:
+        print_json(result)
+        return 0
+    print(
+        f"test accuracy {result['test_accuracy']:.2%} after {result['steps']} updates in {result['seconds']:.1f} s "
+        f"({result['images_per_second']:,.0f} images/s); saved in {result['run']}"
+    )
+    return 0
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of the configuration file, and over them those of the command line."""
+    values = {} if args.config is None else load_toml(args.config)
+    recorded = values.pop("recorded", None)
+    if recorded is not None and not args.resume:
+        values.pop("out", None)  # the file of another run, to do it again elsewhere
+    names = {field.name for field in dataclasses.fields(Config)}
+    values |= {name: value for name, value in vars(args).items() if name in names}
+    if any(isinstance(value, dict) for value in values.values()):
+        raise OptionError(f"{args.config}: options stand at the top, not in tables")
+    return values

@@ -1,0 +1,27 @@
+"""Check a checkpoint's integrity and say what it holds."""
+
+from __future__ import annotations
+
+import argparse
+
+from minicnn.cli.output import print_json
+from minicnn.io import checkpoint
+
+HELP = "check a checkpoint's integrity"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("path", metavar="PATH", help="a checkpoint, a file of weights, or a run directory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    facts = checkpoint.verify(checkpoint.find(args.path))
+    if args.json:
+        print_json(facts)
+    else:
+        when = f", step {facts['step']}, epoch {facts['epoch']}" if "step" in facts else ""
+        finite = "" if facts["finite"] else ", some of them not finite"
+        print(f"{facts['path']}: good {facts['kind']}{when}, {facts['numbers']:,} numbers in {facts['tensors']} tensors{finite}")
+    return 0

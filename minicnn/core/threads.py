@@ -1,0 +1,81 @@
+"""How many threads computations may use: one number for the BLAS library and every own kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.errors import OptionError
+
+__all__ = ["get_num_threads", "on_change", "set_num_threads"]
+
+_threads = 0  # 0: not chosen, so all processors
+_listeners: list[Callable[[int], Any]] = []
+_blas: Any = None  # the library that caps BLAS, once loaded
+
+
+def set_num_threads(number: int) -> None:
+    """Let BLAS and the kernels use at most this many threads, process-wide.
+
+    ``MINICNN_NUM_THREADS`` in the environment chooses the number at import.
+
+    Parameters
+    ----------
+    number : int
+        At least 1.
+
+    Raises
+    ------
+    OptionError
+        If it is less than 1.
+
+    Examples
+    --------
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    global _threads, _blas
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise OptionError(expected="a number of threads of at least 1", got=repr(number), op="set_num_threads")
+    if _blas is None:
+        import threadpoolctl
+
+        _blas = threadpoolctl.ThreadpoolController()
+    _blas.limit(limits=number)
+    _threads = number
+    for listener in _listeners:
+        listener(number)
+
+
+def get_num_threads() -> int:
+    """The number of threads in force: the one that was set, else that of the processors in reach."""
+    return _threads or processors()
+
+
+def processors() -> int:
+    """The number of processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_change(listener: Callable[[int], Any]) -> None:
+    """Call ``listener(number)`` whenever the number is set, and now if it was set before."""
+    _listeners.append(listener)
+    if _threads:
+        listener(_threads)
+
+
+def from_environment(value: str | None) -> None:
+    """Set the number from ``MINICNN_NUM_THREADS``; without it nothing is loaded or changed."""
+    if value is None or not value.strip():
+        return
+    if not value.strip().isdigit():
+        raise OptionError(expected="MINICNN_NUM_THREADS to be a whole number", got=repr(value))
+    set_num_threads(int(value))
+
+
+
+from_environment(os.environ.get("MINICNN_NUM_THREADS"))

@@ -1,0 +1,137 @@
+"""Image files: PNG, JPEG, BMP and PPM, decoded by Pillow with its doors closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.data.formats.files import PathLike, opened
+from minicnn.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FORMATS", "MAX_PIXELS", "image_header", "open_image"]
+
+FORMATS = ("PNG", "JPEG", "BMP", "PPM")
+MAX_PIXELS = 64_000_000
+_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def open_image(path: PathLike, mode: str | None = None) -> Image.Image:
+    """Read an image file.
+
+    The file's EXIF orientation is applied: a photograph comes out as its viewer shows it. Transparency is
+    dropped, palettes and CMYK become RGB, one bit and 16 bits per channel become 8.
+
+    Parameters
+    ----------
+    path : path-like
+        A PNG, JPEG, BMP or PPM (also PGM, PBM) file.
+    mode : {"L", "RGB"}, optional
+        Convert to grey or colour. By default the image keeps being what it is of the two.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Decoded, in mode ``"L"`` or ``"RGB"``.
+
+    Raises
+    ------
+    FormatError
+        If the file is of another format, damaged or cut off, has more than 64 million pixels or none, is
+        animated, or has floating point pixels.
+    OptionError
+        If ``mode`` is another one.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "dot.pgm")
+    ...     _ = path.write_bytes(b"P5 2 1 255 " + bytes([0, 200]))
+    ...     open_image(path).mode, open_image(path, "RGB").getpixel((1, 0))
+    ('L', (200, 200, 200))
+    """
+    if mode not in (None, "L", "RGB"):
+        raise OptionError(expected='a mode out of "L", "RGB" and None', got=repr(mode), op="open_image")
+    from PIL import ImageOps
+
+    with opened(path) as file:
+        image = _identify(file, path)
+        try:
+            image = ImageOps.exif_transpose(image)
+            return _to_eight_bits(image, path).convert(mode or ("L" if image.mode in _GREY else "RGB"))
+        except FormatError:
+            raise
+        except Exception as error:  # a decoder may fail in any way on a damaged file
+            raise FormatError(f"damaged or cut off: {error}", path=path) from error
+
+
+def image_header(path: PathLike) -> dict[str, Any]:
+    """Format, mode, size and EXIF orientation of an image file, without decoding its pixels.
+
+    Returns
+    -------
+    dict
+        ``format``, ``mode`` (Pillow's), ``grey``, ``width``, ``height``, ``orientation`` (1 is upright).
+        Width and height are those after the orientation is applied.
+
+    Raises
+    ------
+    FormatError
+        As for :func:`open_image`, as far as the header shows it.
+    """
+    with opened(path) as file:
+        image = _identify(file, path)
+        try:
+            orientation = image.getexif().get(0x0112, 1)
+        except Exception as error:  # the EXIF block has a parser of its own
+            raise FormatError(f"damaged EXIF data: {error}", path=path) from error
+        # Orientations 5 to 8 are those that turn the image by 90 degrees.
+        width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
+        grey = image.mode in _GREY
+        return {
+            "format": image.format,
+            "mode": image.mode,
+            "grey": grey,
+            "width": width,
+            "height": height,
+            "orientation": orientation,
+        }
+
+
+def _identify(file: Any, path: PathLike) -> Image.Image:
+    """The image, not decoded yet, its header checked."""
+    from PIL import Image
+
+    try:
+        image = Image.open(file, formats=FORMATS)
+        animated = image.format == "PNG" and getattr(image, "is_animated", False)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FormatError(f"more than {MAX_PIXELS} pixels", path=path) from error
+    except Image.UnidentifiedImageError as error:
+        raise FormatError(f"not an image in one of the formats {', '.join(FORMATS)}", path=path) from error
+    except Exception as error:  # a decoder may fail in any way on a damaged file
+        raise FormatError(f"damaged or cut off: {error}", path=path) from error
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise FormatError(f"{width} x {height} pixels, not 1 to {MAX_PIXELS}", path=path)
+    if animated:
+        raise FormatError("an animated image, not a single one", path=path)
+    if image.mode == "F":
+        raise FormatError("floating point pixels are not supported", path=path)
+    return image
+
+
+def _to_eight_bits(image: Image.Image, path: PathLike) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own conversion would clip it."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise FormatError("grey values beyond 16 bits", path=path)
+    return Image.fromarray((values >> 8).astype(np.uint8))

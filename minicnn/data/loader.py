@@ -1,0 +1,249 @@
+"""The loader: from a data set to batches, in a repeatable order, with or without threads.
+
+Nothing that is random in here depends on a worker or on time. The order is a function of
+(seed, epoch), and what happens to a sample one of (seed, epoch, its index).
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.core.random import new_generator, next_seed, use_generator
+from minicnn.data.collate import default_collate, default_convert
+from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from minicnn.data.threads import ordered_in_threads
+from minicnn.errors import OptionError
+
+__all__ = ["DataLoader"]
+
+_MAX_SEED = 2**63
+
+
+class DataLoader:
+    """Iterate over a data set in batches.
+
+    The signature is PyTorch's, and ``seed`` comes on top. Every sample is fetched with a generator of its
+    own in force, made from (seed, epoch, index), so augmentation gives the same numbers for any number
+    of workers and when an epoch is taken up in the middle.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Anything with ``__getitem__`` and ``__len__``.
+    batch_size : int or None
+        Samples in a batch; None gives single samples.
+    shuffle : bool, optional
+        A new random order in each epoch.
+    sampler : iterable, optional
+        Gives the indices, instead of ``shuffle``.
+    batch_sampler : iterable, optional
+        Gives lists of indices, instead of all four above.
+    num_workers : int
+        Threads that prepare batches ahead of time; 0 prepares them in the caller's thread. The batches are
+        the same, bit for bit and in order.
+    collate_fn : callable, optional
+        From the list of samples to a batch; :func:`default_collate` by default.
+    pin_memory, pin_memory_device, persistent_workers, multiprocessing_context, in_order
+        Taken for PyTorch's sake, without effect: workers are threads, and batches are always in order.
+    drop_last : bool
+        Leave out the last batch if it is not full.
+    timeout : float
+        Seconds to wait for a batch from the workers; 0 waits for ever.
+    worker_init_fn : callable, optional
+        Called as ``worker_init_fn(number)`` at the start of each worker.
+    generator : numpy.random.Generator, optional
+        Where the seed of each pass comes from if ``seed`` is None; the one in force by default.
+    prefetch_factor : int, optional
+        Batches that each worker prepares ahead; 2 by default.
+    seed : int, optional
+        Makes every epoch repeatable: the order is a function of the seed and the epoch. The epoch counts
+        up with every pass and can be set with :meth:`set_epoch`.
+
+    Raises
+    ------
+    OptionError
+        If options are out of range or exclude each other.
+
+    Examples
+    --------
+    >>> loader = DataLoader(np.arange(5), batch_size=2)
+    >>> [batch.tolist() for batch in loader]
+    [[0, 1], [2, 3], [4]]
+    >>> [batch.tolist() for batch in loader.batches(start=2)]
+    [[4]]
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: np.random.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        _check_batching(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self.dataset = dataset
+        self.num_workers = num_workers
+        self.prefetch_factor = prefetch_factor or 2
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.generator = generator
+        self.seed = None if seed is None else int(seed) % _MAX_SEED
+        self.epoch = 0
+        self.pin_memory = pin_memory
+        self.persistent_workers = persistent_workers
+        self.drop_last = drop_last
+        if sampler is None:
+            sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
+        self.sampler = sampler
+        if batch_sampler is not None:
+            batch_size = None
+        elif batch_size is not None:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_size = batch_size
+        self.batch_sampler = batch_sampler
+        self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; the one after it has ``epoch + 1``, and so on."""
+        if epoch < 0:
+            raise OptionError(expected="an epoch >= 0", got=str(epoch), op="DataLoader")
+        self.epoch = int(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[Any]:
+        """One pass over the data, from batch number ``start`` on.
+
+        The batches are those that a whole pass would give from there, bit for bit, if the loader has a
+        seed and is at the same epoch; what comes before them is not loaded.
+
+        Parameters
+        ----------
+        start : int
+            How many batches to leave out.
+        """
+        if start < 0:
+            raise OptionError(expected="start >= 0", got=str(start), op="DataLoader")
+        key = self._next_key()
+        tasks = itertools.islice(self._tasks(key), start, None)
+
+        def fetch(task: Any) -> Any:
+            return self._fetch(task, key)
+
+        if not self.num_workers:
+            return (fetch(task) for task in tasks)
+        return ordered_in_threads(
+            fetch,
+            tasks,
+            workers=self.num_workers,
+            ahead=self.num_workers * self.prefetch_factor,
+            timeout=self.timeout or None,
+            init=self.worker_init_fn,
+        )
+
+    def _next_key(self) -> tuple[int, int]:
+        """(seed, epoch) of a new pass."""
+        epoch = self.epoch
+        self.epoch += 1
+        if self.seed is not None:
+            return self.seed, epoch
+        return next_seed() if self.generator is None else int(self.generator.integers(_MAX_SEED)), 0
+
+    def _tasks(self, key: tuple[int, int]) -> Iterator[Any]:
+        """The lists of indices of one pass; samplers draw from a generator made for this pass."""
+        own = new_generator(*key)
+        tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
+        nothing = object()
+        while True:
+            with use_generator(own):
+                task = next(tasks, nothing)
+            if task is nothing:
+                return
+            yield task
+
+    def _fetch(self, task: Any, key: tuple[int, int]) -> Any:
+        """The batch (or the single sample) for what the sampler gave."""
+        if self.batch_sampler is None:
+            with use_generator(_sample_generator(task, key)):
+                return self.collate_fn(self.dataset[task])
+        # What is asked for many samples at once, and a collate_fn, may be random too.
+        whole = new_generator(*key, _number(task[0]), 1) if len(task) else new_generator(*key)
+        many = getattr(self.dataset, "__getitems__", None)
+        samples = None
+        if many is not None:
+            with use_generator(whole):
+                samples = many(task)
+        if samples is None:
+            samples = [self._sample(index, key) for index in task]
+        with use_generator(whole):
+            return self.collate_fn(samples)
+
+    def _sample(self, index: Any, key: tuple[int, int]) -> Any:
+        with use_generator(_sample_generator(index, key)):
+            return self.dataset[index]
+
+
+def _sample_generator(index: Any, key: tuple[int, int]) -> np.random.Generator:
+    return new_generator(*key, _number(index))
+
+
+def _number(index: Any) -> int:
+    """A positive number for an index; 0 is the order's: NumPy gives (s, e) and (s, e, 0) one stream."""
+    if not isinstance(index, (int, np.integer)):
+        index = zlib.crc32(repr(index).encode())  # unlike hash(), the same in every process
+    return 1 + int(index) % _MAX_SEED
+
+
+def _check_workers(workers: int, timeout: float, prefetch_factor: int | None, persistent: bool) -> None:
+    if workers < 0 or timeout < 0:
+        raise OptionError(
+            expected="num_workers >= 0 and timeout >= 0", got=f"{workers} and {timeout}", op="DataLoader"
+        )
+    if prefetch_factor is not None and (prefetch_factor < 1 or not workers):
+        raise OptionError(
+            expected="prefetch_factor >= 1, with num_workers > 0",
+            got=f"{prefetch_factor} with {workers} workers",
+            op="DataLoader",
+        )
+    if persistent and not workers:
+        raise OptionError(
+            expected="num_workers > 0 for persistent_workers", got=f"{workers} workers", op="DataLoader"
+        )
+
+
+def _check_batching(
+    batch_size: int | None, shuffle: bool | None, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> None:
+    if sampler is not None and shuffle:
+        raise OptionError("shuffle and sampler exclude each other", op="DataLoader")
+    if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+        raise OptionError(
+            "batch_sampler excludes batch_size, shuffle, sampler and drop_last", op="DataLoader"
+        )
+    if batch_size is None and drop_last:
+        raise OptionError("drop_last needs a batch_size", op="DataLoader")

@@ -1,0 +1,134 @@
+"""Work done ahead of time in threads, with the results in order."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["ordered_in_threads"]
+
+
+class _Job:
+    """One task on its way through a worker."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+    def wait(self, timeout: float | None) -> Any:
+        """The result, or the error that came instead of it."""
+        if not self.done.wait(timeout):
+            raise TimeoutError(f"DataLoader: no batch came within {timeout} seconds")
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def ordered_in_threads(
+    function: Callable[[Any], Any],
+    tasks: Iterator[Any],
+    *,
+    workers: int,
+    ahead: int,
+    timeout: float | None,
+    init: Callable[[int], None] | None,
+) -> Iterator[Any]:
+    """``map(function, tasks)``, computed ahead in threads.
+
+    Tasks are drawn in the caller's thread. An error of ``function`` is raised where its result would
+    have come. The threads end with the iterator, also when it is dropped or closed half-way.
+
+    Parameters
+    ----------
+    function : callable
+        Called from several threads at once.
+    tasks : iterator
+        Its arguments.
+    workers : int
+        The number of threads.
+    ahead : int
+        At most so many results wait to be taken.
+    timeout : float or None
+        Seconds to wait for one result.
+    init : callable, optional
+        Called with the worker's number first.
+
+    Raises
+    ------
+    TimeoutError
+        If a result takes longer than ``timeout``.
+
+    Examples
+    --------
+    >>> squares = ordered_in_threads(
+    ...     lambda n: n * n, iter(range(5)), workers=2, ahead=3, timeout=None, init=None
+    ... )
+    >>> list(squares)
+    [0, 1, 4, 9, 16]
+    """
+    jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+    pending: deque[_Job] = deque()
+    stopping = threading.Event()
+
+    def submit(count: int) -> None:
+        for task in itertools.islice(tasks, count):
+            pending.append(_Job(task))
+            jobs.put(pending[-1])
+
+    threads = [
+        # Each runs in a copy of the caller's context, so that no_grad and the like hold there too.
+        threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(_work, function, jobs, stopping, init, n),
+            daemon=True,
+        )
+        for n in range(workers)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        submit(ahead)
+        while pending:
+            result = pending.popleft().wait(timeout)
+            submit(1)
+            yield result
+    finally:
+        stopping.set()
+        for _ in threads:
+            jobs.put(None)
+        for thread in threads:
+            # The garbage collector may close the iterator from within one of its own workers.
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(timeout)  # a worker that hangs cannot be ended; it is a daemon
+
+
+def _work(
+    function: Callable[[Any], Any],
+    jobs: queue.SimpleQueue[_Job | None],
+    stopping: threading.Event,
+    init: Callable[[int], None] | None,
+    number: int,
+) -> None:
+    """The life of one worker."""
+    failure: BaseException | None = None
+    try:
+        if init is not None:
+            init(number)
+    except BaseException as error:  # every job of this worker reports it
+        failure = error
+    while (job := jobs.get()) is not None and not stopping.is_set():
+        try:
+            if failure is not None:
+                raise failure
+            job.result = function(job.task)
+        except BaseException as error:  # the caller has to see it, whatever it is, or it would wait for ever
+            job.error = error
+        job.done.set()
+        del job  # or it would keep its batch alive while waiting for the next

@@ -1,0 +1,262 @@
+"""Data sets of labelled images: in memory as one array, or in a folder of class folders."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from minicnn.core.tensor import Tensor
+from minicnn.data.dataset import Dataset
+from minicnn.data.formats.images import open_image
+from minicnn.errors import FormatError, LabelError, ShapeError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["IMAGE_EXTENSIONS", "ImageArrays", "ImageFolder", "LabelledImages"]
+
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".pbm")
+
+Transform = Callable[[Any], Any]
+
+
+class LabelledImages(Dataset[tuple[Any, Any]]):
+    """What the data sets of this file share: a sample is ``(image, class index)``.
+
+    Attributes
+    ----------
+    classes : list of str
+        The names of the classes, by index.
+    transform, target_transform : callable or None
+        Applied to the image and to the class index.
+    """
+
+    classes: list[str]
+    targets: Any
+    transform: Transform | None
+    target_transform: Transform | None
+
+    def with_transform(self, transform: Transform | None) -> Self:
+        """The same images under another transform, without a copy of them."""
+        other = copy.copy(self)
+        other.transform = transform
+        return other
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """From a class name to its index."""
+        return {name: i for i, name in enumerate(self.classes)}
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}: {len(self)} images, {len(self.classes)} classes"]
+        if self.transform is not None:
+            lines.append(f"    transform={self.transform!r}")
+        return "\n".join(lines)
+
+
+class ImageArrays(LabelledImages):
+    """Images that lie in memory as one array of bytes.
+
+    Parameters
+    ----------
+    data : (N, H, W) or (N, H, W, 3) array of uint8
+        Grey or colour.
+    targets : (N,) array of int
+        The class of each image.
+    classes : sequence of str
+        The names of the classes.
+    transform, target_transform : callable, optional
+        Applied to the image (a PIL image) and to the class index.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays have other shapes or different lengths.
+    LabelError
+        If a class is not in ``range(len(classes))``.
+
+    Examples
+    --------
+    >>> images = ImageArrays(np.zeros((2, 4, 4), np.uint8), np.array([0, 1]), ["cat", "dog"])
+    >>> image, label = images[1]
+    >>> image.size, label
+    ((4, 4), 1)
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        targets: np.ndarray,
+        classes: Sequence[str],
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+    ) -> None:
+        grey_or_colour = data.ndim == 3 or (data.ndim == 4 and data.shape[3] == 3)
+        if data.dtype != np.uint8 or not grey_or_colour or targets.shape != data.shape[:1]:
+            raise ShapeError(
+                expected="uint8 images (N, H, W) or (N, H, W, 3) and N targets",
+                got=f"{data.dtype} {data.shape} and targets {targets.shape}",
+                op=type(self).__name__,
+            )
+        wrong = np.flatnonzero((targets < 0) | (targets >= len(classes)))
+        if len(wrong):
+            raise LabelError(
+                expected=f"labels in 0..{len(classes) - 1}",
+                got=f"{targets[wrong[0]]} for image {wrong[0]}",
+                op=type(self).__name__,
+            )
+        self.data = data
+        self.targets = targets
+        self.classes = list(classes)
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        image: Any = self.data[index]
+        # A transform that says so makes the same of the array, and is spared the way through Pillow.
+        if not getattr(self.transform, "takes_arrays", False):
+            image = _to_pil(image)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self._target(index)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]] | None:
+        """All these samples at once, where the transform can do that without a difference."""
+        on_batch = getattr(self.transform, "on_batch", None)
+        if on_batch is None:
+            return None
+        images = on_batch(self.data[list(indices)]).array
+        return [(Tensor.wrap(image), self._target(i)) for image, i in zip(images, indices, strict=True)]
+
+    def _target(self, index: Any) -> Any:
+        target = int(self.targets[index])
+        return target if self.target_transform is None else self.target_transform(target)
+
+
+def _to_pil(image: np.ndarray) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(image)
+
+
+class ImageFolder(LabelledImages):
+    """Images in one folder per class: ``root/class/anything.png``, sub-folders included.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder that holds the class folders. What begins with a dot is left out.
+    transform, target_transform : callable, optional
+        Applied to the image (a PIL image) and to the class index.
+    loader : callable, optional
+        From a path to an image; by default :func:`~minicnn.data.formats.open_image` in RGB.
+    is_valid_file : callable, optional
+        From a path to whether it is an image; by default its ending decides (png, jpg, jpeg, bmp, ppm,
+        pgm, pbm).
+    allow_empty : bool
+        Take class folders without an image.
+    classes : sequence of str, optional
+        The classes, in the order of their indices; by default the names of the folders, sorted.
+
+    Attributes
+    ----------
+    samples : list of (str, int)
+        Path and class index of each image, by class and then by path. ``imgs`` is the same.
+    targets : list of int
+
+    Raises
+    ------
+    FormatError
+        If there is no such folder, no class folder in it, a class folder without an image, or a class folder
+        that is not in ``classes``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("dog", "cat"):
+    ...         pathlib.Path(root, name).mkdir()
+    ...         _ = pathlib.Path(root, name, "1.pgm").write_bytes(b"P5 1 1 255 " + bytes([9]))
+    ...     images = ImageFolder(root)
+    ...     images.classes, images[1][0].mode, images[1][1]
+    (['cat', 'dog'], 'RGB', 1)
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        loader: Callable[[str], Any] | None = None,
+        is_valid_file: Callable[[str], bool] | None = None,
+        allow_empty: bool = False,
+        *,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.root = os.fspath(root)
+        self.transform = transform
+        self.target_transform = target_transform
+        self.loader = loader or _open_rgb
+        folders = self.find_classes(self.root)[0]
+        self.classes = folders if classes is None else list(classes)
+        unknown = sorted(set(folders) - set(self.classes))
+        if unknown:
+            raise FormatError(
+                f"class folder {unknown[0]!r} is not one of the {len(self.classes)} classes", path=self.root
+            )
+        self.samples: list[tuple[str, int]] = []
+        for name in folders:
+            files = _files(os.path.join(self.root, name), is_valid_file or _is_image)
+            if not files and not allow_empty:
+                endings = ", ".join(IMAGE_EXTENSIONS)
+                raise FormatError(
+                    f"no image ({endings}) in this class folder", path=os.path.join(self.root, name)
+                )
+            target = self.classes.index(name)
+            self.samples += [(path, target) for path in files]
+        self.imgs = self.samples
+        self.targets = [target for _, target in self.samples]
+
+    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+        """The class folders, sorted, and their indices; a subclass may find others."""
+        if not os.path.isdir(directory):
+            raise FormatError("no such folder", path=directory)
+        with os.scandir(directory) as entries:
+            names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        if not names:
+            raise FormatError(
+                "no class folders in here: an image folder is root/class/image.png", path=directory
+            )
+        return names, {name: i for i, name in enumerate(names)}
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        path, target = self.samples[index]
+        image = self.loader(path)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+
+def _open_rgb(path: str) -> Image.Image:
+    return open_image(path, "RGB")
+
+
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def _files(folder: str, is_valid: Callable[[str], bool]) -> list[str]:
+    """Paths of the valid files in a folder and all below it, sorted."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [os.path.join(place, name) for name in sorted(files) if not name.startswith(".")]
+        found += [path for path in paths if is_valid(path)]
+    return found

@@ -1,0 +1,405 @@
+"""Arithmetic element by element, with broadcasting: + - * / power, exp, log, and the like.
+
+Operands are tensors, arrays or Python numbers. Shapes are aligned at the right and sizes of 1 are
+stretched; the gradient of a stretched operand is the sum over its copies. Where dtypes differ,
+floating point wins over integers and the wider type over the narrower.
+"""
+
+from __future__ import annotations
+
+from minicnn.core.op import op
+from minicnn.errors import DTypeError
+from minicnn.ops.rules import (
+    align,
+    as_float,
+    broadcast_shape,
+    common_dtype,
+    float_dtype,
+    infinite_slope,
+    same_shape,
+    to_form,
+)
+
+__all__ = [
+    "abs_",
+    "add",
+    "cos",
+    "div",
+    "exp",
+    "log",
+    "mul",
+    "neg",
+    "pow_",
+    "sin",
+    "sqrt",
+    "sub",
+]
+
+
+@op(shape=broadcast_shape, dtype=common_dtype)
+def add(xp, x, y):
+    """Sum:  z = x + y.
+
+    Parameters
+    ----------
+    x, y : (...)
+        Tensors, arrays or numbers whose shapes broadcast.
+
+    Returns
+    -------
+    z : (...)
+        In the broadcast shape and the common dtype.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not broadcast.
+
+    Notes
+    -----
+    Saved: the operands' forms (shape and dtype), or None if alike. Oracle:
+    :func:`minicnn.oracles.elementwise.add`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> add(tensor([1.0, 2.0]), tensor([[10.0], [20.0]])).tolist()
+    [[11.0, 12.0], [21.0, 22.0]]
+    """
+    x, y, forms = align(x, y)
+    return x + y, forms
+
+
+@add.backward
+def add_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dz, dL/dy = dL/dz, each summed over broadcast copies."""
+    if saved is None:
+        return gy, gy
+    return tuple(to_form(xp, gy, saved, i) if need else None for i, need in enumerate(needs))
+
+
+@op(shape=broadcast_shape, dtype=common_dtype)
+def sub(xp, x, y):
+    """Difference:  z = x - y.
+
+    Parameters, shapes, dtypes and errors as in :func:`add`.
+
+    Notes
+    -----
+    Saved: as :func:`add`. Oracle: :func:`minicnn.oracles.elementwise.sub`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> sub(1.0, tensor([1.0, 2.0])).tolist()
+    [0.0, -1.0]
+    """
+    x, y, forms = align(x, y)
+    return x - y, forms
+
+
+@sub.backward
+def sub_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dz, dL/dy = -dL/dz."""
+    return (
+        to_form(xp, gy, saved, 0) if needs[0] else None,
+        to_form(xp, -gy, saved, 1) if needs[1] else None,
+    )
+
+
+@op(shape=broadcast_shape, dtype=common_dtype)
+def mul(xp, x, y):
+    """Product element by element:  z = x · y.
+
+    Parameters, shapes, dtypes and errors as in :func:`add`.
+
+    Notes
+    -----
+    Saved: x, y in their common dtype, and their forms as in :func:`add`. Oracle:
+    :func:`minicnn.oracles.elementwise.mul`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> mul(tensor([1.0, 2.0]), 3).tolist()
+    [3.0, 6.0]
+    """
+    x, y, forms = align(x, y)
+    return x * y, (x, y, forms)
+
+
+@mul.backward
+def mul_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dz · y, dL/dy = dL/dz · x."""
+    x, y, forms = saved
+    return (
+        to_form(xp, gy * y, forms, 0) if needs[0] else None,
+        to_form(xp, gy * x, forms, 1) if needs[1] else None,
+    )
+
+
+@op(shape=broadcast_shape, dtype=float_dtype)
+def div(xp, x, y):
+    """Quotient:  z = x / y. Integers are divided as float32.
+
+    Parameters, shapes and errors as in :func:`add`.
+
+    Notes
+    -----
+    Division by zero gives ±inf or NaN, with NumPy's warning. Saved: x, y in their common dtype, and their
+    forms. Oracle: :func:`minicnn.oracles.elementwise.div`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> div(tensor([1, 2]), 4).tolist()
+    [0.25, 0.5]
+    """
+    x, y, forms = align(x, y)
+    x, y = as_float(x), as_float(y)
+    return x / y, (x, y, forms)
+
+
+@div.backward
+def div_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dz / y, dL/dy = -dL/dz · x / y²."""
+    x, y, forms = saved
+    gx = gy / y
+    return (
+        to_form(xp, gx, forms, 0) if needs[0] else None,
+        to_form(xp, -gx * (x / y), forms, 1) if needs[1] else None,
+    )
+
+
+@op(shape=same_shape)
+def neg(xp, x):
+    """Negative:  y = -x, in x's shape and dtype.
+
+    Notes
+    -----
+    Saved: nothing. Oracle: :func:`minicnn.oracles.elementwise.neg`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> neg(tensor([1.0, -2.0])).tolist()
+    [-1.0, 2.0]
+    """
+    return -x, None
+
+
+@neg.backward
+def neg_backward(xp, gy, saved, needs):
+    """dL/dx = -dL/dy."""
+    return (-gy,)
+
+
+@op(shape=broadcast_shape, dtype=common_dtype)
+def pow_(xp, x, y):
+    """Power:  z = x^y.
+
+    Parameters
+    ----------
+    x, y : (...)
+        Base and exponent: tensors, arrays or numbers whose shapes broadcast. A negative base with a
+        fractional exponent gives NaN.
+
+    Returns
+    -------
+    z : (...)
+
+    Raises
+    ------
+    DTypeError
+        If integers are raised to a negative number.
+
+    Notes
+    -----
+    0^0 = 1. Derivatives at x = 0: dz/dx = 0 for y = 0 and ±inf for other y < 1; dz/dy = 0 for y ≥ 0.
+    Where x < 0 there is no derivative by y: NaN. Saved: x, y in their common dtype, their
+    forms. Oracle: :func:`minicnn.oracles.elementwise.pow_`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> pow_(tensor([1.0, 2.0, 3.0]), 2).tolist()
+    [1.0, 4.0, 9.0]
+    """
+    x, y, forms = align(x, y)
+    dtype = common_dtype(x, y)
+    if dtype.kind == "f":
+        x, y = (as_float(operand) if hasattr(operand, "dtype") else operand for operand in (x, y))
+    elif (y < 0) if isinstance(y, int) else bool((y < 0).any()):
+        raise DTypeError("integers cannot be raised to negative powers", hint="use .float()")
+    return x**y, (x, y, forms)
+
+
+@pow_.backward
+def pow_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dz · y · x^(y-1), dL/dy = dL/dz · x^y · ln x."""
+    x, y, forms = saved
+    gx = g_y = None
+    if needs[0] and isinstance(y, (int, float)) and y >= 1:
+        gx = gy * (y * x ** (y - 1))
+    elif needs[0]:
+        steep = (x == 0) & (y < 1)  # there 0^(y-1) would divide by zero
+        slope = y * xp.where(steep, 1, x) ** (y - 1)
+        gx = to_form(xp, xp.where(steep, infinite_slope(xp, gy * y), gy * slope), forms, 0)
+    if needs[1]:
+        defined = xp.where(x >= 0, 0.0, xp.nan)
+        log_x = xp.where(x > 0, xp.log(xp.where(x > 0, x, 1)), defined)
+        g_y = to_form(xp, gy * x**y * log_x, forms, 1)
+    return gx, g_y
+
+
+@op(shape=same_shape, dtype=float_dtype)
+def exp(xp, x):
+    """Exponential:  y = e^x. Integers become float32.
+
+    Notes
+    -----
+    Saved: y. Oracle: :func:`minicnn.oracles.elementwise.exp`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> exp(tensor([0.0, 1.0])).tolist()
+    [1.0, 2.7182817459106445]
+    """
+    y = xp.exp(as_float(x))
+    return y, (y,)
+
+
+@exp.backward
+def exp_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy · y."""
+    (y,) = saved
+    return (gy * y,)
+
+
+@op(shape=same_shape, dtype=float_dtype)
+def log(xp, x):
+    """Natural logarithm:  y = ln x. Integers become float32.
+
+    Notes
+    -----
+    ln 0 = -inf and the logarithm of a negative number is NaN, both with NumPy's warning. The
+    derivative at 0 is +inf. Saved: x. Oracle: :func:`minicnn.oracles.elementwise.log`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> log(tensor([1.0, 2.0])).tolist()
+    [0.0, 0.6931471824645996]
+    """
+    x = as_float(x)
+    return xp.log(x), (x,)
+
+
+@log.backward
+def log_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy / x."""
+    (x,) = saved
+    zero = x == 0
+    return (xp.where(zero, infinite_slope(xp, gy), gy / xp.where(zero, 1, x)),)
+
+
+@op(shape=same_shape, dtype=float_dtype)
+def sqrt(xp, x):
+    """Square root:  y = √x. Integers become float32.
+
+    Notes
+    -----
+    The derivative at 0 is +inf, but a gradient of 0 stays 0 there. Saved: y. Oracle:
+    :func:`minicnn.oracles.elementwise.sqrt`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> sqrt(tensor([4.0, 9.0])).tolist()
+    [2.0, 3.0]
+    """
+    y = xp.sqrt(as_float(x))
+    return y, (y,)
+
+
+@sqrt.backward
+def sqrt_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy / (2·y)."""
+    (y,) = saved
+    zero = y == 0
+    return (xp.where(zero, infinite_slope(xp, gy), gy / xp.where(zero, 1, 2 * y)),)
+
+
+@op(shape=same_shape, dtype=float_dtype)
+def sin(xp, x):
+    """Sine:  y = sin x, x in radians. Integers become float32.
+
+    Notes
+    -----
+    Saved: x. Oracle: :func:`minicnn.oracles.elementwise.sin`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> sin(tensor([0.0])).tolist()
+    [0.0]
+    """
+    x = as_float(x)
+    return xp.sin(x), (x,)
+
+
+@sin.backward
+def sin_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy · cos x."""
+    (x,) = saved
+    return (gy * xp.cos(x),)
+
+
+@op(shape=same_shape, dtype=float_dtype)
+def cos(xp, x):
+    """Cosine:  y = cos x, x in radians. Integers become float32.
+
+    Notes
+    -----
+    Saved: x. Oracle: :func:`minicnn.oracles.elementwise.cos`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> cos(tensor([0.0])).tolist()
+    [1.0]
+    """
+    x = as_float(x)
+    return xp.cos(x), (x,)
+
+
+@cos.backward
+def cos_backward(xp, gy, saved, needs):
+    """dL/dx = -dL/dy · sin x."""
+    (x,) = saved
+    return (-gy * xp.sin(x),)
+
+
+@op(shape=same_shape)
+def abs_(xp, x):
+    """Absolute value:  y = |x|, in x's shape and dtype.
+
+    Notes
+    -----
+    The derivative at 0 is 0. Saved: x. Oracle: :func:`minicnn.oracles.elementwise.abs_`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> abs_(tensor([-1.5, 2.0])).tolist()
+    [1.5, 2.0]
+    """
+    return xp.abs(x), (x,)
+
+
+@abs_.backward
+def abs_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy · sign x."""
+    (x,) = saved
+    return (gy * xp.sign(x),)

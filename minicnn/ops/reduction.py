@@ -1,0 +1,297 @@
+"""Reductions over dimensions: sum, mean, variance, norm, all, any.
+
+``dim`` is here a sorted tuple of the dimensions to reduce, counted from the front
+(:func:`minicnn.ops.rules.normal_dims` makes it); the public functions take PyTorch's forms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.core.op import op
+from minicnn.ops.rules import bool_dtype, reduce_shape, require_float
+from minicnn.typing import Array, ArrayModule, Shape
+
+__all__ = ["all_", "any_", "mean", "norm", "std", "sum_", "var"]
+
+
+def _sum_dtype(x: Any, **attrs: Any) -> np.dtype:
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
+
+
+def _float_reduce_shape(x: Any, *, dim: Shape, keepdim: bool, **attrs: Any) -> Shape:
+    require_float(x)
+    return reduce_shape(x, dim=dim, keepdim=keepdim)
+
+
+def _count(shape: Shape, dim: Shape) -> int:
+    return math.prod(shape[d] for d in dim)
+
+
+def _spread(xp: ArrayModule, g: Array, shape: Shape, dim: Shape) -> Array:
+    """A reduced array stretched to ``shape`` again, as a view."""
+    return xp.broadcast_to(g.reshape([1 if i in dim else n for i, n in enumerate(shape)]), shape)
+
+
+@op(shape=reduce_shape, dtype=_sum_dtype)
+def sum_(xp, x, *, dim, keepdim=False):
+    """Sum over dimensions:  y = Σ x.
+
+    Parameters
+    ----------
+    x : (...)
+        Integers and bools are summed as int64.
+    dim : tuple of int
+        The dimensions to sum over, sorted, counted from the front.
+    keepdim : bool
+        Keep them with size 1.
+
+    Returns
+    -------
+    y : (...)
+        0 where there is nothing to sum.
+
+    Notes
+    -----
+    Over contiguous memory NumPy adds pairwise, so the rounding error grows with log n only. Saved: x's
+    shape. Oracle: :func:`minicnn.oracles.reduction.sum_`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> sum_(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=(0,)).tolist()
+    [4.0, 6.0]
+    """
+    return xp.sum(x, axis=dim, keepdims=keepdim, dtype=_sum_dtype(x)), (x.shape,)
+
+
+@sum_.backward
+def sum_backward(xp, gy, saved, needs, *, dim, keepdim):
+    """dL/dx = dL/dy, the same for all that was summed."""
+    (shape,) = saved
+    return (_spread(xp, gy, shape, dim),)
+
+
+@op
+def mean(xp, x, *, dim, keepdim=False):
+    """Mean over dimensions:  y = (1/n) Σ x.
+
+    Parameters
+    ----------
+    x : (...) floating point
+    dim, keepdim :
+        As in :func:`sum_`.
+
+    Returns
+    -------
+    y : (...)
+        NaN where there is nothing to average.
+
+    Raises
+    ------
+    DTypeError
+        For integers and bools.
+
+    Notes
+    -----
+    Saved: x's shape. Oracle: :func:`minicnn.oracles.reduction.mean`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> mean(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=(0, 1)).item()
+    2.5
+    """
+    return _mean(xp, x, dim, keepdim), (x.shape,)
+
+
+mean.shape(_float_reduce_shape)
+
+
+@mean.backward
+def mean_backward(xp, gy, saved, needs, *, dim, keepdim):
+    """dL/dx = dL/dy / n."""
+    (shape,) = saved
+    return (_spread(xp, gy / max(_count(shape, dim), 1), shape, dim),)
+
+
+def _mean(xp: ArrayModule, x: Array, dim: Shape, keepdim: bool) -> Array:
+    return _divide(xp.sum(x, axis=dim, keepdims=keepdim), _count(x.shape, dim))
+
+
+def _divide(total: Array, count: float) -> Array:
+    """``total / count``; NaN, without a warning, where there is nothing to divide by."""
+    return total / count if count > 0 else total * math.nan
+
+
+@op
+def var(xp, x, *, dim, correction=1, keepdim=False):
+    """Variance over dimensions:  y = Σ (x - mean)² / (n - correction).
+
+    Parameters
+    ----------
+    x : (...) floating point
+    dim, keepdim :
+        As in :func:`sum_`.
+    correction : float
+        1 for the unbiased estimate, 0 for the variance of the values themselves.
+
+    Returns
+    -------
+    y : (...)
+        NaN where n ≤ correction.
+
+    Raises
+    ------
+    DTypeError
+        For integers and bools.
+
+    Notes
+    -----
+    Computed in two passes, never as E[x²] - E[x]², which cancels where the mean is large. Saved: x,
+    mean (with kept dimensions). Oracle: :func:`minicnn.oracles.reduction.var`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> var(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
+    1.0
+    """
+    m = _mean(xp, x, dim, True)
+    return _variance(xp, x - m, dim, correction, keepdim), (x, m)
+
+
+var.shape(_float_reduce_shape)
+
+
+@var.backward
+def var_backward(xp, gy, saved, needs, *, dim, correction, keepdim):
+    """dL/dx = dL/dy · 2 (x - mean) / (n - correction)."""
+    x, m = saved
+    scale = _divide(2 * gy, _count(x.shape, dim) - correction)
+    return (_spread(xp, scale, x.shape, dim) * (x - m),)
+
+
+def _variance(xp: ArrayModule, centred: Array, dim: Shape, correction: float, keepdim: bool) -> Array:
+    total = xp.sum(centred * centred, axis=dim, keepdims=keepdim)
+    return _divide(total, _count(centred.shape, dim) - correction)
+
+
+@op
+def std(xp, x, *, dim, correction=1, keepdim=False):
+    """Standard deviation over dimensions: the square root of :func:`var`.
+
+    Notes
+    -----
+    Where the values are all equal the gradient is 0. Saved: x, mean (with kept dimensions), y.
+    Oracle: :func:`minicnn.oracles.reduction.std`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> std(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
+    1.0
+    """
+    m = _mean(xp, x, dim, True)
+    y = xp.sqrt(_variance(xp, x - m, dim, correction, keepdim))
+    return y, (x, m, y)
+
+
+std.shape(_float_reduce_shape)
+
+
+@std.backward
+def std_backward(xp, gy, saved, needs, *, dim, correction, keepdim):
+    """dL/dx = dL/dy · (x - mean) / ((n - correction) · y), and 0 where y = 0."""
+    x, m, y = saved
+    scale = _divide(_over(xp, gy, y), _count(x.shape, dim) - correction)
+    return (_spread(xp, scale, x.shape, dim) * (x - m),)
+
+
+def _over(xp: ArrayModule, g: Array, y: Array) -> Array:
+    """``g / y``, and 0 where y = 0."""
+    zero = y == 0
+    return xp.where(zero, 0, g / xp.where(zero, 1, y))
+
+
+@op
+def norm(xp, x, *, dim, keepdim=False):
+    """Euclidean norm over dimensions:  y = √Σ x².
+
+    Parameters
+    ----------
+    x : (...) floating point
+    dim, keepdim :
+        As in :func:`sum_`.
+
+    Returns
+    -------
+    y : (...)
+
+    Raises
+    ------
+    DTypeError
+        For integers and bools.
+
+    Notes
+    -----
+    Squares are summed in float64, so that float32 neither overflows nor underflows. The gradient at
+    0 is 0. Saved: x, y. Oracle: :func:`minicnn.oracles.reduction.norm`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> norm(tensor([3e30, 4e30]), dim=(0,)).item() / 1e30
+    5.000000118495641
+    """
+    squares = xp.square(x, dtype=np.float64)
+    y = xp.sqrt(xp.sum(squares, axis=dim, keepdims=keepdim)).astype(x.dtype)
+    return y, (x, y)
+
+
+norm.shape(_float_reduce_shape)
+
+
+@norm.backward
+def norm_backward(xp, gy, saved, needs, *, dim, keepdim):
+    """dL/dx = dL/dy · x / y, and 0 where y = 0."""
+    x, y = saved
+    direction = _over(xp, x, _spread(xp, y, x.shape, dim))
+    return (_spread(xp, gy, x.shape, dim) * direction,)
+
+
+@op(shape=reduce_shape, dtype=bool_dtype)
+def all_(xp, x, *, dim, keepdim=False):
+    """Whether all elements are true (not 0), over dimensions; true where there are none.
+
+    Notes
+    -----
+    No derivative. Oracle: :func:`minicnn.oracles.reduction.all_`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> all_(tensor([True, False]), dim=(0,)).item()
+    False
+    """
+    return xp.all(x, axis=dim, keepdims=keepdim), None
+
+
+@op(shape=reduce_shape, dtype=bool_dtype)
+def any_(xp, x, *, dim, keepdim=False):
+    """Whether any element is true (not 0), over dimensions; false where there are none.
+
+    Notes
+    -----
+    No derivative. Oracle: :func:`minicnn.oracles.reduction.any_`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> any_(tensor([True, False]), dim=(0,)).item()
+    True
+    """
+    return xp.any(x, axis=dim, keepdims=keepdim), None

@@ -1,0 +1,276 @@
+"""What operations share: rules of shapes, dimensions and element types, and the gradient of broadcasting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.core.tensor import default_dtype
+from minicnn.errors import DTypeError, ShapeError
+from minicnn.typing import Array, ArrayModule, Shape
+
+__all__ = [
+    "Form",
+    "align",
+    "as_float",
+    "bool_dtype",
+    "broadcast_shape",
+    "common_dtype",
+    "float_dtype",
+    "form",
+    "index_dtype",
+    "infinite_slope",
+    "normal_dim",
+    "normal_dims",
+    "reduce_shape",
+    "require_float",
+    "same_shape",
+    "shape_of",
+    "to_form",
+    "unbroadcast",
+]
+
+# Shape and dtype of an operand; None where it is a Python number.
+Form = tuple[Shape, np.dtype] | None
+
+_NUMBERS = (float, int, bool)
+
+
+# -- shapes ----------------------------------------------------------------------------------
+
+
+def shape_of(operand: Any) -> Shape:
+    """The shape of an array; ``()`` for a Python number.
+
+    Examples
+    --------
+    >>> shape_of(np.zeros((2, 3))), shape_of(1.5)
+    ((2, 3), ())
+    """
+    return getattr(operand, "shape", ())
+
+
+def same_shape(x: Any, *others: Any, **attrs: Any) -> Shape:
+    """Shape rule of an operation whose result has its first operand's shape."""
+    return x.shape
+
+
+def broadcast_shape(*operands: Any, **attrs: Any) -> Shape:
+    """Shape rule of elementwise operations: sizes aligned at the right, equal or 1.
+
+    Parameters
+    ----------
+    *operands : array, number or None
+        Whatever has a ``shape`` counts; numbers broadcast to anything.
+
+    Raises
+    ------
+    ShapeError
+        If two sizes differ and neither is 1.
+
+    Examples
+    --------
+    >>> broadcast_shape(np.zeros((4, 1, 3)), np.zeros((5, 1)), 2.0)
+    (4, 5, 3)
+    """
+    shapes = [operand.shape for operand in operands if hasattr(operand, "shape")]
+    sizes = []
+    for i in range(1, max(map(len, shapes), default=0) + 1):
+        others = {shape[-i] for shape in shapes if len(shape) >= i} - {1}
+        if len(others) > 1:
+            raise ShapeError(
+                expected="shapes that broadcast (aligned at the right, sizes equal or 1)",
+                got=" and ".join(map(str, shapes)),
+            )
+        sizes.append(others.pop() if others else 1)
+    return tuple(reversed(sizes))
+
+
+def reduce_shape(x: Any, *, dim: Shape, keepdim: bool = False, **attrs: Any) -> Shape:
+    """Shape rule of reductions over the dimensions ``dim``, which are in normal form.
+
+    Examples
+    --------
+    >>> reduce_shape(np.zeros((2, 3, 4)), dim=(0, 2), keepdim=True)
+    (1, 3, 1)
+    """
+    if keepdim:
+        return tuple(1 if i in dim else n for i, n in enumerate(x.shape))
+    return tuple(n for i, n in enumerate(x.shape) if i not in dim)
+
+
+def normal_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front: ``-1`` of 3 dimensions is 2.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such dimension. A 0-dimensional tensor has, as in PyTorch, 0 and -1.
+
+    Examples
+    --------
+    >>> normal_dim(-1, 3)
+    2
+    """
+    count = max(ndim, 1)
+    if not -count <= dim < count:
+        raise ShapeError(expected=f"a dimension from {-count} to {count - 1}", got=str(dim))
+    return int(dim) % count
+
+
+def normal_dims(dim: int | tuple[int, ...] | list[int] | None, ndim: int) -> Shape:
+    """Dimensions in normal form: a sorted tuple counted from the front; ``None`` and ``()`` mean all.
+
+    Raises
+    ------
+    ShapeError
+        If a dimension does not exist or is named twice.
+
+    Examples
+    --------
+    >>> normal_dims((-1, 0), 3), normal_dims(None, 2)
+    ((0, 2), (0, 1))
+    """
+    if dim is None or dim == () or dim == []:
+        return tuple(range(ndim))
+    named = [normal_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if len(set(named)) != len(named):
+        raise ShapeError(expected="each dimension once", got=str(dim))
+    return tuple(sorted(named)) if ndim else ()
+
+
+# -- element types ---------------------------------------------------------------------------
+
+
+def common_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """The type in which operands meet: floating point wins over integers, the wider type over the narrower.
+
+    Python numbers adapt to the arrays; only a float among integer arrays makes the result float32.
+
+    Examples
+    --------
+    >>> str(common_dtype(np.zeros(1, np.float32), np.zeros(1, np.int64)))
+    'float32'
+    """
+    types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
+    floats = [dtype for dtype in types if dtype.kind == "f"]
+    if floats:
+        return max(floats, key=lambda dtype: dtype.itemsize)
+    if any(isinstance(operand, float) for operand in operands):
+        return default_dtype
+    common = np.result_type(*types) if types else np.dtype(np.bool_)
+    has_int = any(type(operand) is int for operand in operands)
+    return np.dtype(np.int64) if common.kind == "b" and has_int else common
+
+
+def float_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """Dtype rule of operations whose result is floating point: integers become float32."""
+    dtype = common_dtype(*operands)
+    return dtype if dtype.kind == "f" else default_dtype
+
+
+def bool_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """Dtype rule of comparisons."""
+    return np.dtype(np.bool_)
+
+
+def index_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """Dtype rule of operations that give indices."""
+    return np.dtype(np.int64)
+
+
+def as_float(x: Any) -> Any:
+    """The array itself if floating point, else converted to float32. Python numbers pass."""
+    kind = getattr(x, "dtype", default_dtype).kind
+    return x if kind == "f" else x.astype(default_dtype)
+
+
+def require_float(x: Any, name: str = "input") -> None:
+    """Refuse an integer or bool array.
+
+    Raises
+    ------
+    DTypeError
+        With the hint to convert.
+    """
+    if x.dtype.kind != "f":
+        raise DTypeError(expected=f"{name} of floating point numbers", got=str(x.dtype), hint="use .float()")
+
+
+# -- two operands and their gradients --------------------------------------------------------
+
+
+def align(x: Any, y: Any) -> tuple[Any, Any, tuple[Form, Form] | None]:
+    """Two operands in their common dtype, and the forms that their gradients have to take again.
+
+    The forms are None if shapes and dtypes agree, or one is a number and the other floating point:
+    the usual cases, in which a gradient is right as it is.
+    """
+    x_type, y_type = type(x), type(y)
+    if x_type is y_type:
+        if x.dtype is y.dtype and x.shape == y.shape:
+            return x, y, None
+    elif (y_type in _NUMBERS and x.dtype.kind == "f") or (x_type in _NUMBERS and y.dtype.kind == "f"):
+        return x, y, None
+    x, y = _operand(x), _operand(y)
+    dtype = common_dtype(x, y)
+    return _in_dtype(x, dtype), _in_dtype(y, dtype), (form(x), form(y))
+
+
+def to_form(xp: ArrayModule, g: Array, forms: tuple[Form, Form] | None, position: int) -> Array:
+    """The gradient of operand ``position``, in the shape and dtype that it had before :func:`align`."""
+    own = forms[position] if forms is not None else None
+    if own is None:
+        return g
+    shape, dtype = own
+    return unbroadcast(xp, g, shape).astype(dtype, copy=False)
+
+
+def unbroadcast(xp: ArrayModule, g: Array, shape: Shape) -> Array:
+    """The gradient of an operand that was broadcast: summed over the copies.
+
+    Parameters
+    ----------
+    g : array
+        Gradient in the shape that resulted from broadcasting.
+    shape : tuple of int
+        The operand's own shape.
+
+    Returns
+    -------
+    array
+        ``g`` itself if nothing was broadcast.
+
+    Examples
+    --------
+    >>> unbroadcast(np, np.ones((4, 2, 3)), (2, 1)).tolist()
+    [[12.0], [12.0]]
+    """
+    if g.shape == shape:
+        return g
+    extra = g.ndim - len(shape)
+    stretched = tuple(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
+    return xp.sum(g, axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+
+
+def infinite_slope(xp: ArrayModule, g: Array) -> Array:
+    """``g`` · inf, except that no gradient stays no gradient: 0 · inf = 0. It raises no warning."""
+    return xp.where(g > 0, xp.inf, xp.where(g < 0, -xp.inf, g)).astype(g.dtype, copy=False)
+
+
+def form(x: Any) -> Form:
+    """Shape and dtype of an operand; None for a Python number."""
+    return (x.shape, x.dtype) if hasattr(x, "shape") else None
+
+
+def _operand(x: Any) -> Any:
+    if isinstance(x, np.generic):  # a NumPy scalar is as weak as a Python number
+        return x.item()
+    if hasattr(x, "dtype") or isinstance(x, _NUMBERS):
+        return x
+    raise DTypeError(expected="tensors, arrays or numbers", got=type(x).__name__)
+
+
+def _in_dtype(x: Any, dtype: np.dtype) -> Any:
+    return x.astype(dtype, copy=False) if hasattr(x, "dtype") else x

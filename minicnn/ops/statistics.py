@@ -1,0 +1,266 @@
+"""Reductions with PyTorch's names and signatures: sum, mean, var, std, norm, max, argmax, all, ..."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.core.op import Op
+from minicnn.core.tensor import Tensor
+from minicnn.errors import OptionError, ShapeError
+from minicnn.ops import extremes, reduction
+from minicnn.ops.comparison import maximum, minimum
+from minicnn.ops.conversion import cast
+from minicnn.ops.elementwise import abs_
+from minicnn.ops.rules import normal_dims
+
+__all__ = [
+    "ValuesAndIndices", "all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "norm", "std", "sum",
+    "var",
+]  # fmt: skip
+
+
+class ValuesAndIndices(NamedTuple):
+    """What ``max``, ``min``, ``sort`` and ``topk`` give along a dimension."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _reduce(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
+    try:
+        dims = normal_dims(dim, input.ndim)
+    except ShapeError as error:
+        error.op = op.name
+        raise
+    return op(input, dim=dims, keepdim=keepdim, **attrs)
+
+
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Sum over dimensions.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int, tuple of int or None
+        The dimensions to sum over; None for all.
+    keepdim : bool
+        Keep them with size 1.
+    dtype : dtype, optional
+        Convert before summing. Integers and bools are summed as int64.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such dimension.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> sum(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=-1).tolist()
+    [3.0, 7.0]
+    """
+    return _reduce(reduction.sum_, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim)
+
+
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Mean over dimensions, of floating point numbers; parameters as in :func:`sum`.
+
+    Raises
+    ------
+    DTypeError
+        For integers and bools without ``dtype``.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> mean(tensor([[1.0, 2.0], [3.0, 4.0]])).item()
+    2.5
+    """
+    return _reduce(reduction.mean, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim)
+
+
+def var(
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """Variance over dimensions:  Σ (x - mean)² / (n - correction).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point.
+    dim, keepdim :
+        As in :func:`sum`.
+    unbiased : bool
+        True stands for correction 1, False for 0.
+    correction : float, optional
+        Overrides ``unbiased``.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> var(tensor([1.0, 2.0, 3.0])).item(), var(tensor([1.0, 3.0]), unbiased=False).item()
+    (1.0, 1.0)
+    """
+    correction = int(unbiased) if correction is None else correction
+    return _reduce(reduction.var, input, dim, keepdim, correction=correction)
+
+
+def std(
+    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """Standard deviation over dimensions, the square root of :func:`var`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> std(tensor([1.0, 2.0, 3.0])).item()
+    1.0
+    """
+    correction = int(unbiased) if correction is None else correction
+    return _reduce(reduction.std, input, dim, keepdim, correction=correction)
+
+
+def norm(input: Tensor, p: float | str = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Norm over dimensions:  (Σ |x|^p)^(1/p).
+
+    Parameters
+    ----------
+    input : Tensor
+        Floating point.
+    p : float or str
+        2 or ``"fro"`` for the Euclidean norm, 1 for the sum of absolute values, ``inf`` for the largest.
+    dim, keepdim :
+        As in :func:`sum`.
+
+    Raises
+    ------
+    OptionError
+        If p is not positive.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> norm(tensor([3.0, -4.0])).item(), norm(tensor([3.0, -4.0]), p=1).item()
+    (5.0, 7.0)
+    """
+    if p in (2, "fro"):
+        return _reduce(reduction.norm, input, dim, keepdim)
+    if isinstance(p, str) or not p > 0:
+        raise OptionError(expected="p > 0 or 'fro'", got=repr(p), op="norm")
+    size = abs_(input)
+    if p == 1:
+        return sum(size, dim, keepdim)
+    return amax(size, dim, keepdim) if p == math.inf else sum(size**p, dim, keepdim) ** (1 / p)
+
+
+def amax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Largest element over dimensions; of equal ones the first gets the gradient. Parameters as in :func:`sum`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> amax(tensor([[1, 4], [3, 2]]), dim=0).tolist()
+    [3, 4]
+    """
+    return _reduce(extremes.amax, input, dim, keepdim)
+
+
+def amin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Smallest element over dimensions; as :func:`amax`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> amin(tensor([[1, 4], [3, 2]]), dim=0).tolist()
+    [1, 2]
+    """
+    return _reduce(extremes.amin, input, dim, keepdim)
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Largest element of all; or along ``dim``, with its index; or, given a second tensor, :func:`maximum`.
+
+    Returns
+    -------
+    Tensor or ValuesAndIndices
+        With an integer ``dim``: ``values`` and ``indices``.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> x = tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> max(x).item(), max(x, dim=1).indices.tolist()
+    (4.0, [1, 0])
+    """
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
+    if dim is None:
+        return amax(input, None, keepdim)
+    return ValuesAndIndices(amax(input, int(dim), keepdim), argmax(input, dim, keepdim))
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """Smallest element; as :func:`max`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> min(tensor([[1.0, 4.0], [3.0, 2.0]]), dim=1).values.tolist()
+    [1.0, 2.0]
+    """
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
+    if dim is None:
+        return amin(input, None, keepdim)
+    return ValuesAndIndices(amin(input, int(dim), keepdim), argmin(input, dim, keepdim))
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the largest element, the first of equal ones; without ``dim`` in row-major order over all.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> argmax(tensor([[1, 4], [3, 2]]), dim=1).tolist()
+    [1, 0]
+    """
+    return _reduce(extremes.argmax, input, dim, keepdim)
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the smallest element; as :func:`argmax`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> argmin(tensor([[1, 4], [3, 2]]), dim=1).tolist()
+    [0, 1]
+    """
+    return _reduce(extremes.argmin, input, dim, keepdim)
+
+
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true (not 0); parameters as in :func:`sum`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> all(tensor([True, False])).item()
+    False
+    """
+    return _reduce(reduction.all_, input, dim, keepdim)
+
+
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true (not 0); parameters as in :func:`sum`.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> any(tensor([True, False])).item()
+    True
+    """
+    return _reduce(reduction.any_, input, dim, keepdim)

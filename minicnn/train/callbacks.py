@@ -1,0 +1,154 @@
+"""Being told of a training's progress, and showing it on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicnn.train.trainer import Trainer
+
+__all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "progress"]
+
+
+class Callback:
+    """Base of all callbacks; each method may be left out. Callbacks do not change the numbers."""
+
+    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
+        """Training begins or goes on: ``batches`` per epoch, until ``epochs`` or ``max_steps`` are reached."""
+
+    def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
+        """An update was made; ``record`` has step, epoch, loss and lr."""
+
+    def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """An epoch was completed; ``record`` is what :meth:`Trainer.fit` returns for it."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Training ended, was stopped, or failed."""
+
+
+class Timer(Callback):
+    """Measures the speed of the updates; validation and checkpoints do not count.
+
+    Attributes
+    ----------
+    updates, images : int
+        Updates made, and images trained on, since the start or the resumption.
+    seconds : float
+        Time spent in updates.
+    """
+
+    def __init__(self) -> None:
+        self.updates = 0
+        self.images = 0
+        self.seconds = 0.0
+        self._last: float | None = None
+
+    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
+        self.last_step = min(batches * epochs, max_steps or batches * epochs)
+        self._last = time.perf_counter()
+
+    def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
+        now = time.perf_counter()
+        self.updates += 1
+        self.images += images
+        self.seconds += 0.0 if self._last is None else now - self._last
+        self._last = now
+
+    def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        self._last = time.perf_counter()
+
+    @property
+    def images_per_second(self) -> float:
+        """Images trained on per second of updates; 0 before the first."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+class PlainProgress(Timer):
+    """Plain lines: one an epoch, and one every few seconds within it.
+
+    Parameters
+    ----------
+    stream : text file
+        Standard error by default.
+    every : float
+        Seconds between lines.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, every: float = 10.0) -> None:
+        super().__init__()
+        self.stream = stream or sys.stderr
+        self.every = every
+        self._told = 0.0
+
+    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
+        super().on_start(trainer, batches, epochs, max_steps)
+        self._told = time.perf_counter()
+
+    def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
+        super().on_step(trainer, record, images)
+        if time.perf_counter() - self._told >= self.every:
+            self._told = time.perf_counter()
+            self._say(f"epoch {record['epoch'] + 1}  {status(self, trainer, record)}")
+
+    def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        super().on_epoch(trainer, record)
+        self._told = time.perf_counter()
+        self._say(epoch_line(record, self.images_per_second))
+
+    def _say(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+class LiveProgress(Timer):
+    """A live bar on a terminal, with loss, accuracy, images per second and the time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"), console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+
+    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
+        super().on_start(trainer, batches, epochs, max_steps)
+        self._task = self._bar.add_task("training", total=self.last_step, completed=trainer.step, status="")
+        self._bar.start()
+
+    def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
+        super().on_step(trainer, record, images)
+        text = status(self, trainer, record)
+        self._bar.update(self._task, completed=trainer.step, description=f"epoch {record['epoch'] + 1}", status=text)
+
+    def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        super().on_epoch(trainer, record)
+        self._bar.console.print(epoch_line(record, self.images_per_second), highlight=False)
+
+    def on_end(self, trainer: Trainer) -> None:
+        self._bar.stop()
+
+
+def status(timer: Timer, trainer: Trainer, record: dict[str, Any]) -> str:
+    """How it stands within an epoch: step, loss, accuracy so far, speed, time left."""
+    left = (timer.last_step - trainer.step) * timer.seconds / timer.updates
+    return (
+        f"step {record['step']}/{timer.last_step}  loss {record['loss']:.4f}  accuracy "
+        f"{trainer.metrics.accuracy:.2%}  {timer.images_per_second:,.0f} images/s  {left:.0f} s left"
+    )
+
+
+def epoch_line(record: dict[str, Any], speed: float) -> str:
+    """An epoch in one line."""
+    text = f"epoch {record['epoch'] + 1}: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.2%}"
+    if "val_loss" in record:
+        text += f", validation loss {record['val_loss']:.4f} accuracy {record['val_accuracy']:.2%}"
+    return f"{text}, {speed:,.0f} images/s"
+
+
+def progress() -> Timer:
+    """A live bar where standard error is a terminal, plain lines elsewhere."""
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()

@@ -1,0 +1,183 @@
+"""The whole configuration of a training run: one frozen dataclass, kept as flat TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn.errors import OptionError
+
+__all__ = ["Config", "dump_toml", "load_toml", "suggest"]
+
+
+def option(default: Any, help: str, *, choices: tuple[str, ...] = (), **limits: float | bool) -> Any:
+    """A field with its help text and its range; ``resumable=True`` if a resumed run may change it."""
+    return field(default=default, metadata={"help": help, "choices": choices, **limits})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What ``minicnn train`` is told, or a default for it.
+
+    An empty string, or 0 where 0 makes no sense as a value, means: chosen for the data set.
+
+    Raises
+    ------
+    OptionError
+        If a value is of the wrong type or out of its range.
+
+    Examples
+    --------
+    >>> Config(epochs=3).epochs
+    3
+    >>> Config.from_dict({"epoch": 3})
+    Traceback (most recent call last):
+    ...
+    minicnn.errors.OptionError: there is no option 'epoch'; did you mean 'epochs'?
+    """
+
+    data: str = option("digits", "name of a data set, or path of images")
+    data_dir: str = option("", "directory of the data set's files", resumable=True)
+    model: str = option("", "name of a model; default: by the data set")
+    epochs: int = option(0, "passes over the training images; default: by the data set", low=0)
+    max_steps: int = option(0, "stop after this many updates; 0: at the end", low=0, resumable=True)
+    batch_size: int = option(0, "images per update; default: by the data set", low=0)
+    optimizer: str = option("", "adam, adamw, sgd or rmsprop", choices=("", "adam", "adamw", "sgd", "rmsprop"))
+    lr: float = option(0.0, "largest learning rate; default: by the data set", low=0)
+    momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
+    schedule: str = option("", "constant, cosine, onecycle or step", choices=("", "constant", "cosine", "onecycle", "step"))
+    loss: str = option("cross_entropy", "cross_entropy, mae or mse", choices=("cross_entropy", "mae", "mse"))
+    l1: float = option(0.0, "strength of L1 regularisation", low=0)
+    weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
+    clip_norm: float = option(0.0, "largest norm of the gradient; 0: any", low=0)
+    augment: str = option("none", "none, standard, or names of transforms with commas between")
+    val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
+    seed: int = option(0, "seed of everything random", low=0)
+    threads: int = option(0, "threads to compute with; 0: all processors", low=0, resumable=True)
+    workers: int = option(0, "worker threads that load images", low=0, resumable=True)
+    backend: str = option("", "numpy, native, ...; default: the fastest available")
+    device: str = option("cpu", "cpu or cuda")
+    out: str = option("", "run directory; default: runs/<data>-<model>-<number>", resumable=True)
+    checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of each epoch", low=0, resumable=True)
+
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            object.__setattr__(self, entry.name, _checked(entry, getattr(self, entry.name)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """A configuration from option names and values."""
+        names = [entry.name for entry in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise OptionError(f"there is no option {name!r}", hint=suggest(name, names))
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Config:
+        """The same with some options changed."""
+        return Config.from_dict(dataclasses.asdict(self) | changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options by name."""
+        return dataclasses.asdict(self)
+
+    def decisive(self) -> dict[str, Any]:
+        """The options that decide the numbers: a resumed run must have the same."""
+        fields = dataclasses.fields(self)
+        return {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("resumable")}
+
+    def hash(self) -> str:
+        """SHA-256 of the decisive options, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
+
+
+def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in its type, or an :class:`OptionError` that names the option."""
+    kind = {"str": str, "int": int, "float": float}[str(entry.type)]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    limits = entry.metadata
+    if type(value) is not kind:
+        raise _wrong(entry, {str: "text", int: "a whole number", float: "a number"}[kind], value)
+    if limits["choices"] and value not in limits["choices"]:
+        raise _wrong(entry, "one of " + ", ".join(c for c in limits["choices"] if c), value)
+    if kind is float and not math.isfinite(value):
+        raise _wrong(entry, "a finite number", value)
+    if "low" in limits and value < limits["low"]:
+        raise _wrong(entry, f"at least {limits['low']}", value)
+    if "below" in limits and value >= limits["below"]:
+        raise _wrong(entry, f"less than {limits['below']}", value)
+    return value
+
+
+def _wrong(entry: dataclasses.Field[Any], expected: str, value: Any) -> OptionError:
+    return OptionError(expected=expected, got=repr(value), op=f"option {entry.name.replace('_', '-')}")
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """A hint for a mistyped name: the closest that exist, or all of them."""
+    import difflib
+
+    close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+
+
+# -- TOML ------------------------------------------------------------------------------------
+
+
+def dump_toml(values: Mapping[str, Any]) -> str:
+    """Text in TOML: ``key = value`` lines, and a ``[table]`` for each value that is a mapping.
+
+    Parameters
+    ----------
+    values : mapping of str
+        To strings, booleans, numbers, lists of these, or flat mappings to these.
+
+    Examples
+    --------
+    >>> print(dump_toml({"lr": 0.1, "names": ["a", "b"], "made": {"by": "me"}}), end="")
+    lr = 0.1
+    names = ["a", "b"]
+    <BLANKLINE>
+    [made]
+    by = "me"
+    """
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
+    for key, table in values.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{key}]", dump_toml(table).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_toml(v) for v in value)}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf and nan are TOML too
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f") if isinstance(value, str) else text
+
+
+def load_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    OptionError
+        If it is missing or is not TOML; the text names the file and the line.
+    """
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        raise OptionError(f"there is no configuration file {os.fspath(path)!r}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise OptionError(f"{os.fspath(path)}: not TOML: {error}") from error

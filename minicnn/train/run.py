@@ -1,0 +1,282 @@
+"""What ``minicnn train`` does: from a configuration to a run directory with a trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minicnn
+from minicnn import backends, models, optim
+from minicnn.core.random import manual_seed
+from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data.sources import Source
+from minicnn.errors import OptionError
+from minicnn.io import atomic, checkpoint, save
+from minicnn.nn import Module
+from minicnn.nn.summary import summarize
+from minicnn.train import log, report
+from minicnn.train.callbacks import Callback, Timer
+from minicnn.train.config import Config, dump_toml, load_toml
+from minicnn.train.evaluate import Recorded, measure, split_test, test_set
+from minicnn.train.losses import LOSSES
+from minicnn.train.preprocess import augmented, plain
+from minicnn.train.trainer import Trainer
+
+__all__ = ["continued", "resolved", "train"]
+
+# What is chosen where the user chose nothing, by data set; "" stands for all others.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"model": "digits_cnn", "epochs": 30, "batch_size": 32, "optimizer": "adam"},
+    "mnist": {"model": "lenet5", "epochs": 5, "batch_size": 64, "optimizer": "adam"},
+    "fashion-mnist": {"model": "lenet5", "epochs": 10, "batch_size": 64, "optimizer": "adam"},
+    "kmnist": {"model": "lenet5", "epochs": 10, "batch_size": 64, "optimizer": "adam"},
+    "": {"model": "resnet20", "epochs": 20, "batch_size": 64, "optimizer": "sgd"},
+}
+_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.1, "rmsprop": 1e-3}
+_RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")
+
+
+def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Train, validate, test, and write the run directory.
+
+    Parameters
+    ----------
+    config : Config
+        What to do; what it leaves open is chosen for the data set.
+    resume : bool
+        Go on with the run in ``config.out`` from its newest checkpoint; from the start if it has none.
+    callbacks : sequence of Callback
+        Told of the progress.
+
+    Returns
+    -------
+    dict
+        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, digest,
+        backend, threads, macro_f1, run, data, model``; also written to ``result.json``.
+
+    Raises
+    ------
+    OptionError
+        If the configuration is impossible, or ``out`` holds another run.
+    FormatError
+        If the data are damaged or missing.
+    NonFiniteError, Interrupted, OSError
+        As :meth:`Trainer.fit`.
+    """
+    started = time.perf_counter()
+    if config.threads:
+        set_num_threads(config.threads)
+    with backends.use_backend(config.backend or backends.active().name):
+        source = sources.load(config.data, config.data_dir or None)
+        config = resolved(config)
+        parts = _parts(source, config)
+        recorded = Recorded(
+            list(source.classes), list(source.image_shape), *parts.statistics, source.fingerprint, minicnn.__version__
+        )
+        manual_seed(config.seed)
+        model = _model(config, source)
+        config = _prepare_directory(config, recorded, resume)
+        timer = Timer()
+        trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
+        if resume:
+            trainer.resume()
+        trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
+        test = measure(model, parts.test, source.classes, config).report()
+        result = {
+            "test_accuracy": test["accuracy"],
+            "test_loss": test["loss"],
+            "val_accuracy": _val_accuracy(trainer, parts.validation),
+            "epochs": trainer.epoch,
+            "steps": trainer.step,
+            "seconds": time.perf_counter() - started,
+            "images_per_second": timer.images_per_second,
+            "digest": checkpoint.digest(trainer.state()),
+            "backend": backends.active().name,
+            "threads": get_num_threads(),
+            "macro_f1": test["macro_f1"],
+            "run": config.out,
+            "data": config.data,
+            "model": config.model,
+        }
+        _finish(config, model, source, result, test)
+    return result
+
+
+class _Parts(NamedTuple):
+    """The loaders of a run, and mean and standard deviation of what it learns from."""
+
+    train: DataLoader
+    validation: DataLoader | None
+    test: Any
+    statistics: tuple[list[float], list[float]]
+
+
+def _parts(source: Source, config: Config) -> _Parts:
+    """Split the images: those to learn from, to validate on, and to test on; the latter are never seen before."""
+    indices = np.arange(len(source.train)) if source.test is not None else np.asarray(split_test(source)[0])
+    held_out = indices[:0]
+    if config.val_fraction:
+        labels = np.asarray(source.train.targets)[indices]
+        kept, chosen = stratified_split(labels, config.val_fraction, seed=config.seed)
+        indices, held_out = indices[kept], indices[chosen]
+    if not len(indices):
+        raise OptionError("no training image is left", hint="the data set is too small for these fractions")
+    mean, std = (list(values) for values in sources.statistics(source.train, indices))
+    usual = plain(mean, std)
+    learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
+    options = {"batch_size": config.batch_size, "num_workers": config.workers, "seed": config.seed}
+    # Batch normalization cannot learn from a single image, so such a rest is left out.
+    lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
+    loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
+    checked = Subset(source.train.with_transform(usual), held_out)
+    validation = DataLoader(checked, **options) if len(held_out) else None
+    return _Parts(loader, validation, test_set(source, usual), (mean, std))
+
+
+def _model(config: Config, source: Source) -> Module:
+    model = models.build(config.model, len(source.classes), source.image_shape)
+    return model.to(config.device)
+
+
+def _trainer(
+    config: Config, model: Module, parts: _Parts, recorded: Recorded, callbacks: Sequence[Callback]
+) -> Trainer:
+    optimizer = _optimizer(config, model)
+    return Trainer(
+        model,
+        optimizer,
+        LOSSES[config.loss],
+        classes=recorded.classes,
+        scheduler=_scheduler(config, optimizer, config.epochs * len(parts.train)),
+        clip_norm=config.clip_norm,
+        seed=config.seed,
+        device=config.device,
+        run_dir=config.out,
+        checkpoint_every=config.checkpoint_every,
+        identity=(config.hash(), recorded.data_fingerprint),
+        callbacks=callbacks,
+    )
+
+
+def _optimizer(config: Config, model: Module) -> optim.Optimizer:
+    kinds = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmsprop": optim.RMSprop}
+    own = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
+    make: Any = kinds[config.optimizer]
+    return make(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, l1=config.l1, **own)
+
+
+def _scheduler(config: Config, optimizer: optim.Optimizer, steps: int) -> Any:
+    """The learning rate over the ``steps`` updates of the whole training."""
+    schedules = optim.lr_scheduler
+    if config.schedule == "onecycle":
+        moves_momentum = config.optimizer != "rmsprop"
+        return schedules.OneCycleLR(optimizer, config.lr, total_steps=steps, cycle_momentum=moves_momentum)
+    if config.schedule == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, T_max=steps)
+    if config.schedule == "step":
+        return schedules.StepLR(optimizer, step_size=max(1, steps // 3), gamma=0.1)
+    return None
+
+
+def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | None:
+    """On the validation part, for the final parameters."""
+    if validation is None or trainer.run_dir is None:
+        return None
+    epochs = [r for r in log.read(trainer.run_dir / "metrics.jsonl") if "val_accuracy" in r]
+    if epochs and epochs[-1]["step"] == trainer.step:
+        return epochs[-1]["val_accuracy"]
+    return trainer.evaluate(validation).accuracy
+
+
+def _finish(config: Config, model: Module, source: Source, result: dict[str, Any], test: dict[str, Any]) -> None:
+    """Write what a finished run leaves behind."""
+    out = Path(config.out)
+    save(model.state_dict(), out / "model.safetensors")
+    atomic.write(out / "result.json", json.dumps(result | {"test": test}, indent=1) + "\n")
+    reason = report.missing()
+    if reason:
+        print(reason, file=sys.stderr)
+        return
+    rows = summarize(model, (1, *source.image_shape))
+    report.write(out, result, test, rows)
+
+
+# -- configuration and directory -------------------------------------------------------------
+
+
+def resolved(config: Config) -> Config:
+    """The configuration with nothing left open except ``out``."""
+    chosen = _DEFAULTS.get(config.data.lower().replace("_", "-"), _DEFAULTS[""])
+    missing = {name: value for name, value in chosen.items() if not getattr(config, name)}
+    config = config.replace(**missing)
+    return config.replace(lr=config.lr or _RATES[config.optimizer], schedule=config.schedule or "onecycle")
+
+
+def continued(given: Mapping[str, Any]) -> Config:
+    """The configuration of the run in ``given["out"]``, for resuming it.
+
+    Parameters
+    ----------
+    given : mapping of str
+        The options that the user gave now. Those that decide the numbers must be as they were.
+
+    Raises
+    ------
+    OptionError
+        Naming the first option that differs.
+    """
+    if not given.get("out"):
+        raise OptionError("--resume needs --out RUN_DIR, the run to go on with")
+    path = Path(given["out"]) / "config.toml"
+    if not path.exists():
+        return Config.from_dict(given)
+    values = load_toml(path)
+    values.pop("recorded", None)
+    stored = Config.from_dict(values)
+    now = resolved(stored.replace(**given))
+    for name, value in now.decisive().items():
+        before = stored.decisive()[name]
+        if value != before:
+            raise OptionError(f"cannot resume: {name} was {before!r} in {path}, now it is {value!r}")
+    return now
+
+
+def _prepare_directory(config: Config, recorded: Recorded, resume: bool) -> Config:
+    """Make the run directory and write its configuration; the directory's name is chosen if need be."""
+    if not config.out:
+        config = config.replace(out=_new_directory(config))
+    out = Path(config.out)
+    there = next((name for name in _RUN_FILES if (out / name).exists()), None)
+    if there and not resume:
+        kind = "a finished" if (out / "result.json").exists() else "an unfinished"
+        raise OptionError(f"{out} holds {kind} run", hint="go on with it by --resume, or choose another --out")
+    if there and (out / "config.toml").exists():
+        before = load_toml(out / "config.toml").get("recorded", {})
+        for name, value in dataclasses.asdict(recorded).items():
+            if name != "version" and before.get(name) != value:
+                raise OptionError(f"cannot resume: {name.replace('_', ' ')} differs from that of the run in {out}")
+    out.mkdir(parents=True, exist_ok=True)
+    atomic.remove_stale(out)
+    atomic.write(out / "config.toml", dump_toml(config.to_dict() | {"recorded": dataclasses.asdict(recorded)}))
+    return config
+
+
+def _new_directory(config: Config) -> str:
+    data = re.sub(r"[^\w.-]+", "-", Path(config.data).name) or "data"
+    number = 1
+    while True:
+        path = Path("runs") / f"{data}-{config.model}-{number}"
+        try:
+            path.mkdir(parents=True)
+            return str(path)
+        except FileExistsError:
+            number += 1

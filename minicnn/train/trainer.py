@@ -1,0 +1,356 @@
+"""The training loop, with validation, checkpoints, exact resumption and a watch on the numbers.
+
+At heart it is the four lines of a hand-written loop, and gives the same numbers::
+
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = loss_function(model(x), y)
+        loss.backward()
+        optimizer.step()
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.core import random
+from minicnn.core.tape import no_grad
+from minicnn.core.tensor import Tensor
+from minicnn.data import DataLoader
+from minicnn.errors import CheckpointError, NonFiniteError, OptionError
+from minicnn.io import checkpoint
+from minicnn.nn import Module
+from minicnn.nn.functional import cross_entropy
+from minicnn.nn.utils import clip_grad_norm_
+from minicnn.optim import Optimizer
+from minicnn.train import anomaly
+from minicnn.train.callbacks import Callback
+from minicnn.train.log import Log
+from minicnn.train.metrics import Metrics
+from minicnn.train.signals import Interrupted, StopRequest
+
+__all__ = ["Interrupted", "Trainer"]
+
+
+class Trainer:
+    """Trains a classifier.
+
+    Parameters
+    ----------
+    model : Module
+        From a batch of images to one row of scores (logits) per image.
+    optimizer : Optimizer
+        Over the model's parameters.
+    loss : callable
+        ``loss(scores, labels)``, the mean over the batch.
+    classes : int or sequence of str
+        The number of classes, or their names.
+    scheduler : object, optional
+        A learning-rate scheduler; stepped after each update.
+    clip_norm : float
+        Scale the gradient down to this norm where it is longer; 0 leaves it.
+    seed : int
+        Kept in checkpoints. The order of the images comes from the loader's own seed.
+    device : str
+        Where the batches go.
+    run_dir : path-like, optional
+        Directory for ``metrics.jsonl`` and ``checkpoints/``; without it nothing is written.
+    checkpoint_every : int
+        Updates between checkpoints; 0: only at the end of each epoch.
+    identity : (str, str)
+        Hash of the configuration and fingerprint of the data, kept in checkpoints and compared.
+    callbacks : sequence of Callback
+        Told of every step and epoch.
+
+    Attributes
+    ----------
+    step, epoch, position : int
+        Updates done, epochs completed, batches of the current epoch done.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn import nn, optim, data
+    >>> _ = minicnn.manual_seed(0)
+    >>> x = minicnn.randn(32, 2)
+    >>> pairs = data.TensorDataset(x, (x[:, 0] > 0).to(minicnn.int64))
+    >>> model = nn.Linear(2, 2)
+    >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=1.0), classes=2)
+    >>> history = trainer.fit(data.DataLoader(pairs, batch_size=8, shuffle=True, seed=0), epochs=5)
+    >>> history[-1]["train_accuracy"] > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        *,
+        classes: int | Sequence[str],
+        scheduler: Any = None,
+        clip_norm: float = 0.0,
+        seed: int = 0,
+        device: str = "cpu",
+        run_dir: str | Path | None = None,
+        checkpoint_every: int = 0,
+        identity: tuple[str, str] = ("", ""),
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        if clip_norm < 0 or checkpoint_every < 0:
+            raise OptionError("clip_norm and checkpoint_every must not be negative", op="Trainer")
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.scheduler = scheduler
+        self.clip_norm = clip_norm
+        self.seed = seed
+        self.device = device
+        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.checkpoint_every = checkpoint_every
+        self.identity = identity
+        self.callbacks = list(callbacks)
+        self.metrics = Metrics(classes)  # of the current epoch's training batches
+        self.step = self.epoch = self.position = 0
+        self._parameters = list(model.parameters())
+        self._stop = StopRequest()
+        self._log: Log | None = None
+        self._saved = (-1, -1)  # step and epoch of the newest checkpoint
+
+    # -- training ----------------------------------------------------------------------------
+
+    def fit(
+        self, train: DataLoader, validation: Iterable[Any] | None = None, *, epochs: int, max_steps: int = 0
+    ) -> list[dict[str, Any]]:
+        """Train until ``epochs`` epochs are completed, counting those before a resumption.
+
+        Parameters
+        ----------
+        train : DataLoader
+            Batches (images, labels); its epoch is set before each pass.
+        validation : iterable of batches, optional
+            Evaluated after each epoch.
+        epochs : int
+            When to end.
+        max_steps : int
+            End after this many updates in all, even within an epoch; 0: no such limit.
+
+        Returns
+        -------
+        list of dict
+            Per epoch: ``epoch, step, train_loss, train_accuracy``, and ``val_loss, val_accuracy``.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss or a gradient is not finite; the parameters are those before the step.
+        Interrupted
+            After SIGINT or SIGTERM; the state was saved.
+        OSError
+            If a checkpoint or the log cannot be written.
+        """
+        history: list[dict[str, Any]] = []
+        with self._stop, self._logging():
+            for callback in self.callbacks:
+                callback.on_start(self, len(train), epochs, max_steps)
+            try:
+                while self.epoch < epochs and not (max_steps and self.step >= max_steps):
+                    if self._train_epoch(train, max_steps):
+                        history.append(self._end_epoch(validation))
+                self.save()
+            finally:
+                for callback in self.callbacks:
+                    callback.on_end(self)
+        return history
+
+    def _train_epoch(self, loader: DataLoader, max_steps: int) -> bool:
+        """The updates of an epoch that are still to be done; False if ``max_steps`` cut it short."""
+        loader.set_epoch(self.epoch)
+        self.model.train()
+        with closing(loader.batches(start=self.position)) as batches:
+            for images, labels in batches:
+                self._update(images, labels)
+                if self.checkpoint_every and self.step % self.checkpoint_every == 0:
+                    self.save()
+                self._heed_signals()
+                if self.step == max_steps and self.position < len(loader):
+                    return False
+        return True
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
+        """One step: forward, backward, and the update, if all numbers are finite."""
+        images, labels = images.to(self.device), labels.to(self.device)
+        random_state = random.get_state()
+        self.optimizer.zero_grad()
+        scores = self.model(images)
+        loss = self.loss(scores, labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._explain(images, labels, random_state)
+        loss.backward()
+        gradients = [p.grad.array for p in self._parameters if p.grad is not None]
+        if not anomaly.all_finite(gradients):
+            raise self._explain(images, labels, random_state)
+        if self.clip_norm:
+            clip_grad_norm_(self._parameters, self.clip_norm)
+        record = {"step": self.step + 1, "epoch": self.epoch, "loss": value, "lr": self.optimizer.param_groups[0]["lr"]}
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.metrics.update(labels, scores.detach(), value)
+        self.step += 1
+        self.position += 1
+        self._note(record)
+        for callback in self.callbacks:
+            callback.on_step(self, record, len(labels))
+
+    def _explain(self, images: Tensor, labels: Tensor, random_state: str) -> NonFiniteError:
+        """The error that says where a bad number came from; the random state ends as it was."""
+        random.set_state(random_state)
+        error = anomaly.explain(self.model, lambda: self.loss(self.model(images), labels))
+        random.set_state(random_state)
+        error.hint = f"step {self.step + 1} was not taken; a lower learning rate or clip_norm may help"
+        return error
+
+    def _end_epoch(self, validation: Iterable[Any] | None) -> dict[str, Any]:
+        record = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "train_loss": self.metrics.loss,
+            "train_accuracy": self.metrics.accuracy,
+        }
+        if validation is not None:
+            measured = self.evaluate(validation)
+            record |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
+        self._note(record)
+        self.epoch += 1
+        self.position = 0
+        self.metrics = Metrics(self.metrics.classes)
+        self.save()
+        for callback in self.callbacks:
+            callback.on_epoch(self, record)
+        return record
+
+    def evaluate(self, loader: Iterable[Any]) -> Metrics:
+        """Loss and counts over all batches, in evaluation mode, without gradients or updates."""
+        metrics = Metrics(self.metrics.classes)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                for images, labels in loader:
+                    images, labels = images.to(self.device), labels.to(self.device)
+                    scores = self.model(images)
+                    metrics.update(labels, scores, self.loss(scores, labels).item())
+                    self._heed_signals()
+        finally:
+            self.model.train(was_training)
+        return metrics
+
+    # -- state -------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that decides how the training goes on: the fields of :data:`minicnn.io.checkpoint.STATE`."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "seed": self.seed,
+            "random_state": random.get_state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "metrics": self.metrics.state_dict(),
+            "log_bytes": self._log.sync() if self._log else 0,
+            "config_hash": self.identity[0],
+            "data_fingerprint": self.identity[1],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state of :meth:`state`.
+
+        Raises
+        ------
+        CheckpointError
+            If it belongs to another configuration, data set or model.
+        """
+        for field, mine in zip(("config_hash", "data_fingerprint"), self.identity, strict=True):
+            if mine and state[field] and mine != state[field]:
+                raise CheckpointError(f"the checkpoint belongs to another run: its {field} is {state[field][:12]}")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.metrics.load_state_dict(state["metrics"])
+        random.set_state(state["random_state"])
+        self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of the present state, unless this step has one; None without a run directory.
+
+        Raises
+        ------
+        NonFiniteError
+            If a number of the state is not finite: it would be no use to go on from.
+        OSError
+            If it cannot be written; earlier checkpoints are intact then.
+        """
+        if self.run_dir is None or self._saved == (self.step, self.epoch):
+            return None
+        state = self.state()
+        for name, array in checkpoint.leaves({"model": state["model"], "optimizer": state["optimizer"]}):
+            if isinstance(array, np.ndarray) and not anomaly.all_finite([array]):
+                raise NonFiniteError(f"{name} has numbers that are not finite, so step {self.step} is not saved")
+        path = checkpoint.save(self.run_dir / "checkpoints", state)
+        self._saved = (self.step, self.epoch)
+        return path
+
+    def resume(self) -> bool:
+        """Go on from the newest good checkpoint of the run directory; False if there is none.
+
+        The log is cut back to what it was at the checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If every checkpoint is damaged, or belongs to another run.
+        """
+        found = None if self.run_dir is None else checkpoint.latest(self.run_dir / "checkpoints")
+        if found is None or self.run_dir is None:
+            return False
+        self.load_state(found[1])
+        with closing(Log(self.run_dir / "metrics.jsonl")) as log:
+            log.truncate(found[1]["log_bytes"])
+        return True
+
+    # -- on the side -------------------------------------------------------------------------
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Keep ``metrics.jsonl`` open; a training from the start begins it anew."""
+        if self.run_dir is None:
+            yield
+            return
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        with closing(Log(self.run_dir / "metrics.jsonl")) as self._log:
+            if not (self.step or self.epoch):
+                self._log.truncate(0)
+            try:
+                yield
+            finally:
+                self._log.sync()
+                self._log = None
+
+    def _note(self, record: dict[str, Any]) -> None:
+        if self._log:
+            self._log.write(record)
+
+    def _heed_signals(self) -> None:
+        if self._stop.signal is not None:
+            raise Interrupted(self._stop.signal, str(self.save() or ""))

@@ -1,0 +1,3 @@
+"""PyTorch's place for :mod:`minicnn.data`."""
+
+from minicnn.data import *  # noqa: F403

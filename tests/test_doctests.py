@@ -1,0 +1,19 @@
+"""The examples in the docstrings run, in every module of the installed package."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import minicnn
+
+MODULES = ["minicnn", *(m.name for m in pkgutil.walk_packages(minicnn.__path__, "minicnn."))]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_doctests(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0, f"{result.failed} of {result.attempted} examples failed: see the output"
