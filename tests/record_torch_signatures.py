@@ -5,6 +5,8 @@ Run with an interpreter that has torch, from the repository:  python tests/recor
 * ``tests/nn/torch_signatures.json``: parameter names and defaults of constructors and functions.
 * ``tests/nn/layers.json``: for each row (a layer as an expression, and its input's shape) the text,
   the state's shapes, and numbers that depend on every argument. Add rows by hand, then run this.
+* ``tests/models/torch_models.json``: the same for the models, whose own source is run with
+  PyTorch's ``nn`` for that.
 """
 
 import ast
@@ -25,6 +27,16 @@ HERE = pathlib.Path(__file__).parent / "nn"
 OTHERS = re.compile(
     "^_|^[A-Z].?$|3d|Lazy|Fractional|Transformer|LSTM|GRU|RNN|Attention|Quant|quantized|jit|fx"
 )
+
+# Models, and the input to record them with.
+MODELS = {
+    "mlp": (2, 784),
+    "lenet5": (2, 1, 28, 28),
+    "digits_cnn": (2, 1, 8, 8),
+    "vgg_small": (2, 3, 32, 32),
+    "resnet20": (2, 3, 16, 16),
+    "depthwise_small": (2, 3, 16, 16),
+}
 
 
 def described(parameters):
@@ -65,7 +77,9 @@ def record_signatures():
         for name in sorted(vars(namespace)):
             value = getattr(namespace, name)
             wanted = (
-                inspect.isclass(value) and issubclass(value, nn.Module) if source == "nn" else callable(value)
+                inspect.isclass(value) and issubclass(value, (nn.Module, nn.Parameter))
+                if source == "nn"
+                else callable(value)
             )
             if not wanted or OTHERS.search(name) or (source != "nn" and inspect.isclass(value)):
                 continue
@@ -116,6 +130,29 @@ def record_layer(row):
     return seen
 
 
+def torch_models():
+    """The functions of minicnn/models, made from their source with torch's layers."""
+    found = {"image_size_at_least": lambda least, size, model: (size, size), "whole": lambda *_: None}
+    found |= {"nn": nn, "F": F, "Tensor": torch.Tensor, "__name__": "models"}
+    for path in sorted((HERE.parents[1] / "minicnn" / "models").glob("*.py")):
+        if path.stem not in ("__init__", "sizes"):
+            source = re.sub("^from (minicnn|__future__).*", "", path.read_text(), flags=re.MULTILINE)
+            exec(compile("from __future__ import annotations\n" + source, str(path), "exec"), found)
+    return {name: found[name] for name in MODELS}
+
+
+def record_model(model, shape):
+    model = model.double()
+    set_state(model)
+    seen = {"state": {name: list(tensor.shape) for name, tensor in model.state_dict().items()}}
+    for mode in ("eval", "train"):
+        x = torch.from_numpy(filled(shape)).requires_grad_()
+        y = model.train(mode == "train")(x)
+        (y * torch.from_numpy(filled(tuple(y.shape), 3.0))).sum().backward()
+        seen[mode] = {"output": digest(y), "gradient": digest(x.grad)}
+    return seen
+
+
 def main():
     signatures = {"torch": torch.__version__, **record_signatures()}
     lines = [f'"torch": {json.dumps(signatures.pop("torch"))}']
@@ -128,6 +165,10 @@ def main():
     for row in rows:
         row["torch"] = record_layer(row)
     path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    models = torch_models()
+    seen = {name: {"input": MODELS[name], **record_model(models[name](), MODELS[name])} for name in MODELS}
+    entries = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in seen.items())
+    (HERE.parent / "models" / "torch_models.json").write_text("{\n" + entries + "\n}\n")
 
 
 if __name__ == "__main__":

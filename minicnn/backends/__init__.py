@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
+from minicnn.backends import cudnn, mps
 from minicnn.core import device, dispatch
 from minicnn.core.dispatch import Backend, active, report, set_strict, use_strict
 from minicnn.errors import BackendError
@@ -17,7 +18,9 @@ from minicnn.errors import BackendError
 __all__ = [
     "Backend",
     "active",
+    "cudnn",
     "load",
+    "mps",
     "names",
     "report",
     "set_strict",

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minicnn.core import dispatch
 from minicnn.errors import GradError
 from minicnn.typing import Array, Attrs
@@ -195,7 +197,9 @@ def walk(root: Node, gradient: Array, *, retain: bool) -> dict[Tensor, Array]:
         for edge, g in zip(node.edges, node.backward(gy, retain), strict=True):
             if edge is not None and g is not None:
                 before = pending.get(edge)
-                pending[edge] = g if before is None else before + g
+                total = g if before is None else before + g
+                # NumPy turns 0-dimensional results into scalars.
+                pending[edge] = np.asarray(total) if isinstance(total, np.generic) else total
     return pending
 
 

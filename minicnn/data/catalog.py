@@ -14,10 +14,14 @@ from minicnn.errors import FormatError
 
 __all__ = ["CATALOG", "Known", "find_file", "image_pair", "read_known"]
 
-_MNIST = ("0 - zero", "1 - one", "2 - two", "3 - three", "4 - four")
-_MNIST += ("5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine")
-_FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
-_FASHION += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_MNIST = (
+    *("0 - zero", "1 - one", "2 - two", "3 - three", "4 - four"),
+    *("5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine"),
+)
+_FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 _KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR100 = """
@@ -64,7 +68,7 @@ CATALOG = {
 
 
 def find_file(root: PathLike, folders: Sequence[str], name: str, hint: str | None = None) -> str:
-    """The path of a file, or of the file compressed by gzip, in the first folder that has it.
+    """The path of a file in the first folder that has it; an IDX file may be compressed by gzip.
 
     Raises
     ------
@@ -76,15 +80,17 @@ def find_file(root: PathLike, folders: Sequence[str], name: str, hint: str | Non
     >>> find_file("nowhere", ["mnist", "."], "train.bin")
     Traceback (most recent call last):
     ...
-    minicnn.errors.FormatError: nowhere: train.bin (or .gz) is not in mnist or . below this folder
+    minicnn.errors.FormatError: nowhere: train.bin is not in mnist or .
     """
+    endings = ("", ".gz") if name.endswith("ubyte") else ("",)
     for folder in folders:
-        for ending in ("", ".gz"):
+        for ending in endings:
             path = os.path.normpath(os.path.join(root, folder, name + ending))
             if os.path.isfile(path):
                 return path
     places = ", ".join(folders[:-1]) + " or " + folders[-1] if len(folders) > 1 else folders[0]
-    raise FormatError(f"{name} (or .gz) is not in {places} below this folder", path=root, hint=hint)
+    what = f"{name}(.gz)" if len(endings) > 1 else name
+    raise FormatError(f"{what} is not in {places}", path=root, hint=hint)
 
 
 def read_known(

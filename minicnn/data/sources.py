@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,7 +250,7 @@ def _labels_beside(images_path: str) -> str:
     found = _beside(folder, name)
     if found is None:
         raise FormatError(
-            f"its labels, {name.removesuffix('.gz')} (or .gz), are not beside it", path=images_path
+            f"its labels, {name.removesuffix('.gz')} (.gz), are not beside it", path=images_path
         )
     return found
 
@@ -265,7 +265,7 @@ def _load_folder(path: str, image_size: int | None) -> Source:
     """A folder of the files of MNIST or CIFAR-10, or of class folders."""
     images = _beside(path, "train-images-idx3-ubyte")
     if images is not None:
-        return _load_pair(images)
+        return replace(_load_pair(images), name=path)
     if os.path.isfile(os.path.join(path, "data_batch_1.bin")):
         return _load_known("cifar10", path)
     train_root, test_root = os.path.join(path, "train"), os.path.join(path, "test")

@@ -99,7 +99,7 @@ class Conv2d(_Conv):
         Output channels see only the input channels of their group.
     bias : bool
         Whether to add one number per output channel.
-    padding_mode : {"zeros", "reflect", "replicate"}
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
         What the padding consists of.
     device, dtype : optional
         Where the parameters are, and their type.
@@ -137,7 +137,7 @@ class Conv2d(_Conv):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        choice("Conv2d", "padding_mode", padding_mode, ("zeros", "reflect", "replicate"))
+        choice("Conv2d", "padding_mode", padding_mode, ("zeros", "reflect", "replicate", "circular"))
         if isinstance(padding, str):
             choice("Conv2d", "padding", padding, ("valid", "same"))
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)

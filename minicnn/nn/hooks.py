@@ -69,7 +69,7 @@ class Hooks:
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's forward with all hooks around it."""
         args, kwargs = self._run_before(module, args, kwargs)
-        record = _BackwardRecord(module, self.backward) if self.backward else None
+        record = _BackwardRecord(module, list(self.backward.values())) if self.backward else None
         if record:
             args = record.watch_inputs(args)
         result = module.forward(*args, **kwargs)
@@ -146,7 +146,7 @@ def _join(values: tuple[Any, ...], hook: Callable[[_Bundle], _Bundle | None]) ->
 class _BackwardRecord:
     """One call of a module with full backward hooks: meets the gradients on their way back."""
 
-    def __init__(self, module: Module, hooks: dict[int, Callable[..., Any]]) -> None:
+    def __init__(self, module: Module, hooks: list[Callable[..., Any]]) -> None:
         self.module = module
         self.hooks = hooks
         self.grad_output: tuple[Tensor | None, ...] = ()
@@ -180,7 +180,7 @@ class _BackwardRecord:
         return _Bundle(None if g is None else g.array for g in grad_input)
 
     def _run(self, grad_input: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-        for hook in list(self.hooks.values()):
+        for hook in self.hooks:
             replaced = _as_tuple(hook(self.module, grad_input, self.grad_output), grad_input)
             if len(replaced) != len(grad_input):
                 raise GradError(

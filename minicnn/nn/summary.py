@@ -155,7 +155,6 @@ def _without_numbers(model: Module) -> Module:
 class _Call:
     """What the operations of one running layer, its children's excluded, add up to."""
 
-    called: bool = False  # whether any operation ran
     macs: int = 0
     activation_bytes: int = 0
     scratch_bytes: int = 0
@@ -181,7 +180,6 @@ class _Recorder:
 
     def on_op(self, op: Op, arrays: list[Any], result: Any) -> None:
         call = self.running[-1]
-        call.called = True
         call.macs += _macs(op.name, arrays, result)
         call.activation_bytes += 0 if op.view else result.nbytes
         call.scratch_bytes = max(call.scratch_bytes, _scratch_bytes(op.name, arrays, result))
@@ -191,7 +189,7 @@ class _Recorder:
         own = list(module.parameters(recurse=False))
         first = module not in self.counted
         self.counted.add(module)
-        if call.called or own or not any(module.children()):
+        if call.activation_bytes or own or not any(module.children()):
             self.summary.append(
                 Row(
                     name=self.names[module],

@@ -26,7 +26,7 @@ def clip_grad_norm_(
         g ← g · min(1, max_norm / ‖g‖),   ‖g‖ over all elements of all gradients
 
     The norm is computed in float64 and relative to the largest element, so it neither overflows nor
-    vanishes however the gradients are scaled.
+    vanishes however the gradients are scaled. (PyTorch adds 1e-6 to the norm; this does not.)
 
     Parameters
     ----------
@@ -73,8 +73,9 @@ def clip_grad_norm_(
         raise NonFiniteError(f"the norm of the gradients is {norm}", op="clip_grad_norm_")
     factor = float(max_norm) / norm if norm else 1.0
     if not factor >= 1:  # also if it is NaN
-        for gradient in gradients:
-            gradient.array *= factor
+        with np.errstate(invalid="ignore"):  # 0 · inf, for an infinite norm
+            for gradient in gradients:
+                gradient.array *= factor
     return Tensor(np.float64(norm))
 
 

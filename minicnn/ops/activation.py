@@ -1,4 +1,4 @@
-"""Activations, elementwise. Those that multiply x by a gate are in ``gates.py``, softmax in ``probability.py``."""
+"""Activations, elementwise. Those with a gate are in ``gates.py``, softmax is in ``probability.py``."""
 
 from __future__ import annotations
 

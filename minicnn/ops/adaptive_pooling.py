@@ -60,7 +60,10 @@ def adaptive_avg_pool2d(xp, x, *, output_size):
 
 @adaptive_avg_pool2d.backward
 def adaptive_avg_pool2d_backward(xp, gy, saved, needs, *, output_size):
-    """Each window spreads its gradient evenly over its pixels."""
+    """Each window spreads its gradient evenly over its pixels.
+
+    dL/dx[n,c,r,s] = Σ gy[n,c,i,j] / count[i,j]   over the windows (i, j) that hold (r, s)
+    """
     (shape,) = saved
     rows, columns = _grid(shape, output_size)
     share = gy / _grid_counts(xp, rows, columns).astype(gy.dtype)
@@ -129,7 +132,10 @@ def adaptive_max_pool2d(xp, x, *, output_size):
 
 @adaptive_max_pool2d.backward
 def adaptive_max_pool2d_backward(xp, gy, saved, needs, *, output_size):
-    """Each window passes its gradient to the pixel that won it."""
+    """Each window passes its gradient to the pixel that won it.
+
+    dL/dx[n,c,r,s] = Σ gy[n,c,i,j]   over the windows (i, j) whose largest value stands at (r, s)
+    """
     index, shape = saved
     images = shape[0] * shape[1]
     gx = xp.zeros((images, shape[2] * shape[3]), gy.dtype)

@@ -75,7 +75,7 @@ def conv2d(xp, x, w, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, group
     * and x_{i-k+1, j-l+1} stands in row i-k+1, column j-l+1, not "row i, column j" (F1d).
 
     Saved: x, w.  Cost: 2·N·O·OH·OW·(C/groups)·KH·KW flop.
-    Oracles: minicnn.oracles.conv.conv2d, and literal_convolution for the article's own form.
+    Oracle: minicnn.oracles.conv.conv2d; minicnn.oracles.conv.literal_convolution is the article's own form.
 
     References
     ----------
@@ -100,9 +100,9 @@ def conv2d(xp, x, w, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, group
 def conv2d_backward(xp, gy, saved, needs, *, stride, padding, dilation, groups):
     """The derivatives of the convolution (F1).
 
-    gx = col2im(Wᵀ · gy)        each pixel collects from all windows that saw it
-    gw = gy · im2col(x)ᵀ        each weight collects over all positions of its window
-    gb[o] = Σ_{n,i,j} gy[n,o,i,j]
+    dL/dx = col2im(Wᵀ · gy)         each pixel collects from all windows that saw it
+    dL/dw = gy · im2col(x)ᵀ         each weight collects over all positions of its window
+    dL/db[o] = Σ_{n,i,j} gy[n,o,i,j]
     """
     x, w = saved
     gx = gw = gb = None
@@ -196,7 +196,7 @@ def conv_transpose2d(
 def conv_transpose2d_backward(xp, gy, saved, needs, *, stride, padding, output_padding, dilation, groups):
     """The derivatives: the convolution that was transposed, and its gradient with x and gy exchanged.
 
-    gx = W · im2col(gy),   gw = x · im2col(gy)ᵀ,   gb[o] = Σ_{n,r,s} gy[n,o,r,s]
+    dL/dx = W · im2col(gy),   dL/dw = x · im2col(gy)ᵀ,   dL/db[o] = Σ_{n,r,s} gy[n,o,r,s]
     """
     x, w = saved
     gx = gw = gb = None
@@ -335,10 +335,12 @@ def _transposed_size(
 def _check(x: Any, w: Any, b: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> None:
     """What both operations ask of their operands and attributes."""
     geometry.check_images(x)
-    if w.ndim != 4:
-        raise ShapeError(expected="w of 4 dimensions", got=f"w of shape {tuple(w.shape)}")
+    if w.ndim != 4 or 0 in w.shape[2:]:
+        raise ShapeError(
+            expected="w of 4 dimensions, with kernels of at least 1 x 1", got=f"w of shape {tuple(w.shape)}"
+        )
     geometry.check_floats(x=x, w=w, b=b)
-    geometry.check_pairs(1, stride=stride, dilation=dilation, **{"size of w": tuple(w.shape[2:])})
+    geometry.check_pairs(1, stride=stride, dilation=dilation)
     geometry.check_padding(padding)
     if not isinstance(groups, int) or groups < 1:
         raise OptionError(expected="groups = an integer of at least 1", got=repr(groups))
@@ -346,7 +348,11 @@ def _check(x: Any, w: Any, b: Any, stride: Pair, padding: Padding, dilation: Pai
 
 def _check_bias(b: Any, channels: int) -> None:
     if b is not None and tuple(b.shape) != (channels,):
-        raise ShapeError(expected=f"b of shape ({channels},)", got=f"b of shape {tuple(b.shape)}")
+        raise ShapeError(
+            expected=f"b of shape ({channels},)",
+            got=f"b of shape {tuple(b.shape)}",
+            hint="there is one bias per output channel",
+        )
 
 
 def _channels_hint(x_shape: Shape, channels: int) -> str:

@@ -21,7 +21,7 @@ def _cast_dtype(x: Any, *, dtype: np.dtype) -> np.dtype:
 
 @op(shape=same_shape, dtype=_cast_dtype)
 def cast(xp, x, *, dtype):
-    """Convert to another element type; always a copy. Towards integers, fractions are cut off.
+    """Convert to another element type:  y = dtype(x), a copy. Towards integers, fractions are cut off.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def cast(xp, x, *, dtype):
 
     Notes
     -----
-    Differentiable between floating point types. Saved: x's dtype. Oracle:
-    :func:`minicnn.oracles.shape.cast`.
+    Differentiable between floating point types. Saved: x's dtype.
+    Oracle: minicnn.oracles.shape.cast
 
     Examples
     --------
@@ -55,7 +55,7 @@ def cast_backward(xp, gy, saved, needs, *, dtype):
 
 @op(view=True)
 def to_device(xp, x, *, device):
-    """The same numbers on another device.
+    """The same numbers on another device:  y = x.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def to_device(xp, x, *, device):
 
     Notes
     -----
-    Saved: where x lives. Oracle: :func:`minicnn.oracles.shape.to_device`.
+    Saved: where x lives.
+    Oracle: minicnn.oracles.shape.to_device
 
     Examples
     --------
@@ -101,11 +102,20 @@ def to_device_backward(xp, gy, saved, needs, *, device):
 
 @op(shape=same_shape)
 def clone(xp, x):
-    """A copy in memory of its own, through which gradients flow.
+    """A copy in memory of its own:  y = x.
+
+    Parameters
+    ----------
+    x : (...)
+
+    Returns
+    -------
+    y : (...)
 
     Notes
     -----
-    Saved: nothing. Oracle: :func:`minicnn.oracles.shape.clone`.
+    Saved: nothing.
+    Oracle: minicnn.oracles.shape.clone
 
     Examples
     --------

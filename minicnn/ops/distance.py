@@ -237,7 +237,7 @@ def binary_cross_entropy_with_logits_shape(x, target, w=None, pos_weight=None, *
 def binary_cross_entropy_with_logits_backward(xp, gy, saved, needs, *, reduction):
     """Gradients with p = sigmoid(x), v = pos_weight, each times dL/dloss · w.
 
-        dL/dx = (1 - t) · p - v · t · (1 - p),   dL/dtarget = v · softplus(-x) - softplus(x)
+    dL/dx = (1 - t) · p - v · t · (1 - p),   dL/dtarget = v · softplus(-x) - softplus(x)
     """
     x, target, w, pos_weight = saved
     g = reduction_factor(gy, x.size, reduction)
@@ -332,7 +332,7 @@ def kl_div_shape(x, target, *, reduction, log_target):
 def kl_div_backward(xp, gy, saved, needs, *, reduction, log_target):
     """Gradients with p = target or exp(target), each times dL/dloss.
 
-        dL/dx = -p,   dL/dtarget = log target + 1 - x,  or for log_target  p · (target + 1 - x)
+    dL/dx = -p,   dL/dtarget = log target + 1 - x,  or for log_target  p · (target + 1 - x)
     """
     x, target = saved
     g = gy / max(x.shape[0], 1) if reduction == "batchmean" else reduction_factor(gy, x.size, reduction)

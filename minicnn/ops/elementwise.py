@@ -1,4 +1,4 @@
-"""Arithmetic element by element, with broadcasting: + - * / power, exp, log, and the like.
+"""Arithmetic element by element, with broadcasting: + - * /, powers, absolute values.
 
 Operands are tensors, arrays or Python numbers. Shapes are aligned at the right and sizes of 1 are
 stretched; the gradient of a stretched operand is the sum over its copies. Where dtypes differ,
@@ -20,20 +20,7 @@ from minicnn.ops.rules import (
     to_form,
 )
 
-__all__ = [
-    "abs_",
-    "add",
-    "cos",
-    "div",
-    "exp",
-    "log",
-    "mul",
-    "neg",
-    "pow_",
-    "sin",
-    "sqrt",
-    "sub",
-]
+__all__ = ["abs_", "add", "div", "mul", "neg", "pow_", "sub"]
 
 
 @op(shape=broadcast_shape, dtype=common_dtype)
@@ -57,8 +44,8 @@ def add(xp, x, y):
 
     Notes
     -----
-    Saved: the operands' forms (shape and dtype), or None if alike. Oracle:
-    :func:`minicnn.oracles.elementwise.add`.
+    Saved: the operands' forms (shape and dtype), or None if alike.
+    Oracle: minicnn.oracles.elementwise.add
 
     Examples
     --------
@@ -82,11 +69,19 @@ def add_backward(xp, gy, saved, needs):
 def sub(xp, x, y):
     """Difference:  z = x - y.
 
-    Parameters, shapes, dtypes and errors as in :func:`add`.
+    Parameters
+    ----------
+    x, y : (...)
+        Tensors, arrays or numbers whose shapes broadcast.
+
+    Returns
+    -------
+    z : (...)
 
     Notes
     -----
-    Saved: as :func:`add`. Oracle: :func:`minicnn.oracles.elementwise.sub`.
+    Saved: as in :func:`add`.
+    Oracle: minicnn.oracles.elementwise.sub
 
     Examples
     --------
@@ -111,12 +106,19 @@ def sub_backward(xp, gy, saved, needs):
 def mul(xp, x, y):
     """Product element by element:  z = x · y.
 
-    Parameters, shapes, dtypes and errors as in :func:`add`.
+    Parameters
+    ----------
+    x, y : (...)
+        Tensors, arrays or numbers whose shapes broadcast.
+
+    Returns
+    -------
+    z : (...)
 
     Notes
     -----
-    Saved: x, y in their common dtype, and their forms as in :func:`add`. Oracle:
-    :func:`minicnn.oracles.elementwise.mul`.
+    Saved: x, y in their common dtype, and their forms as in :func:`add`.
+    Oracle: minicnn.oracles.elementwise.mul
 
     Examples
     --------
@@ -142,12 +144,20 @@ def mul_backward(xp, gy, saved, needs):
 def div(xp, x, y):
     """Quotient:  z = x / y. Integers are divided as float32.
 
-    Parameters, shapes and errors as in :func:`add`.
+    Parameters
+    ----------
+    x, y : (...)
+        Tensors, arrays or numbers whose shapes broadcast.
+
+    Returns
+    -------
+    z : (...)
 
     Notes
     -----
     Division by zero gives ±inf or NaN, with NumPy's warning. Saved: x, y in their common dtype, and their
-    forms. Oracle: :func:`minicnn.oracles.elementwise.div`.
+    forms.
+    Oracle: minicnn.oracles.elementwise.div
 
     Examples
     --------
@@ -175,9 +185,18 @@ def div_backward(xp, gy, saved, needs):
 def neg(xp, x):
     """Negative:  y = -x, in x's shape and dtype.
 
+    Parameters
+    ----------
+    x : (...)
+
+    Returns
+    -------
+    y : (...)
+
     Notes
     -----
-    Saved: nothing. Oracle: :func:`minicnn.oracles.elementwise.neg`.
+    Saved: nothing.
+    Oracle: minicnn.oracles.elementwise.neg
 
     Examples
     --------
@@ -217,7 +236,8 @@ def pow_(xp, x, y):
     -----
     0^0 = 1. Derivatives at x = 0: dz/dx = 0 for y = 0 and ±inf for other y < 1; dz/dy = 0 for y ≥ 0.
     Where x < 0 there is no derivative by y: NaN. Saved: x, y in their common dtype, their
-    forms. Oracle: :func:`minicnn.oracles.elementwise.pow_`.
+    forms.
+    Oracle: minicnn.oracles.elementwise.pow_
 
     Examples
     --------
@@ -252,142 +272,22 @@ def pow_backward(xp, gy, saved, needs):
     return gx, g_y
 
 
-@op(shape=same_shape, dtype=float_dtype)
-def exp(xp, x):
-    """Exponential:  y = e^x. Integers become float32.
-
-    Notes
-    -----
-    Saved: y. Oracle: :func:`minicnn.oracles.elementwise.exp`.
-
-    Examples
-    --------
-    >>> from minicnn import tensor
-    >>> exp(tensor([0.0, 1.0])).tolist()
-    [1.0, 2.7182817459106445]
-    """
-    y = xp.exp(as_float(x))
-    return y, (y,)
-
-
-@exp.backward
-def exp_backward(xp, gy, saved, needs):
-    """dL/dx = dL/dy · y."""
-    (y,) = saved
-    return (gy * y,)
-
-
-@op(shape=same_shape, dtype=float_dtype)
-def log(xp, x):
-    """Natural logarithm:  y = ln x. Integers become float32.
-
-    Notes
-    -----
-    ln 0 = -inf and the logarithm of a negative number is NaN, both with NumPy's warning. The
-    derivative at 0 is +inf. Saved: x. Oracle: :func:`minicnn.oracles.elementwise.log`.
-
-    Examples
-    --------
-    >>> from minicnn import tensor
-    >>> log(tensor([1.0, 2.0])).tolist()
-    [0.0, 0.6931471824645996]
-    """
-    x = as_float(x)
-    return xp.log(x), (x,)
-
-
-@log.backward
-def log_backward(xp, gy, saved, needs):
-    """dL/dx = dL/dy / x."""
-    (x,) = saved
-    zero = x == 0
-    return (xp.where(zero, infinite_slope(xp, gy), gy / xp.where(zero, 1, x)),)
-
-
-@op(shape=same_shape, dtype=float_dtype)
-def sqrt(xp, x):
-    """Square root:  y = √x. Integers become float32.
-
-    Notes
-    -----
-    The derivative at 0 is +inf, but a gradient of 0 stays 0 there. Saved: y. Oracle:
-    :func:`minicnn.oracles.elementwise.sqrt`.
-
-    Examples
-    --------
-    >>> from minicnn import tensor
-    >>> sqrt(tensor([4.0, 9.0])).tolist()
-    [2.0, 3.0]
-    """
-    y = xp.sqrt(as_float(x))
-    return y, (y,)
-
-
-@sqrt.backward
-def sqrt_backward(xp, gy, saved, needs):
-    """dL/dx = dL/dy / (2·y)."""
-    (y,) = saved
-    zero = y == 0
-    return (xp.where(zero, infinite_slope(xp, gy), gy / xp.where(zero, 1, 2 * y)),)
-
-
-@op(shape=same_shape, dtype=float_dtype)
-def sin(xp, x):
-    """Sine:  y = sin x, x in radians. Integers become float32.
-
-    Notes
-    -----
-    Saved: x. Oracle: :func:`minicnn.oracles.elementwise.sin`.
-
-    Examples
-    --------
-    >>> from minicnn import tensor
-    >>> sin(tensor([0.0])).tolist()
-    [0.0]
-    """
-    x = as_float(x)
-    return xp.sin(x), (x,)
-
-
-@sin.backward
-def sin_backward(xp, gy, saved, needs):
-    """dL/dx = dL/dy · cos x."""
-    (x,) = saved
-    return (gy * xp.cos(x),)
-
-
-@op(shape=same_shape, dtype=float_dtype)
-def cos(xp, x):
-    """Cosine:  y = cos x, x in radians. Integers become float32.
-
-    Notes
-    -----
-    Saved: x. Oracle: :func:`minicnn.oracles.elementwise.cos`.
-
-    Examples
-    --------
-    >>> from minicnn import tensor
-    >>> cos(tensor([0.0])).tolist()
-    [1.0]
-    """
-    x = as_float(x)
-    return xp.cos(x), (x,)
-
-
-@cos.backward
-def cos_backward(xp, gy, saved, needs):
-    """dL/dx = -dL/dy · sin x."""
-    (x,) = saved
-    return (-gy * xp.sin(x),)
-
-
 @op(shape=same_shape)
 def abs_(xp, x):
     """Absolute value:  y = |x|, in x's shape and dtype.
 
+    Parameters
+    ----------
+    x : (...)
+
+    Returns
+    -------
+    y : (...)
+
     Notes
     -----
-    The derivative at 0 is 0. Saved: x. Oracle: :func:`minicnn.oracles.elementwise.abs_`.
+    The derivative at 0 is 0. Saved: x.
+    Oracle: minicnn.oracles.elementwise.abs_
 
     Examples
     --------

@@ -39,7 +39,7 @@ def amax(xp, x, *, dim, keepdim=False):
     -----
     NaN wins over everything. Of equal elements the first in row-major order gets the gradient.
     Saved: x's shape, and the index of the chosen element among those reduced, in y's shape.
-    Oracle: :func:`minicnn.oracles.reduction.amax`.
+    Oracle: minicnn.oracles.reduction.amax
 
     Examples
     --------
@@ -64,9 +64,20 @@ def amax_backward(xp, gy, saved, needs, *, dim, keepdim):
 def amin(xp, x, *, dim, keepdim=False):
     """Smallest element over dimensions:  y = min x.
 
+    Parameters
+    ----------
+    x : (...)
+    dim, keepdim :
+        As in :func:`minicnn.ops.reduction.sum_`.
+
+    Returns
+    -------
+    y : (...)
+
     Notes
     -----
-    As :func:`amax`. Oracle: :func:`minicnn.oracles.reduction.amin`.
+    As :func:`amax`. Saved: nothing.
+    Oracle: minicnn.oracles.reduction.amin
 
     Examples
     --------
@@ -108,7 +119,7 @@ def _from_rows(xp: ArrayModule, rows: Array, shape: Shape, dim: Shape) -> Array:
 
 @op(shape=reduce_shape, dtype=index_dtype)
 def argmax(xp, x, *, dim, keepdim=False):
-    """Index of the largest element over dimensions, the first of equal ones; int64.
+    """Index of the largest element over dimensions, the first of equal ones:  y = argmax x.
 
     Parameters
     ----------
@@ -122,7 +133,8 @@ def argmax(xp, x, *, dim, keepdim=False):
 
     Notes
     -----
-    A NaN counts as largest. No derivative. Oracle: :func:`minicnn.oracles.reduction.argmax`.
+    A NaN counts as largest. No derivative. Saved: nothing.
+    Oracle: minicnn.oracles.reduction.argmax
 
     Examples
     --------
@@ -136,11 +148,22 @@ def argmax(xp, x, *, dim, keepdim=False):
 
 @op(shape=reduce_shape, dtype=index_dtype)
 def argmin(xp, x, *, dim, keepdim=False):
-    """Index of the smallest element over dimensions, the first of equal ones; int64.
+    """Index of the smallest element over dimensions, the first of equal ones:  y = argmin x.
+
+    Parameters
+    ----------
+    x : (...)
+    dim, keepdim :
+        As in :func:`minicnn.ops.reduction.sum_`.
+
+    Returns
+    -------
+    y : (...)
 
     Notes
     -----
-    As :func:`argmax`; a NaN counts as smallest. Oracle: :func:`minicnn.oracles.reduction.argmin`.
+    As :func:`argmax`; a NaN counts as smallest. Saved: nothing.
+    Oracle: minicnn.oracles.reduction.argmin
 
     Examples
     --------

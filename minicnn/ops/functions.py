@@ -6,6 +6,8 @@ is here; the rest comes from :mod:`minicnn.ops.statistics`, :mod:`minicnn.ops.re
 :mod:`minicnn.ops.selection`.
 """
 
+# ruff: noqa: F403 - the star imports are the point here
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,8 +18,8 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 from minicnn.ops import elementwise, probability, rearrange, selection, statistics
 from minicnn.ops.activation import relu, sigmoid, tanh
+from minicnn.ops.choice import clip, maximum, minimum, where
 from minicnn.ops.comparison import (
-    clip,
     eq,
     ge,
     gt,
@@ -28,24 +30,23 @@ from minicnn.ops.comparison import (
     logical_not,
     logical_or,
     lt,
-    maximum,
-    minimum,
     ne,
-    where,
 )
 from minicnn.ops.conversion import clone
-from minicnn.ops.elementwise import cos, div, exp, log, mul, neg, sin, sqrt
+from minicnn.ops.elementwise import div, mul, neg
 from minicnn.ops.linear import matmul
 from minicnn.ops.rearrange import *
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import *
 from minicnn.ops.statistics import *
+from minicnn.ops.transcendental import cos, exp, log, sin, sqrt
 
 __all__ = [
-    "abs", "add", "allclose", "bmm", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "ge", "gt",
-    "isfinite", "isnan", "le", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "lt", "matmul",
-    "maximum", "minimum", "mm", "mul", "ne", "neg", "pow", "relu", "sigmoid", "sin", "softmax", "sqrt", "square",
-    "sub", "tanh", "where", *rearrange.__all__, *selection.__all__, *statistics.__all__,
+    "abs", "add", "allclose", "bmm", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "ge",
+    "gt", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "lt", "matmul", "maximum", "minimum", "mm", "mul", "ne", "neg", "pow", "relu", "sigmoid", "sin",
+    "softmax", "sqrt", "square", "sub", "tanh", "where",
+    *rearrange.__all__, *selection.__all__, *statistics.__all__,
 ]  # fmt: skip
 
 
@@ -163,7 +164,9 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return input.shape == other.shape and bool(all(eq(input, other)))
 
 
-def allclose(input: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """Whether  |input - other| ≤ atol + rtol · |other|  for all elements.
 
     Examples

@@ -49,7 +49,8 @@ def getitem(xp, x, *, index):
 
     Notes
     -----
-    Saved: x's shape. Oracle: :func:`minicnn.oracles.shape.getitem`.
+    Saved: x's shape.
+    Oracle: minicnn.oracles.shape.getitem
 
     Examples
     --------
@@ -91,8 +92,8 @@ def setitem(xp, x, value, *, index):
 
     Notes
     -----
-    Saved: the form of the value, and the shape of the replaced part. Oracle:
-    :func:`minicnn.oracles.shape.setitem`.
+    Saved: the form of the value, and the shape of the replaced part.
+    Oracle: minicnn.oracles.shape.setitem
 
     Examples
     --------

@@ -36,7 +36,8 @@ def matmul(xp, x, y):
 
     Notes
     -----
-    Saved: x, y. Cost: 2·I·K·J flop for each matrix. Oracle: :func:`minicnn.oracles.linear.matmul`.
+    Saved: x, y. Cost: 2·I·K·J flop for each matrix.
+    Oracle: minicnn.oracles.linear.matmul
 
     Examples
     --------
@@ -50,9 +51,13 @@ def matmul(xp, x, y):
 @matmul.shape
 def matmul_shape(x: Any, y: Any) -> Shape:
     if not x.ndim or not y.ndim or x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
-        raise ShapeError(expected="x of shape (..., I, K) and y of (..., K, J)", got=f"{x.shape} and {y.shape}")
+        raise ShapeError(
+            expected="x of shape (..., I, K) and y of (..., K, J)", got=f"{x.shape} and {y.shape}"
+        )
     if x.dtype != y.dtype:
-        raise DTypeError(expected="x and y of one dtype", got=f"{x.dtype} and {y.dtype}", hint="use .to(dtype)")
+        raise DTypeError(
+            expected="x and y of one dtype", got=f"{x.dtype} and {y.dtype}", hint="use .to(dtype)"
+        )
     if x.ndim <= 2 and y.ndim <= 2:
         return (*x.shape[:-1], *y.shape[1:])
     leading = broadcast_shape(_Leading(x), _Leading(y))
@@ -111,7 +116,8 @@ def linear(xp, x, w, b=None):
 
     Notes
     -----
-    Saved: x, w. Cost: 2·N·I·J flop for N input vectors. Oracle: :func:`minicnn.oracles.linear.linear`.
+    Saved: x, w. Cost: 2·N·I·J flop for N input vectors.
+    Oracle: minicnn.oracles.linear.linear
 
     References
     ----------
@@ -140,7 +146,9 @@ def linear_shape(x: Any, w: Any, b: Any = None) -> Shape:
         raise ShapeError(expected=f"b of shape {w.shape[:1]}", got=str(b.shape))
     for operand, name in ((w, "w"), (b, "b")):
         if operand is not None and operand.dtype != x.dtype:
-            raise DTypeError(expected=f"x in the dtype of {name}, {operand.dtype}", got=str(x.dtype), hint="use .to()")
+            raise DTypeError(
+                expected=f"x in the dtype of {name}, {operand.dtype}", got=str(x.dtype), hint="use .to()"
+            )
     return (*x.shape[:-1], w.shape[0])
 
 

@@ -1,4 +1,4 @@
-"""Losses of classifiers, which compare scores with classes. Those that compare numbers are in ``distance.py``."""
+"""Losses that compare scores with classes. Those that compare numbers are in ``distance.py``."""
 
 from __future__ import annotations
 
@@ -272,7 +272,9 @@ def _along(w: Array, ndim: int, axis: int) -> Array:
     return w.reshape((-1,) + (1,) * (ndim - axis - 1))
 
 
-def _labels(xp: ArrayModule, target: Array, w: Array | None, ignore_index: int, dtype: Any) -> tuple[Array, Array]:
+def _labels(
+    xp: ArrayModule, target: Array, w: Array | None, ignore_index: int, dtype: Any
+) -> tuple[Array, Array]:
     """The labels with 0 in ignored positions, and the weight of each position (0 if ignored)."""
     kept = target != ignore_index
     labels = xp.where(kept, target, 0)
@@ -341,7 +343,9 @@ def _check_labels(x: Any, target: Any, w: Any, reduction: str, ignore_index: int
             hint=_shape_hint(x, target),
         )
     if target.dtype.kind not in "iu":
-        raise DTypeError(expected="class indices of an integer type", got=str(target.dtype), hint="use .long()")
+        raise DTypeError(
+            expected="class indices of an integer type", got=str(target.dtype), hint="use .long()"
+        )
     if hasattr(target, "min"):  # a meta array has no values
         _check_range(target, x.shape[axis], ignore_index)
     return check_reduction(reduction, expected)

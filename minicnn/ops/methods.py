@@ -1,7 +1,7 @@
-"""The one table that gives tensors their operators and methods; importing it binds them.
+"""The one table that gives tensors their operators and methods; importing this module binds them.
 
 In place: a leaf, or any tensor under ``no_grad``, gets the new numbers into its own memory. A
-tensor that a graph has made cannot be overwritten, since the graph may need the old numbers; it
+tensor that a graph has made is not overwritten, since the graph may need the old numbers; it
 becomes the new result instead, so that gradients stay right.
 """
 
@@ -13,59 +13,62 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import creation
+from minicnn.core.op import Op, describe
+from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
-from minicnn.errors import DTypeError, GradError, ShapeError
+from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import functions as F
+from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
+from minicnn.ops.selection import grid, normal_index
 
-__all__ = ["METHODS", "OPERATORS", "PROPERTIES", "bind"]
+__all__ = ["METHODS", "PROPERTIES", "become"]
 
-
-# -- operators -------------------------------------------------------------------------------
-
-
-def _binary(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def operator(self: Tensor, other: Any) -> Tensor:
-        return function(self, other)
-
-    return operator
+Function = Callable[..., Any]
 
 
-def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def operator(self: Tensor, other: Any) -> Tensor:
-        return function(other, self)
-
-    return operator
+# -- kinds of operators ----------------------------------------------------------------------
 
 
-def _comparison(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def operator(self: Tensor, other: Any) -> Any:
+def _binary(op: Op) -> Function:
+    call = op.call_with_saved  # rather than op itself: one frame less in the hottest path
+    return lambda self, other: call(self, other)[0]
+
+
+def _reflected(op: Op) -> Function:
+    call = op.call_with_saved
+    return lambda self, other: call(other, self)[0]
+
+
+def _comparison(function: Function) -> Function:
+    def compare(self: Tensor, other: Any) -> Any:
         if isinstance(other, (int, float)) or hasattr(other, "dtype"):
             return function(self, other)
         return NotImplemented  # a tensor equals no string, and not None
 
-    return operator
+    return compare
 
 
-def _logical(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def operator(self: Tensor, *other: Any) -> Tensor:
+def _logical(function: Function) -> Function:
+    def combine(self: Tensor, *other: Any) -> Tensor:
         for operand in (self, *other):
-            if getattr(operand, "dtype", np.dtype(type(operand))).kind != "b":
-                raise DTypeError(expected="bool tensors for & | ^ ~", got=str(operand.dtype), op=function.__name__)
+            if getattr(operand, "dtype", None) != np.bool_ and type(operand) is not bool:
+                raise DTypeError(expected="bools for & | ^ ~", got=describe(operand), op=function.__name__)
         return function(self, *other)
 
-    return operator
+    return combine
 
 
-def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return become(self, function(self, *args, **kwargs), function.__name__)
+def _in_place(function: Function) -> Function:
+    def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return become(self, function(self, *args, **kwargs), f"{function.__name__}_")
 
-    return method
+    change.__doc__ = f"In place: :func:`{function.__name__}`."
+    return change
 
 
 def become(x: Tensor, result: Tensor, name: str) -> Tensor:
-    """Let ``x`` hold ``result``: in its own memory, or as a new step of the graph if one was recorded.
+    """Let ``x`` hold ``result``: in x's own memory, or as a new step of the graph if it is recorded.
 
     Raises
     ------
@@ -85,14 +88,231 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
     return x
 
 
-def _set_item(self: Tensor, index: Any, value: Any) -> None:
-    recorded = isinstance(value, Tensor) and value.requires_grad
-    if (self.node is not None or recorded) and F.setitem.__globals__["grad_enabled"].get():
+# -- methods that are no functions -----------------------------------------------------------
+
+
+def set_item(self: Tensor, index: Any, value: Any) -> None:
+    """``x[index] = value``, under the same rule as every change in place."""
+    if grad_enabled.get() and (self.requires_grad or getattr(value, "requires_grad", False)):
         become(self, F.setitem(self, index, value), "setitem")
-    else:
-        self.write_(value, index)
+        return
+    try:
+        self.write_(value, normal_index(self, index))
+    except ValueError as error:
+        raise ShapeError(str(error), op="setitem") from error
 
 
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "__add__": _binary(F.add),
+def iterate(self: Tensor) -> Iterator[Tensor]:
+    """The slices along the first dimension."""
+    if not self.ndim:
+        raise TypeError("iteration over a 0-dimensional tensor")
+    return iter(F.unbind(self))
+
+
+def size(self: Tensor, dim: int | None = None) -> Any:
+    """The shape, or one size."""
+    return self.shape if dim is None else self.shape[normal_dim(dim, self.ndim)]
+
+
+def expand(self: Tensor, *shape: Any) -> Tensor:
+    """Stretch dimensions of size 1; -1 keeps a size. A view."""
+    return F.broadcast_to(self, sizes(shape))
+
+
+def contiguous(self: Tensor) -> Tensor:
+    """The tensor itself if its elements lie in row-major order, else a copy where they do."""
+    return self if is_contiguous(self) else F.clone(self)
+
+
+def is_contiguous(self: Tensor) -> bool:
+    """Whether the elements lie in memory in row-major order, without gaps."""
+    return bool(self.array.flags.c_contiguous)
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """The tensor on a GPU."""
+    return F.to(self, f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Take this tensor out of its graph."""
+    self.node, self.requires_grad = None, False
+    return self
+
+
+def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
+    """Take over the numbers of another tensor or array, which broadcasts to this shape."""
+    return become(self, F.broadcast_to(F.to(creation.as_tensor(source), self), self.shape), "copy_")
+
+
+def fill_(self: Tensor, value: float) -> Tensor:
+    """One number everywhere, in place."""
+    return self.write_(value)
+
+
+def uniform_(self: Tensor, from_: float = 0, to: float = 1) -> Tensor:
+    """Random numbers in place, uniform in [from, to)."""
+    return self.write_(creation.rand_like(self) * (to - from_) + from_)
+
+
+def normal_(self: Tensor, mean: float = 0, std: float = 1) -> Tensor:
+    """Random numbers in place, normal with this mean and standard deviation."""
+    return self.write_(creation.randn_like(self) * std + mean)
+
+
+def addcmul(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value · tensor1 · tensor2."""
+    return self + tensor1 * tensor2 * value
+
+
+def addcdiv(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value · tensor1 / tensor2."""
+    return self + tensor1 / tensor2 * value
+
+
+def scatter(self: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+    """A copy with  x[i, index[i, j]] = src[i, j]  for ``dim`` = 1; the reverse of ``gather``."""
+    source = F.getitem(src, tuple(slice(n) for n in index.shape)) if isinstance(src, Tensor) else src
+    return F.setitem(self, grid(index, normal_dim(dim, self.ndim)), source)
+
+
+def _converter(dtype: Any) -> Function:
+    wanted = np.dtype(dtype)
+
+    def convert(self: Tensor) -> Tensor:
+        return F.to(self, wanted)
+
+    convert.__doc__ = f"The tensor in {wanted}."
+    return convert
+
+
+def _new(function: Function) -> Function:
+    """A creation function that takes dtype and device from the tensor it is called on."""
+
+    def new(
+        self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
+        return function(
+            *args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
+        )
+
+    return new
+
+
+# -- the table -------------------------------------------------------------------------------
+
+METHODS: dict[str, Function] = {
+    # arithmetic operators
+    "__add__": _binary(F.elementwise.add),
+    "__radd__": _reflected(F.elementwise.add),
+    "__sub__": _binary(F.elementwise.sub),
+    "__rsub__": _reflected(F.elementwise.sub),
+    "__mul__": _binary(F.mul),
+    "__rmul__": _reflected(F.mul),
+    "__truediv__": _binary(F.div),
+    "__rtruediv__": _reflected(F.div),
+    "__pow__": _binary(F.pow),
+    "__rpow__": _reflected(F.pow),
+    "__matmul__": _binary(F.matmul),
+    "__rmatmul__": _reflected(F.matmul),
+    "__neg__": lambda self: F.neg(self),
+    "__abs__": lambda self: F.abs(self),
+    # comparison and logical operators
+    "__eq__": _comparison(F.eq),
+    "__ne__": _comparison(F.ne),
+    "__lt__": _comparison(F.lt),
+    "__le__": _comparison(F.le),
+    "__gt__": _comparison(F.gt),
+    "__ge__": _comparison(F.ge),
+    "__and__": _logical(F.logical_and),
+    "__rand__": _logical(F.logical_and),
+    "__or__": _logical(F.logical_or),
+    "__ror__": _logical(F.logical_or),
+    "__xor__": _logical(F.ne),
+    "__rxor__": _logical(F.ne),
+    "__invert__": _logical(F.logical_not),
+    # operators in place
+    "__iadd__": _in_place(F.add),
+    "__isub__": _in_place(F.sub),
+    "__imul__": _in_place(F.mul),
+    "__itruediv__": _in_place(F.div),
+    "__ipow__": _in_place(F.pow),
+    # parts
+    "__getitem__": F.getitem,
+    "__setitem__": set_item,
+    "__iter__": iterate,
+    # methods that are a function of the same name
+    **{name: getattr(F, name) for name in (
+        "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm",
+        "chunk", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "flatten", "flip", "gather",
+        "ge", "gt", "index_select", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and",
+        "logical_not", "logical_or", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
+        "mean", "min", "minimum", "mm", "mul", "ne", "neg", "norm", "permute", "pow", "relu", "reshape",
+        "sigmoid", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "std", "sub", "sum",
+        "t", "tanh", "to", "topk", "transpose", "unbind", "unsqueeze", "var",
+    )},
+    "view": F.reshape,
+    "view_as": lambda self, other: F.reshape(self, other.shape),
+    "reshape_as": lambda self, other: F.reshape(self, other.shape),
+    "expand": expand,
+    "expand_as": lambda self, other: F.broadcast_to(self, other.shape),
+    "repeat": lambda self, *times: F.tile(self, sizes(times)),
+    "clip": F.clamp,
+    "multiply": F.mul,
+    "divide": F.div,
+    "type": F.to,
+    "type_as": lambda self, other: F.to(self, other.dtype),
+    "addcmul": addcmul,
+    "addcdiv": addcdiv,
+    "scatter": scatter,
+    # sizes
+    "size": size,
+    "dim": lambda self: self.ndim,
+    "numel": lambda self: self.array.size,
+    "nelement": lambda self: self.array.size,
+    "element_size": lambda self: self.dtype.itemsize,
+    "is_floating_point": lambda self: self.dtype.kind == "f",
+    # dtype, device, memory
+    "float": _converter(np.float32),
+    "double": _converter(np.float64),
+    "half": _converter(np.float16),
+    "int": _converter(np.int32),
+    "long": _converter(np.int64),
+    "bool": _converter(np.bool_),
+    "byte": _converter(np.uint8),
+    "cpu": lambda self: F.to(self, "cpu"),
+    "cuda": cuda,
+    "contiguous": contiguous,
+    "is_contiguous": is_contiguous,
+    "detach_": detach_,
+    "new_zeros": _new(creation.zeros),
+    "new_ones": _new(creation.ones),
+    "new_empty": _new(creation.empty),
+    "new_full": _new(creation.full),
+    "new_tensor": _new(creation.tensor),
+    # in place
+    **{f"{name}_": _in_place(getattr(F, name)) for name in (
+        "abs", "add", "clamp", "div", "exp", "log", "masked_fill", "mul", "neg", "pow", "relu", "sigmoid",
+        "sqrt", "square", "sub", "tanh",
+    )},
+    "clip_": _in_place(F.clamp),
+    "addcmul_": _in_place(addcmul),
+    "addcdiv_": _in_place(addcdiv),
+    "scatter_": _in_place(scatter),
+    "copy_": copy_,
+    "fill_": fill_,
+    "zero_": lambda self: self.write_(0),
+    "uniform_": uniform_,
+    "normal_": normal_,
+}  # fmt: skip
+
+PROPERTIES: dict[str, Function] = {
+    "T": lambda self: F.permute(self, tuple(reversed(range(self.ndim)))),
+    "mT": lambda self: F.transpose(self, -2, -1),
+    "is_cuda": lambda self: self.device.type == "cuda",
 }
+
+for _name, _method in METHODS.items():
+    setattr(Tensor, _name, _method)
+for _name, _getter in PROPERTIES.items():
+    setattr(Tensor, _name, property(_getter))

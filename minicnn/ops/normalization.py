@@ -150,8 +150,8 @@ def batch_norm_shape(x, w=None, b=None, *, eps):
 def batch_norm_backward(xp, gy, saved, needs, *, eps):
     """Gradients through the batch statistics, with x̂ the normalized x and n values per channel.
 
-        dL/dx = w / √(var + eps) · (dL/dy - Σ dL/dy / n - x̂ · Σ (dL/dy · x̂) / n)
-        dL/dw = Σ dL/dy · x̂,   dL/db = Σ dL/dy
+    dL/dx = w / √(var + eps) · (dL/dy - Σ dL/dy / n - x̂ · Σ (dL/dy · x̂) / n)
+    dL/dw = Σ dL/dy · x̂,   dL/db = Σ dL/dy
     """
     x, mean, var, w = saved
     axes, shape = _over_channels(x)

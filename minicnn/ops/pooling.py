@@ -55,7 +55,8 @@ def max_pool2d(xp, x, *, kernel_size, stride, padding=_NONE, dilation=(1, 1), ce
     Of equal values the first in row-major order counts. NaN is larger than everything.
     Saved: index, x.shape; index[n,c,i,j] = p·KW + q of the largest value, uint8 if that fits, else int32.
     Cost: N·C·OH·OW·KH·KW comparisons.
-    Oracles: minicnn.oracles.pooling.max_pool2d, and literal_max_pooling for the article's own form.
+    Oracle: minicnn.oracles.pooling.max_pool2d; minicnn.oracles.pooling.literal_max_pooling is the
+    article's own form.
 
     References
     ----------
@@ -91,9 +92,9 @@ def max_pool2d(xp, x, *, kernel_size, stride, padding=_NONE, dilation=(1, 1), ce
 
 @max_pool2d.backward
 def max_pool2d_backward(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
-    """Each window passes its gradient to the pixel that won it, so that Σ gx = Σ gy.
+    """Each window passes its gradient to the pixel that won it, so that Σ dL/dx = Σ dL/dy.
 
-    gx[n,c,r,s] = Σ gy[n,c,i,j]   over the windows (i, j) whose largest value stands at (r, s)
+    dL/dx[n,c,r,s] = Σ gy[n,c,i,j]   over the windows (i, j) whose largest value stands at (r, s)
     """
     index, shape = saved
     reach = _reach(shape, gy.shape[2:], kernel_size, stride, padding, dilation)
@@ -224,7 +225,7 @@ def avg_pool2d_backward(
 ):
     """Each window spreads its gradient evenly over its pixels.
 
-    gx[n,c,r,s] = Σ gy[n,c,i,j] / count[i,j]   over the windows (i, j) that hold (r, s)
+    dL/dx[n,c,r,s] = Σ gy[n,c,i,j] / count[i,j]   over the windows (i, j) that hold (r, s)
     """
     (shape,) = saved
     (kh, kw), (sh, sw) = kernel_size, stride

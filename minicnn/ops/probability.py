@@ -12,7 +12,6 @@ from minicnn.typing import Array, ArrayModule, Shape
 __all__ = ["log_softmax", "softmax"]
 
 
-
 @op
 def softmax(xp, x, *, dim):
     """Probabilities from scores (logits):  y_i = exp(x_i) / Σ_j exp(x_j)  along ``dim``   (F3).
@@ -48,6 +47,8 @@ def softmax(xp, x, *, dim):
     >>> softmax(Tensor([[1e4, 1e4, -1e4]]), dim=1).tolist()
     [[0.5, 0.5, 0.0]]
     """
+    if x.size == 0:
+        return x, (x,)
     e = xp.exp(below_maximum(xp, x, dim))
     y = e / xp.sum(e, axis=dim, keepdims=True)
     return y, (y,)
@@ -117,6 +118,8 @@ def log_softmax_backward(xp, gy, saved, needs, *, dim):
 
 def log_probabilities(xp: ArrayModule, x: Array, dim: int) -> Array:
     """The logarithm of the softmax of an array, also used by the cross-entropy."""
+    if x.size == 0:
+        return x
     shifted = below_maximum(xp, x, dim)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=dim, keepdims=True))
 
@@ -126,9 +129,8 @@ def below_maximum(xp: ArrayModule, x: Array, dim: int) -> Array:
 
     Differences beyond the range of the type become -∞. None of this raises a warning.
     """
-    if x.size == 0:
-        return x
     top = xp.max(x, axis=dim, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.nan)
-    lowest = xp.maximum(top, 0) - float(xp.finfo(x.dtype).max)  # below it, x - top overflows
-    return xp.where(x < lowest, -xp.inf, xp.maximum(x, lowest) - top)
+    half = 0.5 * x - 0.5 * top  # the difference itself may overflow
+    lowest = -0.5 * float(xp.finfo(x.dtype).max)
+    return xp.where(half < lowest, -xp.inf, 2 * xp.maximum(half, lowest))

@@ -16,8 +16,8 @@ from minicnn.ops.rules import normal_dim, normal_dims
 from minicnn.typing import Shape
 
 __all__ = [
-    "broadcast_to", "cat", "chunk", "concat", "flatten", "permute", "reshape", "split", "squeeze", "stack", "t",
-    "tile", "to", "transpose", "unbind", "unsqueeze",
+    "broadcast_to", "cat", "chunk", "concat", "flatten", "permute", "reshape", "split", "squeeze",
+    "stack", "t", "tile", "to", "transpose", "unbind", "unsqueeze",
 ]  # fmt: skip
 
 
@@ -133,7 +133,9 @@ def t(input: Tensor) -> Tensor:
     (3, 2)
     """
     if input.ndim > 2:
-        raise ShapeError(expected="at most 2 dimensions", got=str(input.shape), op="t", hint="use transpose()")
+        raise ShapeError(
+            expected="at most 2 dimensions", got=str(input.shape), op="t", hint="use transpose()"
+        )
     return transpose(input, 0, -1)
 
 
@@ -234,7 +236,8 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     ends = np.cumsum(parts).tolist()
     before = (slice(None),) * dim
     return tuple(
-        indexing.getitem(tensor, index=(*before, slice(end - n, end))) for n, end in zip(parts, ends, strict=True)
+        indexing.getitem(tensor, index=(*before, slice(end - n, end)))
+        for n, end in zip(parts, ends, strict=True)
     )
 
 
@@ -269,7 +272,14 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 # -- converting ------------------------------------------------------------------------------
 
 
-def to(input: Tensor, *target: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+def to(
+    input: Tensor,
+    *target: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
     """The tensor in another dtype, on another device, or both; itself if nothing changes.
 
     Parameters
@@ -279,6 +289,8 @@ def to(input: Tensor, *target: Any, dtype: Any = None, device: Any = None, copy:
         A tensor stands for its dtype and its device.
     dtype, device :
         The same by name.
+    non_blocking : bool
+        Accepted for PyTorch's sake; transfers are always waited for.
     copy : bool
         Copy even if nothing changes.
 

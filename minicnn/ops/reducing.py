@@ -12,7 +12,9 @@ from minicnn.typing import Array, ArrayModule, Shape
 __all__ = ["check_pair", "check_reduction", "reduce_loss", "reduction_factor"]
 
 
-def check_reduction(reduction: str, shape: Shape, *, choices: tuple[str, ...] = ("none", "mean", "sum")) -> Shape:
+def check_reduction(
+    reduction: str, shape: Shape, *, choices: tuple[str, ...] = ("none", "mean", "sum")
+) -> Shape:
     """The shape of a loss whose unreduced shape is given; refuses an unknown reduction."""
     if reduction not in choices:
         raise OptionError(expected=f"reduction out of {', '.join(map(repr, choices))}", got=repr(reduction))

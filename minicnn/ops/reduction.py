@@ -57,7 +57,8 @@ def sum_(xp, x, *, dim, keepdim=False):
     Notes
     -----
     Over contiguous memory NumPy adds pairwise, so the rounding error grows with log n only. Saved: x's
-    shape. Oracle: :func:`minicnn.oracles.reduction.sum_`.
+    shape.
+    Oracle: minicnn.oracles.reduction.sum_
 
     Examples
     --------
@@ -97,7 +98,8 @@ def mean(xp, x, *, dim, keepdim=False):
 
     Notes
     -----
-    Saved: x's shape. Oracle: :func:`minicnn.oracles.reduction.mean`.
+    Saved: x's shape.
+    Oracle: minicnn.oracles.reduction.mean
 
     Examples
     --------
@@ -152,7 +154,8 @@ def var(xp, x, *, dim, correction=1, keepdim=False):
     Notes
     -----
     Computed in two passes, never as E[x²] - E[x]², which cancels where the mean is large. Saved: x,
-    mean (with kept dimensions). Oracle: :func:`minicnn.oracles.reduction.var`.
+    mean (with kept dimensions).
+    Oracle: minicnn.oracles.reduction.var
 
     Examples
     --------
@@ -182,12 +185,22 @@ def _variance(xp: ArrayModule, centred: Array, dim: Shape, correction: float, ke
 
 @op
 def std(xp, x, *, dim, correction=1, keepdim=False):
-    """Standard deviation over dimensions: the square root of :func:`var`.
+    """Standard deviation over dimensions:  y = √var(x).
+
+    Parameters
+    ----------
+    x : (...)
+    dim, correction, keepdim :
+        As in :func:`var`.
+
+    Returns
+    -------
+    y : (...)
 
     Notes
     -----
     Where the values are all equal the gradient is 0. Saved: x, mean (with kept dimensions), y.
-    Oracle: :func:`minicnn.oracles.reduction.std`.
+    Oracle: minicnn.oracles.reduction.std
 
     Examples
     --------
@@ -239,7 +252,8 @@ def norm(xp, x, *, dim, keepdim=False):
     Notes
     -----
     Squares are summed in float64, so that float32 neither overflows nor underflows. The gradient at
-    0 is 0. Saved: x, y. Oracle: :func:`minicnn.oracles.reduction.norm`.
+    0 is 0. Saved: x, y.
+    Oracle: minicnn.oracles.reduction.norm
 
     Examples
     --------
@@ -265,11 +279,22 @@ def norm_backward(xp, gy, saved, needs, *, dim, keepdim):
 
 @op(shape=reduce_shape, dtype=bool_dtype)
 def all_(xp, x, *, dim, keepdim=False):
-    """Whether all elements are true (not 0), over dimensions; true where there are none.
+    """Conjunction over dimensions:  y = (all x ≠ 0); true where there are none.
+
+    Parameters
+    ----------
+    x : (...)
+    dim, keepdim :
+        As in :func:`minicnn.ops.reduction.sum_`.
+
+    Returns
+    -------
+    y : (...)
 
     Notes
     -----
-    No derivative. Oracle: :func:`minicnn.oracles.reduction.all_`.
+    No derivative. Saved: nothing.
+    Oracle: minicnn.oracles.reduction.all_
 
     Examples
     --------
@@ -282,11 +307,22 @@ def all_(xp, x, *, dim, keepdim=False):
 
 @op(shape=reduce_shape, dtype=bool_dtype)
 def any_(xp, x, *, dim, keepdim=False):
-    """Whether any element is true (not 0), over dimensions; false where there are none.
+    """Disjunction over dimensions:  y = (any x ≠ 0); false where there are none.
+
+    Parameters
+    ----------
+    x : (...)
+    dim, keepdim :
+        As in :func:`minicnn.ops.reduction.sum_`.
+
+    Returns
+    -------
+    y : (...)
 
     Notes
     -----
-    No derivative. Oracle: :func:`minicnn.oracles.reduction.any_`.
+    No derivative. Saved: nothing.
+    Oracle: minicnn.oracles.reduction.any_
 
     Examples
     --------

@@ -11,17 +11,18 @@ from minicnn.core.device import MetaArray, device_of, move
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 from minicnn.ops import indexing
-from minicnn.ops.comparison import where
+from minicnn.ops.choice import where
 from minicnn.ops.rules import normal_dim, normal_dims
 from minicnn.ops.statistics import ValuesAndIndices
 
 __all__ = [
-    "argsort", "flip", "gather", "getitem", "index_select", "masked_fill", "masked_select", "setitem", "sort", "topk",
+    "argsort", "flip", "gather", "getitem", "index_select", "masked_fill", "masked_select", "setitem",
+    "sort", "topk",
 ]  # fmt: skip
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
-    """A part of a tensor: ``input[index]``, with integers, slices, ``None``, ``...``, tensors, lists and masks.
+    """A part of a tensor: ``input[index]``, with integers, slices, None, ``...``, tensors, lists, masks.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     >>> getitem(arange(5), slice(None, None, -2)).tolist()
     [4, 2, 0]
     """
-    return indexing.getitem(input, index=_index(input, index))
+    return indexing.getitem(input, index=normal_index(input, index))
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
@@ -41,13 +42,14 @@ def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
     >>> setitem(arange(3), 0, 9).tolist()
     [9, 1, 2]
     """
-    return indexing.setitem(input, value, index=_index(input, index))
+    return indexing.setitem(input, value, index=normal_index(input, index))
 
 
 _PLAIN = (int, slice, type(None), type(...))
 
 
-def _index(input: Tensor, index: Any) -> tuple[Any, ...]:
+def normal_index(input: Tensor, index: Any) -> tuple[Any, ...]:
+    """The index as a tuple of integers, slices, None, ``...`` and arrays on the tensor's device."""
     parts = index if type(index) is tuple else (index,)
     return tuple(part if type(part) in _PLAIN else _index_array(input, part) for part in parts)
 
@@ -85,7 +87,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def grid(index: Tensor, dim: int) -> tuple[Any, ...]:
     """Index arrays that take ``index`` along ``dim`` and the own position along all other dimensions."""
-    return tuple(index if d == dim else positions for d, positions in enumerate(np.ogrid[*map(slice, index.shape)]))
+    return tuple(
+        index if d == dim else positions for d, positions in enumerate(np.ogrid[*map(slice, index.shape)])
+    )
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ __all__ = ["broadcast_to", "concatenate", "pad", "permute", "reshape"]
 
 @op(view=True)
 def reshape(xp, x, *, shape):
-    """The same elements in row-major order, in another shape.
+    """The same elements in row-major order, in another shape:  x.shape -> shape.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def reshape(xp, x, *, shape):
 
     Notes
     -----
-    Saved: x's shape. Oracle: :func:`minicnn.oracles.shape.reshape`.
+    Saved: x's shape.
+    Oracle: minicnn.oracles.shape.reshape
 
     Examples
     --------
@@ -66,7 +67,7 @@ def reshape_backward(xp, gy, saved, needs, *, shape):
 
 @op(view=True)
 def permute(xp, x, *, dim):
-    """Reorder dimensions: dimension i of the result is dimension ``dim[i]`` of x.
+    """Reorder dimensions:  y.shape[i] = x.shape[dim[i]].
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def permute(xp, x, *, dim):
 
     Notes
     -----
-    Saved: nothing. Oracle: :func:`minicnn.oracles.shape.permute`.
+    Saved: nothing.
+    Oracle: minicnn.oracles.shape.permute
 
     Examples
     --------
@@ -112,7 +114,7 @@ def permute_backward(xp, gy, saved, needs, *, dim):
 
 @op(view=True)
 def broadcast_to(xp, x, *, shape):
-    """Stretch dimensions of size 1, and add dimensions in front, as broadcasting does.
+    """Stretch dimensions of size 1, and add dimensions in front:  x.shape -> shape.
 
     Parameters
     ----------
@@ -131,7 +133,8 @@ def broadcast_to(xp, x, *, shape):
 
     Notes
     -----
-    Saved: x's shape. Oracle: :func:`minicnn.oracles.shape.broadcast_to`.
+    Saved: x's shape.
+    Oracle: minicnn.oracles.shape.broadcast_to
 
     Examples
     --------
@@ -159,7 +162,7 @@ def broadcast_to_backward(xp, gy, saved, needs, *, shape):
 
 @op
 def pad(xp, x, *, padding, value=0.0):
-    """Add a border of a constant value, or cut off a border.
+    """Add a border of a constant value, or cut one off:  y[i] = x[i - before], else ``value``.
 
     Parameters
     ----------
@@ -180,7 +183,8 @@ def pad(xp, x, *, padding, value=0.0):
 
     Notes
     -----
-    Saved: x's shape. Oracle: :func:`minicnn.oracles.shape.pad`.
+    Saved: x's shape.
+    Oracle: minicnn.oracles.shape.pad
 
     Examples
     --------
@@ -216,7 +220,9 @@ def pad_backward(xp, gy, saved, needs, *, padding, value):
     return (gx,)
 
 
-def _pad_places(shape: Shape, padding: tuple[tuple[int, int], ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _pad_places(
+    shape: Shape, padding: tuple[tuple[int, int], ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Which part of x is kept, and where it lies in the result."""
     source, target = [], []
     for n, (before, after) in zip(shape, padding, strict=True):
@@ -229,7 +235,7 @@ def _pad_places(shape: Shape, padding: tuple[tuple[int, int], ...]) -> tuple[tup
 
 @op(dtype=common_dtype)
 def concatenate(xp, *xs, dim=0):
-    """Join tensors along a dimension.
+    """Join tensors along a dimension:  y = [x_1, x_2, ...].
 
     Parameters
     ----------
@@ -250,7 +256,8 @@ def concatenate(xp, *xs, dim=0):
 
     Notes
     -----
-    Saved: the operands' forms. Oracle: :func:`minicnn.oracles.shape.concatenate`.
+    Saved: the operands' forms.
+    Oracle: minicnn.oracles.shape.concatenate
 
     Examples
     --------

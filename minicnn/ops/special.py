@@ -1,4 +1,4 @@
-"""What activations and losses share: special functions that NumPy lacks, and the rule that refuses integers."""
+"""What activations and losses share: functions that NumPy lacks, and the rule that refuses integers."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from minicnn.core.op import Op
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops import extremes, reduction
-from minicnn.ops.comparison import maximum, minimum
+from minicnn.ops.choice import maximum, minimum
 from minicnn.ops.conversion import cast
 from minicnn.ops.elementwise import abs_
 from minicnn.ops.rules import normal_dims
 
 __all__ = [
-    "ValuesAndIndices", "all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "norm", "std", "sum",
-    "var",
+    "ValuesAndIndices", "all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "norm",
+    "std", "sum", "var",
 ]  # fmt: skip
 
 
@@ -62,7 +62,9 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     >>> sum(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=-1).tolist()
     [3.0, 7.0]
     """
-    return _reduce(reduction.sum_, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim)
+    return _reduce(
+        reduction.sum_, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim
+    )
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -79,11 +81,18 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     >>> mean(tensor([[1.0, 2.0], [3.0, 4.0]])).item()
     2.5
     """
-    return _reduce(reduction.mean, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim)
+    return _reduce(
+        reduction.mean, input if dtype is None else cast(input, dtype=np.dtype(dtype)), dim, keepdim
+    )
 
 
 def var(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """Variance over dimensions:  Σ (x - mean)² / (n - correction).
 
@@ -109,7 +118,12 @@ def var(
 
 
 def std(
-    input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """Standard deviation over dimensions, the square root of :func:`var`.
 
@@ -157,7 +171,9 @@ def norm(input: Tensor, p: float | str = 2, dim: Any = None, keepdim: bool = Fal
 
 
 def amax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Largest element over dimensions; of equal ones the first gets the gradient. Parameters as in :func:`sum`.
+    """Largest element over dimensions; of equal ones the first gets the gradient.
+
+    Parameters as in :func:`sum`.
 
     Examples
     --------

@@ -252,7 +252,7 @@ def check_floats(**operands: Any) -> None:
     types = {name: operand.dtype for name, operand in operands.items() if operand is not None}
     if len(set(types.values())) != 1 or next(iter(types.values())) not in ("float32", "float64"):
         raise DTypeError(
-            expected=f"{' and '.join(types)} all of type float32, or all of type float64",
+            expected=f"{', '.join(types)} of type float32 or float64{', all the same' * (len(types) > 1)}",
             got=", ".join(f"{name} {dtype}" for name, dtype in types.items()),
             hint="convert with .float()",
         )

@@ -62,7 +62,7 @@ def tanh(x: np.ndarray) -> np.ndarray:
 
 def softplus(x: np.ndarray, *, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
     """log(1 + exp(beta x)) / beta, or x where beta x > threshold"""
-    return each(lambda v: v if beta * v > threshold else math.log(1 + math.exp(beta * v)) / beta, x)
+    return each(lambda v: v if beta * v > threshold else math.log1p(math.exp(beta * v)) / beta, x)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
@@ -71,10 +71,10 @@ def silu(x: np.ndarray) -> np.ndarray:
 
 
 def gelu(x: np.ndarray, *, approximate: str = "none") -> np.ndarray:
-    """½ x (1 + erf(x / √2)), or ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))"""
+    """½ x (1 + erf(x / √2)), or ½ x (1 + tanh u) = x / (1 + exp(-2u)) with u = √(2/π) (x + 0.044715 x³)"""
     if approximate == "tanh":
-        return each(lambda v: v / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))), x)
-    return each(lambda v: v / 2 * (1 + math.erf(v / math.sqrt(2))), x)
+        return each(lambda v: v / (1 + math.exp(-math.sqrt(8 / math.pi) * (v + 0.044715 * v**3))), x)
+    return each(lambda v: v / 2 * math.erfc(-v / math.sqrt(2)), x)
 
 
 def softmax(x: np.ndarray, *, dim: int) -> np.ndarray:

@@ -25,7 +25,7 @@ def reduce(losses: np.ndarray, reduction: str, divisor: float) -> np.ndarray:
         return losses
     total = 0.0
     for index in np.ndindex(*losses.shape):
-        total += losses[index]
+        total += float(losses[index])
     if reduction == "sum":
         return np.array(total)
     return np.array(total / divisor if divisor else math.nan)

@@ -10,6 +10,7 @@ import numpy as np
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "instance_norm", "layer_norm"]
 
 Index = tuple[int, ...]
+Number = np.ndarray | float  # an element of an array, or a number
 
 
 def moments(x: np.ndarray, indices: Iterable[Index]) -> tuple[float, float]:
@@ -101,9 +102,9 @@ def instance_norm(
 
 
 def affine(
-    value: float,
-    mean: float,
-    var: float,
+    value: Number,
+    mean: Number,
+    var: Number,
     eps: float,
     w: np.ndarray | None,
     b: np.ndarray | None,

@@ -17,14 +17,14 @@ def fortran(xp: ArrayModule, a: Array) -> Array:
 
 def step_2(xp: ArrayModule, a: Array) -> Array:
     """Every second element, in each dimension, of a larger array."""
-    view = xp.zeros(tuple(2 * n for n in a.shape), a.dtype)[(slice(None, None, 2),) * a.ndim]
+    view = xp.zeros(tuple(2 * n for n in a.shape), a.dtype)[(..., *[slice(None, None, 2)] * a.ndim)]
     view[...] = a
     return view
 
 
 def backwards(xp: ArrayModule, a: Array) -> Array:
     """Negative strides in each dimension."""
-    flip = (slice(None, None, -1),) * a.ndim
+    flip = (..., *[slice(None, None, -1)] * a.ndim)  # the ellipsis keeps 0-dimensional arrays arrays
     return xp.array(a[flip], order="C")[flip]
 
 

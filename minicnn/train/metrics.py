@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import LabelError, OptionError, ShapeError
+from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 
 __all__ = ["Metrics"]
 
@@ -69,11 +69,12 @@ class Metrics:
             If the two disagree in length.
         LabelError
             If a class lies outside 0 .. classes - 1.
+        DTypeError
+            If classes are not whole numbers.
         """
-        targets = _numbers(targets)
-        predictions = _numbers(predictions)
-        if predictions.ndim == 2:
-            predictions = predictions.argmax(axis=1)
+        targets = _labels(targets)
+        scores = _numbers(predictions)
+        predictions = scores.argmax(axis=1) if scores.ndim == 2 else _labels(scores)
         if targets.ndim != 1 or targets.shape != predictions.shape:
             raise ShapeError(
                 expected="as many predictions as targets, in one dimension",
@@ -86,7 +87,7 @@ class Metrics:
             if wrong.any():
                 at = int(wrong.argmax())
                 raise LabelError(expected=f"classes 0 to {count - 1}", got=f"{name} {labels[at]} at index {at}", op="Metrics")
-        pairs = np.bincount(targets.astype(np.int64) * count + predictions, minlength=count * count)
+        pairs = np.bincount(targets * count + predictions, minlength=count * count)
         self.confusion += pairs.reshape(count, count)
         self.loss_sum += float(loss) * len(targets)
 
@@ -162,6 +163,13 @@ class Metrics:
 
 def _numbers(values: Any) -> np.ndarray:
     return values.cpu_array() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _labels(values: Any) -> np.ndarray:
+    labels = _numbers(values)
+    if labels.size and labels.dtype.kind not in "iu":
+        raise DTypeError(expected="classes as whole numbers", got=str(labels.dtype), op="Metrics")
+    return labels.astype(np.int64)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

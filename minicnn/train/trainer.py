@@ -238,9 +238,9 @@ class Trainer:
         return record
 
     def evaluate(self, loader: Iterable[Any]) -> Metrics:
-        """Loss and counts over all batches, in evaluation mode, without gradients or updates."""
+        """Loss and counts over all batches, in evaluation mode; training goes on as if it had not been."""
         metrics = Metrics(self.metrics.classes)
-        was_training = self.model.training
+        was_training, random_state = self.model.training, random.get_state()
         self.model.eval()
         try:
             with no_grad():
@@ -251,6 +251,7 @@ class Trainer:
                     self._heed_signals()
         finally:
             self.model.train(was_training)
+            random.set_state(random_state)
         return metrics
 
     # -- state -------------------------------------------------------------------------------

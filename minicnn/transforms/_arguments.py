@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import enum
-import numbers
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from minicnn.errors import OptionError
 
-__all__ = ["InterpolationMode", "to_chance", "to_interpolation", "to_margins", "to_padding_mode", "to_pair"]
+__all__ = [
+    "InterpolationMode",
+    "to_chance",
+    "to_interpolation",
+    "to_margins",
+    "to_padding_mode",
+    "to_pair",
+    "to_tuple",
+]
 
 
 class InterpolationMode(enum.Enum):
@@ -42,26 +52,30 @@ def to_interpolation(mode: InterpolationMode | int | str, op: str) -> Interpolat
         raise OptionError(expected=f"an interpolation out of {names}", got=repr(mode), op=op) from error
 
 
+def to_tuple(value: Any) -> tuple[Any, ...]:
+    """One value or several, as a tuple."""
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
 def to_pair(size: int | Sequence[int], op: str) -> tuple[int, int]:
     """(height, width) from one number or two."""
-    sizes = (size,) * 2 if isinstance(size, numbers.Integral) else tuple(size)  # type: ignore[arg-type]
-    if len(sizes) == 1:
-        sizes *= 2
-    if len(sizes) != 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in sizes):
+    given = to_tuple(size)
+    if len(given) not in (1, 2) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in given):
         raise OptionError(expected="a positive size or (height, width)", got=repr(size), op=op)
-    return int(sizes[0]), int(sizes[1])
+    return int(given[0]), int(given[-1])
 
 
 def to_margins(padding: int | Sequence[int], op: str) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) from one number, (left and right, top and bottom), or four."""
-    given = (padding,) if isinstance(padding, numbers.Integral) else tuple(padding)  # type: ignore[arg-type]
-    if len(given) not in (1, 2, 4) or not all(isinstance(n, numbers.Integral) and n >= 0 for n in given):
+    given = to_tuple(padding)
+    if len(given) not in (1, 2, 4) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in given):
         raise OptionError(expected="a padding of 1, 2 or 4 numbers >= 0", got=repr(padding), op=op)
     left, top, right, bottom = (given * 4)[:4]
     return int(left), int(top), int(right), int(bottom)
 
 
 def to_padding_mode(mode: str, op: str) -> str:
+    """A way to fill a margin, checked."""
     modes = ("constant", "edge", "reflect", "symmetric")
     if mode not in modes:
         raise OptionError(expected=f"a padding_mode out of {', '.join(modes)}", got=repr(mode), op=op)
@@ -69,6 +83,7 @@ def to_padding_mode(mode: str, op: str) -> str:
 
 
 def to_chance(p: float, op: str) -> float:
+    """A probability, checked."""
     if not 0 <= p <= 1:
         raise OptionError(expected="p from 0 to 1", got=str(p), op=op)
     return p

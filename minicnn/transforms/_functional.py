@@ -115,7 +115,7 @@ def _padded(a: np.ndarray, margins: Sequence[int], fill: Fill, mode: str) -> np.
         out[...] = fill  # a colour lies along the last axis, that of the channels
     except (OverflowError, ValueError) as error:
         raise OptionError(
-            expected=f"a fill that {a.dtype} pixels of {channels_of(a)} channels can hold", got=repr(fill)
+            expected=f"a fill that fits {a.dtype} pixels of shape {a.shape[2:]}", got=repr(fill)
         ) from error
     out[top : top + height, left : left + width] = a
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from minicnn.transforms._arguments import (
     to_margins,
     to_padding_mode,
     to_pair,
+    to_tuple,
 )
 from minicnn.transforms._functional import Fill, crop, flip, pad, resized, size_of, through_pillow
 from minicnn.transforms.base import Transform
@@ -245,12 +245,13 @@ class RandomRotation(Transform):
         center: Sequence[float] | None = None,
         fill: Fill = 0,
     ) -> None:
-        low, high = (-degrees, degrees) if isinstance(degrees, numbers.Real) else degrees  # type: ignore[operator,misc]
-        if low > high:
+        given = to_tuple(degrees)
+        low, high = (float(given[0]) * (-1 if len(given) == 1 else 1), float(given[-1]))
+        if len(given) > 2 or not -math.inf < low <= high < math.inf:
             raise OptionError(
                 expected="degrees >= 0, or (from, to) in order", got=repr(degrees), op="RandomRotation"
             )
-        self.degrees = [float(low), float(high)]
+        self.degrees = [low, high]
         self.interpolation = to_interpolation(interpolation, "RandomRotation")
         self.expand = expand
         self.center = center

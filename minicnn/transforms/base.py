@@ -87,7 +87,7 @@ class Compose(Transform):
         return image
 
     @property
-    def takes_arrays(self) -> bool:  # type: ignore[override]
+    def takes_arrays(self) -> bool:
         """True if what comes up to the first conversion to a tensor treats arrays as images."""
         for transform in self.transforms:
             if getattr(transform, "takes_arrays", False):
@@ -97,7 +97,7 @@ class Compose(Transform):
         return False
 
     @property
-    def on_batch(self) -> Callable[[Any], Tensor] | None:  # type: ignore[override]
+    def on_batch(self) -> Callable[[Any], Tensor] | None:
         """All transforms on a batch at once, if each of them can."""
         steps = [getattr(transform, "on_batch", None) for transform in self.transforms]
         if not self.takes_arrays or None in steps:

@@ -120,9 +120,10 @@ class Normalize(Transform):
                 got=f"{channels} channels, shape {image.shape}",
                 op="Normalize",
             )
-        mean, std = (values.astype(image.dtype, copy=False) for values in (self._mean, self._std))
+        mean: np.ndarray = self._mean.astype(image.dtype, copy=False)
+        std: np.ndarray = self._std.astype(image.dtype, copy=False)
         if isinstance(image, np.ndarray):  # the channels come last
-            mean, std = mean.reshape(-1), std.reshape(-1)
+            mean, std = mean[:, 0, 0], std[:, 0, 0]
         x = image.array if isinstance(image, Tensor) else image
         y = np.subtract(x, mean, out=x if self._inplace else None)
         y /= std

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from minicnn.transforms._arguments import (
     to_margins,
     to_padding_mode,
     to_pair,
+    to_tuple,
 )
 from minicnn.transforms._functional import Fill, crop, pad, resized, size_of
 from minicnn.transforms.base import Transform
@@ -58,7 +58,7 @@ class Resize(Transform):
         antialias: bool | None = True,
     ) -> None:
         height, width = to_pair(size, "Resize")
-        self._shorter = isinstance(size, numbers.Integral) or len(size) == 1  # type: ignore[arg-type]
+        self._shorter = len(to_tuple(size)) == 1
         if max_size is not None and (not self._shorter or max_size <= height):
             raise OptionError(
                 expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="Resize"

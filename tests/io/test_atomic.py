@@ -57,7 +57,11 @@ def test_write_keeps_the_old_file_when_the_content_fails(tmp_path):
 def test_write_flushes_the_file_before_the_rename_and_the_directory_after(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda f: (calls.append("dir" if os.path.isdir(f"/proc/self/fd/{f}") else "file"), fsync(f)))
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda f: (calls.append("dir" if os.path.isdir(f"/proc/self/fd/{f}") else "file"), fsync(f)),
+    )
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), replace(a, b)))
     atomic.write(tmp_path / "a", b"x")
     assert calls == ["file", "rename", "dir"]

@@ -53,7 +53,10 @@ def test_latest_is_the_newest(tmp_path):
     assert (path.name, loaded["step"]) == ("step-00000011.safetensors", 11)
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: c[:-1] + b"\x01", lambda c: b"\0" * len(c)])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: c[:-1] + b"\x01", lambda c: b"\0" * len(c)],
+)
 def test_latest_falls_back_to_the_previous_good_one(tmp_path, damage):
     checkpoint.save(tmp_path, state(1))
     newest = checkpoint.save(tmp_path, state(2))

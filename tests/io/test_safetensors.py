@@ -65,14 +65,19 @@ def test_save_refuses_other_types(tmp_path, array):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("tensors, metadata", [({1: GRID}, None), ({"__metadata__": GRID}, None), ({}, {"a": 1})])
+@pytest.mark.parametrize(
+    "tensors, metadata", [({1: GRID}, None), ({"__metadata__": GRID}, None), ({}, {"a": 1})]
+)
 def test_save_refuses_names_that_are_not_text(tmp_path, tensors, metadata):
     with pytest.raises(OptionError):
         safetensors.save_file(tmp_path / "a", tensors, metadata)
 
 
 def test_bfloat16_becomes_float32():
-    content = file_of({"x": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}, bytes([0x80, 0x3F, 0x00, 0xC0, 0x80, 0x7F]))
+    content = file_of(
+        {"x": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}},
+        bytes([0x80, 0x3F, 0x00, 0xC0, 0x80, 0x7F]),
+    )
     array = safetensors.unpack(content, "a")[0]["x"]
     assert array.dtype == np.float32
     assert array.tolist() == [1.0, -2.0, np.inf]

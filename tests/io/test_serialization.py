@@ -73,7 +73,9 @@ class Model:
         return {}
 
 
-@pytest.mark.parametrize("bad", [Model(), {"model": Model()}, [lambda: 0], {"a": {1.5: 0}}, {3j}, {"x": np.array(["a"])}])
+@pytest.mark.parametrize(
+    "bad", [Model(), {"model": Model()}, [lambda: 0], {"a": {1.5: 0}}, {3j}, {"x": np.array(["a"])}]
+)
 def test_save_refuses_anything_else(tmp_path, bad):
     with pytest.raises((OptionError, TypeError)):
         save(bad, tmp_path / "a")
@@ -124,7 +126,9 @@ def test_a_malformed_structure_is_a_format_error(tmp_path, text):
         load(tmp_path / "a")
 
 
-@pytest.mark.parametrize("structure", [{}, {"tensor": "none"}, {"a": 1, "b": 2}, {"dict": 3}, {"dict": [[[], 1]]}, {"list": 1}])
+@pytest.mark.parametrize(
+    "structure", [{}, {"tensor": "none"}, {"a": 1, "b": 2}, {"dict": 3}, {"dict": [[[], 1]]}, {"list": 1}]
+)
 def test_a_structure_that_fits_its_checksum_but_nothing_else_is_a_format_error(tmp_path, structure):
     checksum = hash_arrays([("", np.frombuffer(json.dumps(structure).encode(), np.uint8))])
     header = {"version": 1, "structure": structure, "sha256": checksum}

@@ -96,14 +96,21 @@ def test_a_rate_changed_by_hand_is_carried_on():
     assert rates(optimizer, schedule, 2) == [0.25, 0.125]
 
 
-def test_a_schedule_continues_from_last_epoch():
-    optimizer = sgd()
-    schedule = lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
-    rates(optimizer, schedule, 3)
-    continued = lr_scheduler.ExponentialLR(optimizer, gamma=0.5, last_epoch=2)
-    assert continued.last_epoch == 3 and continued.get_last_lr() == [0.125]
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ExponentialLR", {"gamma": 0.5}),
+        ("LinearLR", {"total_iters": 9}),
+        ("CosineAnnealingLR", {"T_max": 9}),
+    ],
+)
+def test_a_schedule_continues_from_last_epoch(name, options):
+    optimizer, kind = sgd(), getattr(lr_scheduler, name)
+    (*_, rate) = rates(optimizer, kind(optimizer, **options), 3)
+    continued = kind(optimizer, **options, last_epoch=2)
+    assert continued.last_epoch == 3 and continued.get_last_lr() == [rate]
     with pytest.raises(OptionError, match="initial_lr"):
-        lr_scheduler.ExponentialLR(sgd(), gamma=0.5, last_epoch=2)
+        kind(sgd(), **options, last_epoch=2)
 
 
 def test_warm_restarts_follow_fractions_of_an_epoch():

@@ -47,7 +47,7 @@ def test_without_momentum_there_is_no_state():
     optimizer = SGD([p], lr=0.5)
     p.grad = Tensor(np.array([1.0]))
     optimizer.step()
-    assert not any(optimizer.state.values())
+    assert optimizer.state_dict()["state"] == {}
 
 
 def test_gradient_descent_on_a_quadratic_follows_its_closed_form():

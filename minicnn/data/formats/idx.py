@@ -121,7 +121,7 @@ def _header(reader: _Reader, path: PathLike) -> tuple[np.dtype, tuple[int, ...]]
 def _body(reader: _Reader, dtype: np.dtype, shape: tuple[int, ...], path: PathLike, start: int) -> np.ndarray:
     """The elements; there must be exactly as many as the sizes imply."""
     array = empty_array(shape, dtype, path)
-    flat = memoryview(array.reshape(-1).view(np.uint8))
+    flat = array.reshape(-1).view(np.uint8)
     have = 0
     while have < len(flat):
         piece = reader.read(min(_CHUNK, len(flat) - have))
@@ -131,7 +131,7 @@ def _body(reader: _Reader, dtype: np.dtype, shape: tuple[int, ...], path: PathLi
                 path=path,
                 offset=start + have,
             )
-        flat[have : have + len(piece)] = piece
+        flat[have : have + len(piece)] = np.frombuffer(piece, np.uint8)
         have += len(piece)
     if reader.read(1):
         raise FormatError(

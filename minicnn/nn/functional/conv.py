@@ -11,6 +11,7 @@ from minicnn.errors import OptionError
 from minicnn.ops import conv as ops
 from minicnn.ops.shape import reshape
 from minicnn.ops.windows import Padding, Pair
+from minicnn.typing import Shape
 
 __all__ = ["conv2d", "conv_transpose2d"]
 
@@ -182,7 +183,7 @@ def on_batch_with_saved(op: Op, input: Tensor, *operands: Tensor | None, **attrs
     return reshape(y, shape=y.shape[1:]), saved
 
 
-def _same(kernel_size: Pair, stride: Pair, dilation: Pair) -> Padding:
+def _same(kernel_size: Shape, stride: Pair, dilation: Pair) -> Padding:
     """The padding that keeps the size: half before, the rest after."""
     if stride != (1, 1):
         raise OptionError(

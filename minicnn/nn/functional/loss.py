@@ -74,8 +74,14 @@ def cross_entropy(
     """
     reduction = _reduction(size_average, reduce, reduction)
     if target.shape != input.shape or target.dtype.kind != "f":
-        options = {"reduction": reduction, "ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
-        return ops.cross_entropy(input, target, weight, **options)
+        return ops.cross_entropy(
+            input,
+            target,
+            weight,
+            reduction=reduction,
+            ignore_index=ignore_index,
+            label_smoothing=float(label_smoothing),
+        )
     if ignore_index >= 0:
         raise OptionError("ignore_index is for class indices, not for probabilities", op="cross_entropy")
     return ops.soft_cross_entropy(

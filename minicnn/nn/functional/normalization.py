@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,7 +128,7 @@ def instance_norm(
     if not use_input_stats:
         return _with_running(input, running_mean, running_var, weight, bias, eps, "instance_norm")
     _check_running(input, running_mean, running_var, "instance_norm")
-    if input.array.size == input.shape[0] * input.shape[1]:
+    if math.prod(input.shape[2:]) == 1:
         raise ShapeError(
             expected="more than 1 value per channel and sample",
             got=f"input of shape {input.shape}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any, ClassVar
 
@@ -121,7 +120,7 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimiser (and functions), as plain numbers, lists and dicts."""
-        return copy.deepcopy(self._savable(vars(self)))
+        return self._savable(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; the schedule then goes on bitwise.
@@ -134,7 +133,7 @@ class LRScheduler:
             If the entries are not those of this schedule.
         """
         self._verify(state_dict)
-        vars(self).update(copy.deepcopy(self._savable(state_dict)))
+        vars(self).update(self._savable(state_dict))
 
     def _savable(self, entries: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in entries.items() if name not in self.not_saved}

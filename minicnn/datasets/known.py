@@ -1,0 +1,183 @@
+"""The data sets that have a name, with torchvision's constructors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from minicnn.data.catalog import CATALOG, read_known
+from minicnn.data.vision import ImageArrays
+
+__all__ = ["CIFAR10", "CIFAR100", "KMNIST", "MNIST", "Digits", "FashionMNIST"]
+
+
+class _KnownImages(ImageArrays):
+    """Images of a data set in the catalog.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with its files, directly or in the sub-folder that torchvision makes.
+    train : bool
+        The training images, or those to test with.
+    transform, target_transform : callable, optional
+        Applied to the image (a PIL image) and to the class index.
+    download : bool
+        Taken for torchvision's sake: files that are there are used; downloading comes with a later release.
+
+    Raises
+    ------
+    FormatError
+        If a file is missing or damaged.
+    """
+
+    known: ClassVar[str]
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        train: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        download: bool = False,
+    ) -> None:
+        known = CATALOG[self.known]
+        hint = "put it there; downloading comes with a later release" if download else None
+        super().__init__(*read_known(known, root, train, hint), known.classes, transform, target_transform)
+        self.root = os.fspath(root)
+        self.train = train
+
+
+class MNIST(_KnownImages):
+    """Handwritten digits: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with ``train-images-idx3-ubyte`` and its three companions, plain or ``.gz``: directly, in
+        ``mnist`` or in ``MNIST/raw``.
+    train : bool
+        The training images, or those to test with.
+    transform, target_transform : callable, optional
+        Applied to the image (a PIL image) and to the class index.
+    download : bool
+        Taken for torchvision's sake: files that are there are used; downloading comes with a later release.
+
+    Attributes
+    ----------
+    data : (N, 28, 28) array of uint8
+    targets : (N,) array of int64
+    classes : list of str
+
+    Raises
+    ------
+    FormatError
+        If a file is missing or damaged.
+
+    References
+    ----------
+    Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
+
+    Examples
+    --------
+    >>> MNIST("nowhere")
+    Traceback (most recent call last):
+    ...
+    minicnn.errors.FormatError: nowhere: train-images-idx3-ubyte(.gz) is not in MNIST/raw, mnist, MNIST or .
+    """
+
+    known = "mnist"
+
+
+class FashionMNIST(_KnownImages):
+    """Clothes: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
+
+    The files are named as MNIST's; see :class:`MNIST` for the options. They are looked for in
+    ``FashionMNIST/raw`` and ``fashion-mnist`` first.
+
+    References
+    ----------
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset", 2017.
+    """
+
+    known = "fashion-mnist"
+
+
+class KMNIST(_KnownImages):
+    """Japanese cursive characters: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
+
+    The files are named as MNIST's; see :class:`MNIST` for the options. They are looked for in
+    ``KMNIST/raw`` and ``kmnist`` first.
+
+    References
+    ----------
+    T. Clanuwat et al., "Deep Learning for Classical Japanese Literature", 2018.
+    """
+
+    known = "kmnist"
+
+
+class CIFAR10(_KnownImages):
+    """Photographs: 50,000 colour images of 32x32 to train, 10,000 to test, 10 classes.
+
+    The binary version is read: ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, in
+    ``root`` or in ``cifar-10-batches-bin``. The version for Python is a pickle, which can run any code, and
+    is not read. See :class:`MNIST` for the options; ``data`` has shape (N, 32, 32, 3).
+
+    References
+    ----------
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+    """
+
+    known = "cifar10"
+
+
+class CIFAR100(_KnownImages):
+    """Photographs: 50,000 colour images of 32x32 to train, 10,000 to test, 100 classes.
+
+    The binary version is read: ``train.bin`` and ``test.bin``, in ``root`` or in ``cifar-100-binary``. See
+    :class:`MNIST` for the options; ``data`` has shape (N, 32, 32, 3).
+
+    References
+    ----------
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+    """
+
+    known = "cifar100"
+
+
+class Digits(_KnownImages):
+    """The bundled handwritten digits: 1,438 grey images of 8x8 to train, 359 to test, 10 classes.
+
+    The test images are a fixed, stratified fifth; see :func:`minicnn.data.formats.read_digits`.
+
+    Parameters
+    ----------
+    root : path-like
+        Not used: the data come with minicnn.
+    train : bool
+        The training images, or those to test with.
+    transform, target_transform : callable, optional
+        Applied to the image (a PIL image) and to the class index.
+    download : bool
+        Not used.
+
+    Examples
+    --------
+    >>> digits = Digits(train=False)
+    >>> len(digits), digits.data.shape, digits[0][1]
+    (359, (359, 8, 8), 5)
+    """
+
+    known = "digits"
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "",
+        train: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(root, train, transform, target_transform, download)

@@ -1,0 +1,104 @@
+"""Rows of the activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.nn import functional as F
+from minicnn.ops import activation as ops
+from minicnn.oracles import activation as oracles
+from minicnn.testing.spec import Invalid, OpCase, Sample
+
+__all__ = ["CASES"]
+
+SHAPES = ((), (1,), (7,), (3, 5), (2, 3, 1, 4), (0, 3))
+INTEGERS = np.arange(3)
+
+
+def elementwise(*options: dict[str, Any]) -> Any:
+    """Samples of every shape, the options in turn; then each option on numbers far from 0."""
+
+    def samples(rng: np.random.Generator) -> list[Sample]:
+        choices = options or ({},)
+        near = [
+            Sample((np.asarray(2 * rng.standard_normal(shape)),), choices[i % len(choices)])
+            for i, shape in enumerate(SHAPES)
+        ]
+        return near + [Sample((rng.uniform(-12, 12, 9),), attrs) for attrs in choices[:3]]
+
+    return samples
+
+
+def along_dim(rng: np.random.Generator) -> list[Sample]:
+    sizes = (((5,), 0), ((3, 4), 1), ((3, 4), 0), ((2, 3, 2, 2), 1), ((1, 1), 1), ((0, 3), 1), ((2, 0), 1))
+    return [Sample((3 * rng.standard_normal(shape),), {"dim": dim}) for shape, dim in sizes]
+
+
+NO_INTEGERS = Invalid((INTEGERS,), {}, DTypeError, r"floating point.*got int64")
+NO_SUCH_DIM = (
+    Invalid((np.zeros((2, 3)),), {"dim": 2}, ShapeError, r"dim from 0 to 1 for shape \(2, 3\), got 2"),
+    Invalid((INTEGERS,), {"dim": 0}, DTypeError, r"floating point.*got int64"),
+)
+
+CASES = [
+    OpCase("relu", ops.relu, elementwise(), oracles.relu, kinks="at 0, derivative 0"),
+    OpCase(
+        "leaky_relu",
+        ops.leaky_relu,
+        elementwise({}, {"negative_slope": 0.3}, {"negative_slope": 0.0}),
+        oracles.leaky_relu,
+        invalid=(NO_INTEGERS,),
+        kinks="at 0, derivative negative_slope",
+    ),
+    OpCase(
+        "hardtanh",
+        ops.hardtanh,
+        elementwise({}, {"min_val": -2.0, "max_val": 0.5}, {"min_val": 0.0, "max_val": 6.0}),
+        oracles.hardtanh,
+        kinks="at min_val and max_val, derivative 0",
+    ),
+    OpCase(
+        "relu6",
+        F.relu6,
+        elementwise(),
+        lambda x: oracles.hardtanh(x, min_val=0.0, max_val=6.0),
+        kinks="at 0 and 6, derivative 0",
+    ),
+    OpCase(
+        "elu",
+        ops.elu,
+        elementwise({}, {"alpha": 0.3}),
+        oracles.elu,
+        invalid=(NO_INTEGERS,),
+        kinks="at 0 unless alpha = 1, derivative alpha",
+    ),
+    OpCase("sigmoid", ops.sigmoid, elementwise(), oracles.sigmoid),
+    OpCase("tanh", ops.tanh, elementwise(), oracles.tanh),
+    OpCase(
+        "softplus",
+        ops.softplus,
+        elementwise({}, {"beta": 3.0}, {"beta": 0.5, "threshold": 1.0}),
+        oracles.softplus,
+        invalid=(
+            NO_INTEGERS,
+            Invalid((np.zeros(2),), {"beta": 0.0}, OptionError, r"beta above 0, got 0\.0"),
+        ),
+        kinks="a step where beta · x = threshold, derivative of the left side",
+    ),
+    OpCase("silu", ops.silu, elementwise(), oracles.silu, invalid=(NO_INTEGERS,)),
+    OpCase(
+        "gelu",
+        ops.gelu,
+        elementwise({}, {"approximate": "tanh"}),
+        oracles.gelu,
+        invalid=(
+            NO_INTEGERS,
+            Invalid((np.zeros(2),), {"approximate": "erf"}, OptionError, "'none' or 'tanh', got 'erf'"),
+        ),
+    ),
+    OpCase("softmax", ops.softmax, along_dim, oracles.softmax, invalid=NO_SUCH_DIM),
+    OpCase("log_softmax", ops.log_softmax, along_dim, oracles.log_softmax, invalid=NO_SUCH_DIM),
+]

@@ -1,0 +1,165 @@
+"""Each check of the operation table finds the fault it is there for."""
+
+import numpy as np
+import pytest
+
+from minicnn.core import tape
+from minicnn.core.op import op
+from minicnn.errors import ShapeError
+from minicnn.testing import CHECKS, Invalid, OpCase, Sample, check_case, kernels, op_registry
+
+
+def double_forward(xp, x):
+    return x * 2, (x,)
+
+
+def double_backward(xp, gy, saved, needs):
+    return (gy * 2,)
+
+
+def refuse_vectors(x):
+    if x.ndim == 1:
+        raise ShapeError(expected="two dimensions", got=f"{x.ndim}")
+    return x.shape
+
+
+@pytest.fixture
+def row(temporary_operations):
+    """A row for y = 2x, with what the caller replaces in it."""
+
+    def make(forward=double_forward, backward=double_backward, shape=refuse_vectors, **fields):
+        def scratch(xp, x):
+            return forward(xp, x)
+
+        operation = op(scratch)
+        operation.backward(backward)
+        operation.shape(shape)
+        given = {
+            "name": "scratch",
+            "function": operation,
+            "samples": lambda rng: [Sample((rng.normal(size=(3, 4)),)), Sample((np.empty((0, 2)),))],
+            "oracle": lambda x: 2 * x,
+            "invalid": [Invalid((np.ones(3),), {}, ShapeError, "expected two dimensions, got 1")],
+            "linear": (0,),
+        }
+        return OpCase(**(given | fields))
+
+    return make
+
+
+def failing(case):
+    """The checks that fail."""
+    report = check_case(case)
+    assert report.ok == (not report.failures)
+    return {failure.partition(",")[0].partition(" ")[0] for failure in report.failures}
+
+
+def test_right_row_passes_every_check(row):
+    report = check_case(row())
+    assert report.ok, str(report)
+    assert (report.samples, report.checked, report.total) == (2, 12, 12)
+    assert str(report) == "scratch: ok, 2 samples, 12 of 12 elements"
+
+
+def test_forward_finds_an_error_of_1e_11(row):
+    assert failing(row(oracle=lambda x: 2 * x * (1 + 1e-11))) == {"forward"}
+
+
+def test_gradient_and_adjoint_find_a_wrong_factor(row):
+    assert failing(row(backward=lambda xp, gy, saved, needs: (gy * 2.00001,))) == {"gradient", "adjoint"}
+
+
+def test_adjoint_finds_an_error_that_differences_cannot(row):
+    slightly = row(backward=lambda xp, gy, saved, needs: (gy * 2 + gy[::-1] * 1e-7,))
+    assert "adjoint" in failing(slightly)
+
+
+def test_float32_finds_float64_results(row):
+    wide = row(forward=lambda xp, x: (x * np.float64(2.0), (x,)))
+    assert "float32" in failing(wide)
+
+
+def test_float32_finds_lost_precision(row):
+    coarse = row(
+        forward=lambda xp, x: (
+            (x.astype(xp.float16) if x.dtype == np.float32 else x).astype(x.dtype) * 2,
+            (x,),
+        )
+    )
+    assert "float32" in failing(coarse)
+
+
+def test_layouts_finds_dependence_on_memory_order(row):
+    careless = row(forward=lambda xp, x: (x.ravel(order="K").reshape(x.shape) * 2, (x,)))
+    assert failing(careless) == {"layouts"}
+
+
+def test_layouts_finds_dependence_on_the_gradients_memory_order(row):
+    careless = row(backward=lambda xp, gy, saved, needs: (gy.ravel(order="K").reshape(gy.shape) * 2,))
+    assert failing(careless) == {"layouts"}
+
+
+def test_gradient_finds_a_changed_input_and_a_changed_incoming_gradient(row):
+    def forward(xp, x):
+        y = x * 2
+        if x.flags.writeable:
+            x += 1
+        return y, (x,)
+
+    def backward(xp, gy, saved, needs):
+        gx = gy * 2
+        if gy.flags.writeable:
+            gy += 1
+        return (gx,)
+
+    texts = check_case(row(forward, backward), checks=["gradient"]).failures
+    assert any("x was changed" in text for text in texts)
+    assert any("backward changed the incoming gradient" in text for text in texts)
+
+
+def test_freed_finds_a_graph_that_keeps_what_it_saved(row, monkeypatch):
+    original = tape.Node.backward
+    monkeypatch.setattr(tape.Node, "backward", lambda self, gy, retain: original(self, gy, True))
+    assert failing(row()) == {"freed"}
+
+
+def test_abstract_finds_a_wrong_shape_rule(row):
+    assert failing(row(shape=lambda x: refuse_vectors(x)[::-1])) == {"abstract"}
+
+
+@pytest.mark.parametrize(
+    ("invalid", "message"),
+    [
+        (Invalid((np.ones((2, 2)),), {}, ShapeError, ""), "was not refused"),
+        (Invalid((np.ones(3),), {}, TypeError, ""), "instead of TypeError"),
+        (Invalid((np.ones(3),), {}, ShapeError, "three"), "does not match 'three'"),
+    ],
+)
+def test_refused_finds_wrong_refusals(row, invalid, message):
+    report = check_case(row(invalid=[invalid]), checks=["refused"])
+    assert len(report.failures) == 1 and message in report.failures[0]
+
+
+def test_refused_finds_state_that_changed(row):
+    def shape(x):
+        if x.ndim == 1 and isinstance(x, np.ndarray):
+            x += 1
+        return refuse_vectors(x)
+
+    report = check_case(row(shape=shape), checks=["refused"])
+    assert report.failures == ["invalid call 0: an input changed"]
+
+
+def test_unknown_errors_are_failures(row):
+    def forward(xp, x):
+        raise KeyError("lost")
+
+    assert failing(row(forward=forward)) >= {"forward", "gradient"}
+
+
+def test_registry_and_kernels_are_usable_by_others():
+    rows = op_registry()
+    assert {"conv2d", "max_pool2d", "cross_entropy"} <= rows.keys()
+    assert rows["conv2d"].function is not None and rows["conv2d"].invalid
+    assert set(CHECKS) >= {"forward", "gradient", "adjoint", "float32", "layouts", "refused"}
+    assert all(callable(kernel) for by_backend in kernels().values() for kernel in by_backend.values())
