@@ -125,19 +125,19 @@ class Op:
         result = _new(Tensor)
         result.array = y
         if records and self.backward_kernel is not None and grad_enabled.get():
-            edges = []
-            versions = 0
+            edges: list[Any] = []
+            leaves = []
             for operand in operands:
-                if isinstance(operand, Tensor) and operand.requires_grad:
+                if isinstance(operand, Tensor):
                     if operand.node is None:
-                        versions += operand._version
-                        edges.append(operand)
+                        leaves.append((operand, operand._version))
+                        edges.append(operand if operand.requires_grad else None)
                     else:
                         edges.append(operand.node)
                 else:
                     edges.append(None)
             result.requires_grad = True
-            result.node = Node(self, attrs, saved, edges, versions)
+            result.node = Node(self, attrs, saved, edges, leaves)
         return result, saved
 
     def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:

@@ -48,22 +48,24 @@ class Node:
         What its forward kept for its backward.
     edges : list of Node, Tensor or None
         Per operand: the node that made it, the leaf tensor itself, or None without gradient.
-    versions : int
-        Sum of the leaf operands' versions, to detect a leaf changed in place before backward.
+    leaves : list of (Tensor, int)
+        Operands that no operation made, with their versions, to detect a change in place.
     number : int
         Creation order: every parent has a smaller number, so sorting gives a topological order.
     hooks : list of callable or None
         Called with the gradient of this node's result, once complete; may return another.
     """
 
-    __slots__ = ("attrs", "edges", "hooks", "number", "op", "saved", "versions")
+    __slots__ = ("attrs", "edges", "hooks", "leaves", "number", "op", "saved")
 
-    def __init__(self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], versions: int) -> None:
+    def __init__(
+        self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], leaves: list[tuple[Tensor, int]]
+    ) -> None:
         self.op = op
         self.attrs = attrs
         self.saved = saved
         self.edges = edges
-        self.versions = versions
+        self.leaves = leaves
         self.number = _next_number()
         self.hooks: list[Callable[[Array], Array | None]] | None = None
 
@@ -79,20 +81,29 @@ class Node:
         return gradients
 
     def check(self) -> None:
-        """Refuse a graph that was freed, or whose leaves were changed since the forward pass."""
+        """Refuse a graph that was freed, or numbers that were changed since they were saved."""
         if self.saved is _FREED:
             raise GradError(
                 "backward ran through this graph before and freed what the forward pass had saved",
                 hint="call backward(retain_graph=True) the first time, or run forward again",
                 op=self.op.name,
             )
-        versions = sum(edge._version for edge in self.edges if edge is not None and type(edge) is not Node)
-        if versions != self.versions:
-            raise GradError(
-                "a tensor was changed in place between its use and backward",
-                hint="call backward before changing parameters or inputs",
-                op=self.op.name,
-            )
+        for leaf, version in self.leaves:
+            if leaf._version != version and _holds(self.saved, leaf.array):
+                raise GradError(
+                    "a tensor was changed in place between its use and backward",
+                    hint="call backward before changing parameters or inputs",
+                    op=self.op.name,
+                )
+
+
+def _holds(saved: Any, array: Array) -> bool:
+    """Whether the memory of ``array`` is among what was saved."""
+    if isinstance(saved, (tuple, list)):
+        return any(_holds(item, array) for item in saved)
+    if isinstance(saved, np.ndarray) and isinstance(array, np.ndarray):
+        return np.may_share_memory(saved, array)
+    return saved is array
 
 
 class _GradMode:

@@ -64,7 +64,7 @@ class LeNet5(nn.Module):
 
 
 class DigitsCNN(nn.Module):
-    """Two convolutions, pooling, and two dense layers: enough for 8 x 8 digits.
+    """Two convolutions with batch normalization, pooling, two dense layers: enough for 8 x 8 digits.
 
     Parameters
     ----------
@@ -91,9 +91,11 @@ class DigitsCNN(nn.Module):
         height, width = image_size_at_least(2, image_size, "digits_cnn")
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(in_channels, 16, 3, padding=1),
+            nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
             nn.ReLU(),
-            nn.Conv2d(16, 32, 3, padding=1),
+            nn.Conv2d(16, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
             nn.ReLU(),
             nn.MaxPool2d(2),
         )
@@ -114,5 +116,5 @@ def lenet5(num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 
 
 
 def digits_cnn(num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 8) -> DigitsCNN:
-    """A small CNN for 8 x 8 digits: 38,282 parameters with the defaults. See :class:`DigitsCNN`."""
+    """A small CNN for 8 x 8 digits: 38,330 parameters with the defaults. See :class:`DigitsCNN`."""
     return DigitsCNN(num_classes, in_channels, image_size)

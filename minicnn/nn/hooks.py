@@ -130,15 +130,14 @@ def _join(values: tuple[Any, ...], hook: Callable[[_Bundle], _Bundle | None]) ->
     if not any(recorded):
         return values
     edges = [(value.node or value) if r else None for value, r in zip(values, recorded, strict=True)]
-    versions = sum(edge._version for edge in edges if isinstance(edge, Tensor))
-    join: Any = Node(_Join(), {}, (), edges, versions)  # type: ignore[arg-type]
+    join: Any = Node(_Join(), {}, (), edges, [])  # type: ignore[arg-type]
     join.hooks = [hook]
     joined = []
     for place, (value, r) in enumerate(zip(values, recorded, strict=True)):
         if r:
             value = Tensor.wrap(value.array)
             value.requires_grad = True
-            value.node = Node(_Part(place, len(values)), {}, (), [join], 0)  # type: ignore[arg-type]
+            value.node = Node(_Part(place, len(values)), {}, (), [join], [])  # type: ignore[arg-type]
         joined.append(value)
     return tuple(joined)
 

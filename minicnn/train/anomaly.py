@@ -80,7 +80,7 @@ class _Layers:
             bad = [name for name, array in named if isinstance(array, type(result)) and not all_finite([array])]
             cause = f"its operand {bad[0]} has such numbers" if bad else "its operands are finite"
             raise NonFiniteError(f"{_describe(result, 'the result')}; {cause}", op=op.name)
-        self._starts.append(Node(op, {}, (), [], 0).number)  # the node of this operation comes next
+        self._starts.append(Node(op, {}, (), [], []).number)  # the node of this operation comes next
         self._names.append(self.stack[-1] if self.stack else "")
 
     def of(self, node: Node) -> str:

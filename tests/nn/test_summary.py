@@ -26,7 +26,7 @@ class Tutorial(nn.Module):
         x = F.max_pool2d(F.relu(self.conv(x)), 2)
         x = self.again(self.again(x)) + x
         x = self.up(x).flatten(1)
-        return self.drop(self.fc(x)) @ minicnn.eye(3)
+        return self.drop(self.fc(x)) @ minicnn.eye(3, dtype=x.dtype)
 
 
 def test_multiply_adds_are_exact():
@@ -58,8 +58,7 @@ def test_activation_bytes_are_those_of_a_real_run():
     with minicnn.no_grad(), observe(lambda op, arrays, y: made.append(0 if op.view else y.nbytes)):
         model(minicnn.zeros(2, 1, 8, 8))
     assert summarize(model, (2, 1, 8, 8)).activation_bytes == sum(made)
-    double = summarize(model.double(), (2, 1, 8, 8))
-    assert double.activation_bytes > sum(made)
+    assert summarize(model.double(), (2, 1, 8, 8)).activation_bytes == 2 * sum(made)
 
 
 def test_scratch_is_the_columns_of_the_convolution():
@@ -90,10 +89,10 @@ def test_the_model_is_left_alone():
 
 
 def test_nothing_is_computed():
-    huge = nn.Sequential(nn.Linear(10**6, 10**6, device="meta"), nn.ReLU())
-    summary = summarize(huge, (10**4, 10**6))
-    assert summary.parameters == 10**12 + 10**6
-    assert summary.macs == 10**16
+    huge = nn.Sequential(nn.Linear(10**4, 10**4, device="meta"), nn.ReLU())
+    summary = summarize(huge, (10**9, 10**4))
+    assert summary.parameters == 10**8 + 10**4
+    assert summary.macs == 10**17
 
 
 @pytest.mark.parametrize(
