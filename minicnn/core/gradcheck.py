@@ -28,6 +28,7 @@ ROUNDING = 64 * 2.0**-52  # of the results that moved, over the step: what evalu
 STEP = 1e-3  # of the root mean square of the argument
 SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps to try when the first one disagrees
 ALL_ELEMENTS = 200  # up to this size every element is checked
+PATIENCE = 10  # after so many wrong elements of an input, others get no second look
 DIRECTIONS = 8  # beyond it: this many random unit directions
 EXACT_UNIT = 2520.0  # divisible by 1 to 10, so that averages of integers stay integers
 
@@ -153,7 +154,9 @@ class _Differences:
         size = slot.where.stop - slot.where.start
         directions = [self.along(self.indicator(slot.where), slot.where, h)] if size else []
         if size <= ALL_ELEMENTS:
-            elements = [self.element(j, slot, h) for j in range(slot.where.start, slot.where.stop)]
+            for j in range(slot.where.start, slot.where.stop):
+                patient = sum(not o.ok for o in elements) < PATIENCE
+                elements.append(self.element(j, slot, h, patient))
         else:
             directions += [self.random_direction(slot, h) for _ in range(DIRECTIONS)]
         return ArgumentReport.of(slot.name, slot.shape, elements, directions)
@@ -163,8 +166,8 @@ class _Differences:
         d[where] = 1.0
         return d
 
-    def element(self, j: int, slot: Slot, h: float) -> Outcome:
-        outcome = self.along(self.indicator(slice(j, j + 1)), slot.where, h)
+    def element(self, j: int, slot: Slot, h: float, patient: bool = True) -> Outcome:
+        outcome = self.along(self.indicator(slice(j, j + 1)), slot.where, h, patient)
         return replace(outcome, index=slot.index(j))
 
     def random_direction(self, slot: Slot, h: float) -> Outcome:
@@ -196,8 +199,8 @@ class _Differences:
             h *= 10.0
         return h
 
-    def along(self, d: np.ndarray, where: slice, h: float) -> Outcome:
-        """Compare along a direction, with shorter steps and the rule for kinks if need be."""
+    def along(self, d: np.ndarray, where: slice, h: float, patient: bool = True) -> Outcome:
+        """Compare along a direction, if patient with shorter steps and the rule for kinks if need be."""
         analytic = self.gradients @ d
         scale = np.abs(self.gradients[:, where]).max(axis=1, initial=0.0)
         outcomes: list[Outcome] = []
@@ -206,6 +209,8 @@ class _Differences:
             outcomes.append(self.compare(self.u @ slopes, analytic, scale, blur))
             if outcomes[-1].ok:
                 return replace(outcomes[-1], stepped_around=len(outcomes) > 1)
+            if not patient:
+                return outcomes[0]
         if self.on_kink(d, h, analytic, scale):
             return replace(outcomes[0], error=0.0, on_kink=True)
         return outcomes[0]

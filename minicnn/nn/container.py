@@ -42,9 +42,8 @@ class _List(Module):
     @overload
     def __getitem__(self: L, index: slice) -> L: ...
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(self._items()[index])
-        return self._items()[index]
+        kind: Any = type(self)
+        return kind(self._items()[index]) if isinstance(index, slice) else self._items()[index]
 
     def __setitem__(self, index: int, item: Any) -> None:
         setattr(self, self._names()[index], item)
@@ -165,15 +164,15 @@ class ModuleDict(Module):
 
     def keys(self) -> list[str]:
         """The names."""
-        return [name for name, _ in self.items()]
+        return list(self._modules)
 
     def values(self) -> list[Module]:
         """The modules."""
-        return [module for _, module in self.items()]
+        return list(self._modules.values())
 
     def items(self) -> list[tuple[str, Module]]:
         """The pairs of name and module."""
-        return [(name, value) for name, value in self.__dict__.items() if isinstance(value, Module)]
+        return list(self._modules.items())
 
     def pop(self, key: str) -> Module:
         """Take a module out and return it."""
@@ -182,7 +181,7 @@ class ModuleDict(Module):
         return module
 
     def __getitem__(self, key: str) -> Module:
-        return dict(self.items())[key]
+        return self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
@@ -191,13 +190,13 @@ class ModuleDict(Module):
         delattr(self, key)
 
     def __len__(self) -> int:
-        return len(self.items())
+        return len(self._modules)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+        return iter(self._modules)
 
     def __contains__(self, key: str) -> bool:
-        return key in self.keys()
+        return key in self._modules
 
 
 class ParameterList(_List):

@@ -55,7 +55,7 @@ class _Conv(Module):
         self.out_channels: int
         self.kernel_size: tuple[int, int]
         self.stride: tuple[int, int]
-        self.padding: tuple[int, int] | str
+        self.padding: Any  # (int, int), or a word
         self.dilation: tuple[int, int]
         self.groups: int
         self.__dict__.update(options)

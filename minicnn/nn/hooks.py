@@ -22,7 +22,7 @@ from minicnn.typing import Array, Attrs
 if TYPE_CHECKING:
     from minicnn.nn.module import Module
 
-__all__ = ["Hooks", "RemovableHandle"]
+__all__ = ["Hooked", "Hooks", "RemovableHandle"]
 
 _next_key = itertools.count().__next__
 
@@ -87,6 +87,43 @@ class Hooks:
         return args, kwargs
 
 
+class Hooked:
+    """Something with hooks: the part of a module that registers them."""
+
+    _hooks: Hooks | None = None  # until the first is registered
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before each forward; what it returns replaces the arguments.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns both or None.
+        """
+        return RemovableHandle(self._own_hooks().before, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after each forward; what it returns replaces the output.
+
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.
+        """
+        return RemovableHandle(self._own_hooks().after, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are complete.
+
+        Both are tuples with one entry per positional input and per output, None where there is no
+        gradient. What the hook returns, if not None, replaces ``grad_input``.
+        """
+        return RemovableHandle(self._own_hooks().backward, hook, prepend)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
+
+
 def _as_tuple(value: Any, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
     """A hook's answer: None leaves things as they are, a single value stands for a tuple of one."""
     if value is None:
@@ -94,7 +131,7 @@ def _as_tuple(value: Any, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-class _Bundle(tuple):  # type: ignore[type-arg]
+class _Bundle(tuple):
     """Gradients of several tensors, None where none came (yet); they add place by place."""
 
     def __add__(self, other: Any) -> _Bundle:
@@ -130,7 +167,9 @@ def _join(values: tuple[Any, ...], hook: Callable[[_Bundle], _Bundle | None]) ->
     if not any(recorded):
         return values
     edges = [(value.node or value) if r else None for value, r in zip(values, recorded, strict=True)]
-    join: Any = Node(_Join(), {}, (), edges, [])  # type: ignore[arg-type]
+    leaves = [(edge, edge._version) for edge in edges if isinstance(edge, Tensor)]
+    saved = tuple(leaf.array for leaf, _ in leaves)  # the layer may save them, so changes are watched here
+    join: Any = Node(_Join(), {}, saved, edges, leaves)  # type: ignore[arg-type]
     join.hooks = [hook]
     joined = []
     for place, (value, r) in enumerate(zip(values, recorded, strict=True)):

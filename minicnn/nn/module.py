@@ -11,7 +11,7 @@ from minicnn.core.device import device
 from minicnn.core.tensor import Tensor
 from minicnn.errors import MiniCNNError, OptionError
 from minicnn.nn import state
-from minicnn.nn.hooks import Hooks, RemovableHandle
+from minicnn.nn.hooks import Hooked
 from minicnn.nn.parameter import Parameter
 
 __all__ = ["Module"]
@@ -19,7 +19,7 @@ __all__ = ["Module"]
 M = TypeVar("M", bound="Module")
 
 
-class Module:
+class Module(Hooked):
     """A layer or a model: write ``forward``, and assign parameters and other modules as attributes.
 
     Everything is a plain attribute, and what it is follows from its type: a :class:`Parameter` is a
@@ -45,7 +45,6 @@ class Module:
     """
 
     training: bool = True
-    _hooks: Hooks | None = None  # until the first hook is registered
     _persistent: dict[str, bool]  # the names of the buffers; whether they belong to the state
 
     def __init__(self) -> None:
@@ -136,13 +135,25 @@ class Module:
 
     # -- what it is made of ------------------------------------------------------------------
 
+    @property
+    def _parameters(self) -> dict[str, Parameter]:
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, Parameter)}
+
+    @property
+    def _buffers(self) -> dict[str, Tensor]:
+        return {name: self.__dict__[name] for name in self._persistent if self.__dict__[name] is not None}
+
+    @property
+    def _modules(self) -> dict[str, Module]:
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, Module)}
+
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Name and module of each direct child, each module once."""
         seen: set[Module] = set()
-        for name, value in list(self.__dict__.items()):
-            if isinstance(value, Module) and value not in seen:
-                seen.add(value)
-                yield name, value
+        for name, module in self._modules.items():
+            if module not in seen:
+                seen.add(module)
+                yield name, module
 
     def children(self) -> Iterator[Module]:
         """The direct children."""
@@ -167,9 +178,8 @@ class Module:
             return
         memo.add(self)
         yield prefix, self
-        for name, value in list(self.__dict__.items()):
-            if isinstance(value, Module):
-                yield from value.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+        for name, module in self._modules.items():
+            yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -179,7 +189,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """Qualified name and value of each parameter, those of children included if ``recurse``."""
-        return self._members(Module._own_parameters, prefix, recurse, remove_duplicate)
+        return self._members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once: what an optimizer takes."""
@@ -189,7 +199,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """Qualified name and value of each buffer, those of children included if ``recurse``."""
-        return self._members(Module._own_buffers, prefix, recurse, remove_duplicate)
+        return self._members("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -210,18 +220,11 @@ class Module:
                 raise AttributeError(f"{type(self).__name__} has no module {target!r}")
         return module
 
-    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        return ((name, value) for name, value in list(self.__dict__.items()) if isinstance(value, Parameter))
-
-    def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        values = ((name, self.__dict__[name]) for name in list(self._persistent))
-        return ((name, value) for name, value in values if value is not None)
-
-    def _members(self, own: Callable[[Module], Any], prefix: str, recurse: bool, once: bool) -> Iterator[Any]:
+    def _members(self, kind: str, prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
         seen: set[Any] = set()
         modules = self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]
         for path, module in modules:
-            for name, value in own(module):
+            for name, value in getattr(module, kind).items():
                 if value not in seen:
                     yield f"{path}.{name}" if path else name, value
                 if once:
@@ -358,39 +361,6 @@ class Module:
         """
         return state.load(self, state_dict, strict)
 
-    # -- hooks -------------------------------------------------------------------------------
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before each forward; what it returns replaces the arguments.
-
-        With ``with_kwargs`` it is ``hook(module, args, kwargs)`` and returns both or None.
-        """
-        return RemovableHandle(self._own_hooks().before, (hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after each forward; what it returns replaces the output.
-
-        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``.
-        """
-        return RemovableHandle(self._own_hooks().after, (hook, with_kwargs), prepend)
-
-    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are complete.
-
-        Both are tuples with one entry per positional input and per output, None where there is no
-        gradient. What the hook returns, if not None, replaces ``grad_input``.
-        """
-        return RemovableHandle(self._own_hooks().backward, hook, prepend)
-
-    def _own_hooks(self) -> Hooks:
-        if self._hooks is None:
-            self._hooks = Hooks()
-        return self._hooks
-
     # -- text --------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
@@ -399,8 +369,8 @@ class Module:
 
     def __repr__(self) -> str:
         options = self.extra_repr()
-        children = [(name, value) for name, value in self.__dict__.items() if isinstance(value, Module)]
-        return layout(type(self).__name__, options, [f"({name}): {child!r}" for name, child in children])
+        children = [f"({name}): {child!r}" for name, child in self._modules.items()]
+        return layout(type(self).__name__, options, children)
 
 
 _Device = device  # `to` has a parameter of that name

@@ -81,10 +81,8 @@ class _RunningNorm(_Norm):
 
     def reset_running_stats(self) -> None:
         """Forget the statistics: mean 0, variance 1, no batches."""
-        if self.track_running_stats:
-            init.zeros_(self.running_mean)
-            init.ones_(self.running_var)
-            init.zeros_(self.num_batches_tracked)
+        for name, buffer in self._buffers.items():
+            init.constant_(buffer, 1.0 if name == "running_var" else 0.0)
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in [len(dims.split(",")) for dims in self.dims]:
@@ -114,16 +112,16 @@ class _BatchNorm(_RunningNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
-        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        mean, var = self.running_mean, self.running_var
         use_batch = self.training or mean is None
-        update = self.training and count is not None
+        count = self.num_batches_tracked if self.training else None
+        if self.training and count is None:
+            mean = var = None
         momentum = self.momentum
         if momentum is None:  # the mean over all batches so far
-            momentum = 1 / (count.item() + 1) if update else 0.0
-        if self.training and not update:
-            mean = var = None
+            momentum = 0.0 if count is None else 1 / (count.item() + 1)
         y = F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
-        if update:
+        if count is not None:
             count.write_(count.array + 1)
         return y
 
@@ -134,7 +132,7 @@ class BatchNorm1d(_BatchNorm):
     Examples
     --------
     >>> import minicnn
-    >>> BatchNorm1d(1)(minicnn.tensor([[1.0], [3.0]])).numpy(force=True).round(3).tolist()
+    >>> BatchNorm1d(1)(minicnn.tensor([[1.0], [3.0]])).detach().numpy().round(3).tolist()
     [[-1.0], [1.0]]
     """
 
@@ -248,7 +246,7 @@ class InstanceNorm2d(_RunningNorm):
             self.weight,
             self.bias,
             use_input_stats,
-            self.momentum,
+            0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
 

@@ -32,9 +32,9 @@ def named_state(module: Module, prefix: str = "") -> Iterator[tuple[str, Tensor]
     """Name and tensor of each parameter and persistent buffer; shared ones under each of their names."""
     for path, part in module.named_modules(remove_duplicate=False):
         start = f"{prefix}{path}." if path else prefix
-        for name, parameter in part._own_parameters():
+        for name, parameter in part._parameters.items():
             yield start + name, parameter
-        for name, buffer in part._own_buffers():
+        for name, buffer in part._buffers.items():
             if part._persistent[name]:
                 yield start + name, buffer
 

@@ -169,9 +169,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    if isinstance(parameters, Tensor):
-        parameters = [parameters]
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    tensors: Iterable[Tensor] = (parameters,) if isinstance(parameters, Tensor) else parameters
+    return [tensor.grad for tensor in tensors if tensor.grad is not None]
 
 
 def _norm(gradients: list[Tensor], p: float) -> float:

@@ -266,8 +266,8 @@ def pow_backward(xp, gy, saved, needs):
         slope = y * xp.where(steep, 1, x) ** (y - 1)
         gx = to_form(xp, xp.where(steep, infinite_slope(xp, gy * y), gy * slope), forms, 0)
     if needs[1]:
-        defined = xp.where(x >= 0, 0.0, xp.nan)
-        log_x = xp.where(x > 0, xp.log(xp.where(x > 0, x, 1)), defined)
+        x = xp.asarray(x, dtype=gy.dtype)
+        log_x = xp.where(x > 0, xp.log(xp.where(x > 0, x, 1)), xp.where(x < 0, xp.nan, 0 * x))
         g_y = to_form(xp, gy * x**y * log_x, forms, 1)
     return gx, g_y
 

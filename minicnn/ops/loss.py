@@ -284,7 +284,7 @@ def _labels(
 
 def _picked(xp: ArrayModule, logp: Array, labels: Array, weights: Array, axis: int) -> Array:
     """-weight · logp at the labels; 0 where the weight is 0, even if logp is -∞."""
-    picked = xp.take_along_axis(logp, xp.expand_dims(labels, axis).astype(xp.int64), axis).squeeze(axis)
+    picked = xp.take_along_axis(logp, xp.expand_dims(labels, axis), axis).squeeze(axis)
     return weights * xp.where(weights == 0, 0, -picked)
 
 

@@ -61,10 +61,15 @@ def _logical(function: Function) -> Function:
 
 def _in_place(function: Function) -> Function:
     def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return become(self, function(self, *args, **kwargs), f"{function.__name__}_")
+        return become(self, function(_before(self), *args, **kwargs), f"{function.__name__}_")
 
     change.__doc__ = f"In place: :func:`{function.__name__}`."
     return change
+
+
+def _before(x: Tensor) -> Tensor:
+    """What ``x`` is now, for a graph to hold while x itself becomes the result: else they would form a cycle."""
+    return x if x.requires_grad else x.detach()
 
 
 def become(x: Tensor, result: Tensor, name: str) -> Tensor:
@@ -94,7 +99,7 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
 def set_item(self: Tensor, index: Any, value: Any) -> None:
     """``x[index] = value``, under the same rule as every change in place."""
     if grad_enabled.get() and (self.requires_grad or getattr(value, "requires_grad", False)):
-        become(self, F.setitem(self, index, value), "setitem")
+        become(self, F.setitem(_before(self), index, value), "setitem")
         return
     try:
         self.write_(value, normal_index(self, index))

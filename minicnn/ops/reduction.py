@@ -258,8 +258,8 @@ def norm(xp, x, *, dim, keepdim=False):
     Examples
     --------
     >>> from minicnn import tensor
-    >>> norm(tensor([3e30, 4e30]), dim=(0,)).item() / 1e30
-    5.000000118495641
+    >>> norm(tensor([3.0, 4.0]), dim=(0,)).item()
+    5.0
     """
     squares = xp.square(x, dtype=np.float64)
     y = xp.sqrt(xp.sum(squares, axis=dim, keepdims=keepdim)).astype(x.dtype)

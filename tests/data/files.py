@@ -93,6 +93,7 @@ def survives(read, path, content, rng, mutations=300):
     """Read damaged versions of a file; returns how many were refused. Anything but FormatError passes through."""
     refused = 0
     for piece in damaged(content, rng, mutations):
+        path.unlink(missing_ok=True)  # some file systems write to the disk at once what replaces a file
         path.write_bytes(piece)
         try:
             read(path)

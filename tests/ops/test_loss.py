@@ -322,6 +322,7 @@ def test_an_unknown_reduction_names_the_choices():
     ("size_average", "reduce", "reduction"),
     [
         (True, None, "mean"),
+        (None, True, "mean"),
         (False, None, "sum"),
         (None, False, "none"),
         (False, True, "sum"),

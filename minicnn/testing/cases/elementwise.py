@@ -62,7 +62,7 @@ def integers(rng: np.random.Generator) -> list[Sample]:
 
 def special(rng: np.random.Generator) -> list[Sample]:
     odd = np.array([0.0, -0.0, 1.0, np.nan, np.inf, -np.inf])
-    return [Sample((odd,)), *(Sample((rng.integers(-1, 2, shape) * 1.0,)) for shape in SHAPES)]
+    return [Sample((odd,)), *(Sample((np.asarray(rng.integers(-1, 2, shape) * 1.0),)) for shape in SHAPES)]
 
 
 def powers(rng: np.random.Generator) -> list[Sample]:
@@ -88,7 +88,7 @@ def limits(rng: np.random.Generator) -> list[Sample]:
         *(Sample((normal(rng, shape),), both) for shape in SHAPES),
         Sample((normal(rng, (6,)),), {"low": 0.1}),
         Sample((normal(rng, (6,)),), {"high": -0.1}),
-        Sample((np.array([-1.0, -0.5, 0.0, 0.7, 1.0, np.nan]),), both),  # on the bounds
+        Sample((np.array([-1.0, -0.5, 0.0, 0.7, 1.0]),), both),  # on the bounds
     ]
 
 

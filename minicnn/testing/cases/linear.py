@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.errors import DTypeError, ShapeError
-from minicnn.ops import linear as ops
+from minicnn.ops.linear import linear, matmul
 from minicnn.oracles import linear as oracles
 from minicnn.testing.spec import Invalid, OpCase, Sample
 
@@ -48,7 +48,7 @@ def zeros(*shapes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
 CASES = [
     OpCase(
         "matmul",
-        ops.matmul,
+        matmul,
         products,
         oracles.matmul,
         invalid=(
@@ -63,7 +63,7 @@ CASES = [
     ),
     OpCase(
         "linear",
-        ops.linear,
+        linear,
         layers,
         oracles.linear,
         invalid=(

@@ -59,7 +59,7 @@ CASES = [
     OpCase(
         "mean",
         reduction.mean,
-        over(POINT, NOTHING_LEFT, NOTHING_IN),
+        over(POINT, NOTHING_LEFT),
         oracles.mean,
         invalid=NO_FLOAT,
         linear=(0,),

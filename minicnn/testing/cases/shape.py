@@ -143,7 +143,7 @@ CASES = [
         calls(
             ((2, 3), (1, 3), {}),
             ((2, 3), (2, 1), (2, 2), {"dim": 1}),
-            ((4,), {}),
+            ((4,), (1,), {}),
             ((0, 2), (3, 2), {}),
         ),
         oracles.concatenate,
@@ -173,11 +173,4 @@ CASES = [
     ),
     OpCase("cast", conversion.cast, converted, oracles.cast, differentiable=False),
     OpCase("clone", conversion.clone, calls(((2, 3), {}), ((), {}), ((0,), {})), oracles.clone, linear=(0,)),
-    OpCase(
-        "to_device",
-        conversion.to_device,
-        calls(((2, 3), {"device": "cpu"}), ((), {"device": "cpu"})),
-        oracles.to_device,
-        linear=(0,),
-    ),
 ]
