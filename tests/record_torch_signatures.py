@@ -141,13 +141,19 @@ def torch_models():
     return {name: found[name] for name in MODELS}
 
 
+def without_dropout(module):
+    if isinstance(module, nn.Dropout):
+        module.p = 0.0
+
+
 def record_model(model, shape):
     model = model.double()
     set_state(model)
     seen = {"state": {name: list(tensor.shape) for name, tensor in model.state_dict().items()}}
     for mode in ("eval", "train"):
         x = torch.from_numpy(filled(shape)).requires_grad_()
-        y = model.train(mode == "train")(x)
+        model.train(mode == "train").apply(without_dropout)
+        y = model(x)
         (y * torch.from_numpy(filled(tuple(y.shape), 3.0))).sum().backward()
         seen[mode] = {"output": digest(y), "gradient": digest(x.grad)}
     return seen

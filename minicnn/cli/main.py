@@ -51,8 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     minicnn 0.1.0
     0
     """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        tell(f"minicnn: there is no command {words[0]!r}; {suggest(words[0], list(COMMANDS))}")
+        return 2
     try:
-        args = _parser().parse_args(argv)
+        args, unknown = _parser().parse_known_args(words)
+        if unknown:
+            raise SystemExit(_refuse(args, unknown[0]))
     except SystemExit as stop:  # --help, --version, and what `error` below has told
         return int(stop.code or 0)
     try:
@@ -118,6 +124,16 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _refuse(args: argparse.Namespace, word: str) -> int:
+    """Tell that the command does not know a word."""
+    prog = f"minicnn {args.command}"
+    if word.startswith("-"):
+        tell(f"{prog}: there is no option {word}; {suggest(word.lstrip('-'), args.options)}")
+    else:
+        tell(f"{prog}: one argument too many: {word!r}\nsee {prog} --help")
+    return 2
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors take two lines: what is wrong, and where to read more."""
 
@@ -130,17 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="minicnn", description="Train and examine convolutional neural networks.")
     parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
-    commands.type = _command  # type: ignore[attr-defined]
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__, allow_abbrev=False)
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(run=module.run)
+        options = [action.dest for action in command._actions if action.option_strings]
+        command.set_defaults(run=module.run, options=options)
     return parser
-
-
-def _command(name: str) -> str:
-    if name not in COMMANDS:
-        raise argparse.ArgumentTypeError(f"there is no command {name!r}; {suggest(name, list(COMMANDS))}")
-    return name

@@ -335,7 +335,7 @@ class Tensor:
                 "a tensor that requires grad was changed in place while recording",
                 hint="wrap the change in `with no_grad():`",
             )
-        if not self.array.flags.writeable:
+        if not getattr(self.array.flags, "writeable", True):  # CuPy arrays always are
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
         self.array[index] = value.array if isinstance(value, Tensor) else value
         self._version += 1

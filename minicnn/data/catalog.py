@@ -118,6 +118,12 @@ def read_known(
     ------
     FormatError
         If a file is missing or damaged.
+
+    Examples
+    --------
+    >>> images, labels = read_known(CATALOG["digits"], "", train=False)
+    >>> images.shape, len(labels)
+    ((359, 8, 8), 359)
     """
     if known.name == "digits":
         return _digits(train)

@@ -25,6 +25,14 @@ class Sampler:
 
     A sampler that draws at random draws from its own ``generator``, or from the one in force; a
     :class:`~minicnn.data.DataLoader` puts one in force that depends on its seed and the epoch alone.
+
+    Examples
+    --------
+    >>> class Odd(Sampler):
+    ...     def __iter__(self):
+    ...         return iter(range(1, 6, 2))
+    >>> list(Odd())
+    [1, 3, 5]
     """
 
     def __init__(self, data_source: Sized | None = None) -> None:

@@ -46,6 +46,13 @@ class Source:
         The names of the classes.
     image_shape : (C, H, W)
         The same for all images: those of a folder are resized where they differ.
+
+    Examples
+    --------
+    >>> source = load("digits")
+    >>> image, label = source.train[0]
+    >>> image.size, source.classes[label], len(source.fingerprint)
+    ((8, 8), '0', 64)
     """
 
     name: str
@@ -249,9 +256,7 @@ def _labels_beside(images_path: str) -> str:
     name = base.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
     found = _beside(folder, name)
     if found is None:
-        raise FormatError(
-            f"its labels, {name.removesuffix('.gz')} (.gz), are not beside it", path=images_path
-        )
+        raise FormatError(f"its labels, {name.removesuffix('.gz')}(.gz), are not beside it", path=images_path)
     return found
 
 

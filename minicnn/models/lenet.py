@@ -64,7 +64,7 @@ class LeNet5(nn.Module):
 
 
 class DigitsCNN(nn.Module):
-    """Two convolutions with batch normalization, pooling, two dense layers: enough for 8 x 8 digits.
+    """Three convolutions with batch normalization, and one dense layer: enough for 8 x 8 digits.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class DigitsCNN(nn.Module):
     in_channels : int
         Channels of the images.
     image_size : int or (int, int)
-        Their height and width in pixels, at least 2.
+        Their height and width in pixels, at least 4.
 
     Raises
     ------
@@ -88,26 +88,28 @@ class DigitsCNN(nn.Module):
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 8) -> None:
-        height, width = image_size_at_least(2, image_size, "digits_cnn")
+        height, width = image_size_at_least(4, image_size, "digits_cnn")
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
-            nn.BatchNorm2d(16),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, padding=1, bias=False),
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
+            *_conv_bn_relu(in_channels, 16),
+            *_conv_bn_relu(16, 32),
+            nn.MaxPool2d(2),
+            *_conv_bn_relu(32, 64),
             nn.MaxPool2d(2),
         )
         self.classifier = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(32 * (height // 2) * (width // 2), 64),
-            nn.ReLU(),
-            nn.Linear(64, num_classes),
+            nn.Dropout(0.3),
+            nn.Linear(64 * (height // 4) * (width // 4), num_classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x))
+
+
+def _conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
 
 
 def lenet5(num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 28) -> LeNet5:
@@ -116,5 +118,5 @@ def lenet5(num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 
 
 
 def digits_cnn(num_classes: int = 10, in_channels: int = 1, image_size: IntOrPair = 8) -> DigitsCNN:
-    """A small CNN for 8 x 8 digits: 38,330 parameters with the defaults. See :class:`DigitsCNN`."""
+    """A small CNN for 8 x 8 digits: 25,978 parameters with the defaults. See :class:`DigitsCNN`."""
     return DigitsCNN(num_classes, in_channels, image_size)

@@ -27,7 +27,7 @@ def image_size_at_least(least: int, image_size: IntOrPair, model: str) -> tuple[
         raise OptionError(
             expected=f"images of at least {least} x {least} pixels",
             got=f"{height} x {width}",
-            hint="resize them, or choose digits_cnn, resnet20 or mlp" if least > 2 else None,
+            hint="resize them, or choose digits_cnn, resnet20 or mlp" if least > 4 else None,
             op=model,
         )
     return height, width

@@ -96,7 +96,7 @@ def leaky_relu(xp, x, *, negative_slope=0.01):
     >>> leaky_relu(Tensor([-4.0, 2.0]), negative_slope=0.25).tolist()
     [-1.0, 2.0]
     """
-    return xp.where(x > 0, x, x * negative_slope), (x,)
+    return xp.maximum(x, 0) + negative_slope * xp.minimum(x, 0), (x,)
 
 
 leaky_relu.shape(float_shape)
@@ -183,7 +183,7 @@ def elu(xp, x, *, alpha=1.0):
     >>> elu(Tensor([float("-inf"), 0.0, 2.0])).tolist()
     [-1.0, 0.0, 2.0]
     """
-    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0))), (x,)
+    return xp.maximum(x, 0) + alpha * xp.expm1(xp.minimum(x, 0)), (x,)
 
 
 elu.shape(float_shape)

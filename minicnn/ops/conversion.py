@@ -102,7 +102,7 @@ def to_device_backward(xp, gy, saved, needs, *, device):
 
 @op(shape=same_shape)
 def clone(xp, x):
-    """A copy in memory of its own:  y = x.
+    """A copy in memory of its own, its elements in row-major order:  y = x.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def clone(xp, x):
     >>> clone(tensor([1, 2])).tolist()
     [1, 2]
     """
-    return xp.array(x), None
+    return xp.array(x, order="C"), None
 
 
 @clone.backward

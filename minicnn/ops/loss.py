@@ -285,7 +285,7 @@ def _labels(
 def _picked(xp: ArrayModule, logp: Array, labels: Array, weights: Array, axis: int) -> Array:
     """-weight · logp at the labels; 0 where the weight is 0, even if logp is -∞."""
     picked = xp.take_along_axis(logp, xp.expand_dims(labels, axis), axis).squeeze(axis)
-    return weights * xp.where(weights == 0, 0, -picked)
+    return weights * xp.where(weights == 0, 0, 0 - picked)
 
 
 def _class_sum(xp: ArrayModule, logp: Array, w: Array | None, axis: int) -> Array:

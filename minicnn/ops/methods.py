@@ -68,7 +68,7 @@ def _in_place(function: Function) -> Function:
 
 
 def _before(x: Tensor) -> Tensor:
-    """What ``x`` is now, for a graph to hold while x itself becomes the result: else they would form a cycle."""
+    """What ``x`` is now, for the graph to hold: x itself becomes the result, so that would be a cycle."""
     return x if x.requires_grad else x.detach()
 
 
@@ -201,6 +201,7 @@ def _new(function: Function) -> Function:
             *args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
         )
 
+    new.__doc__ = f"As :func:`minicnn.{function.__name__}`, with this tensor's dtype and device."
     return new
 
 

@@ -121,16 +121,20 @@ def log_probabilities(xp: ArrayModule, x: Array, dim: int) -> Array:
     if x.size == 0:
         return x
     shifted = below_maximum(xp, x, dim)
+    shifted = xp.where(shifted == -_largest(xp, x), -xp.inf, shifted)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=dim, keepdims=True))
 
 
 def below_maximum(xp: ArrayModule, x: Array, dim: int) -> Array:
     """x - max(x) along ``dim``: at most 0, and NaN where the maximum is not finite.
 
-    Differences beyond the range of the type become -∞. None of this raises a warning.
+    Differences beyond the range of the type, also those of -∞, become its lowest number: no warnings.
     """
     top = xp.max(x, axis=dim, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.nan)
     half = 0.5 * x - 0.5 * top  # the difference itself may overflow
-    lowest = -0.5 * float(xp.finfo(x.dtype).max)
-    return xp.where(half < lowest, -xp.inf, 2 * xp.maximum(half, lowest))
+    return 2 * xp.maximum(half, -0.5 * _largest(xp, x))
+
+
+def _largest(xp: ArrayModule, x: Array) -> float:
+    return float(xp.finfo(x.dtype).max)

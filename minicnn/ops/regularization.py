@@ -53,7 +53,7 @@ def dropout(xp, x, *, p, seed, channelwise=False):
     """
     shape = x.shape[:2] + (1,) * (x.ndim - 2) if channelwise else x.shape
     kept = xp.random.default_rng(seed).random(shape, dtype=xp.float32) >= p
-    return xp.where(kept, x * _scale(p), 0), (kept,)
+    return x * kept * _scale(p), (kept,)
 
 
 @dropout.shape
@@ -71,7 +71,7 @@ def dropout_shape(x, *, p, seed, channelwise):
 def dropout_backward(xp, gy, saved, needs, *, p, seed, channelwise):
     """dL/dx = dL/dy / (1 - p) where kept, else 0."""
     (kept,) = saved
-    return (xp.where(kept, gy * _scale(p), 0),)
+    return (gy * kept * _scale(p),)
 
 
 def _scale(p: float) -> float:

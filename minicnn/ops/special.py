@@ -53,10 +53,15 @@ def erfc_of_positive(xp: ArrayModule, z: Array) -> Array:
     z = xp.minimum(z, 40.0)  # erfc(40) = 0 in float64, and z² stays finite in every type
     t = 2.0 / (2.0 + z)
     twice_y = 4.0 * t - 2.0
-    d = dd = xp.zeros_like(z)
-    for coefficient in _CHEBYSHEV[:0:-1]:  # Clenshaw's recurrence, from the last coefficient down
-        d, dd = twice_y * d - dd + coefficient, d
-    series = 0.5 * (_CHEBYSHEV[0] + twice_y * d) - dd
+    negligible = float(xp.finfo(z.dtype).eps) / 16
+    first, *others = (c for c in _CHEBYSHEV if abs(c) > negligible)
+    b, before, new = xp.zeros_like(z), xp.zeros_like(z), xp.empty_like(z)
+    for coefficient in reversed(others):  # Clenshaw's recurrence, in three buffers that take turns
+        xp.multiply(twice_y, b, out=new)
+        new -= before
+        new += coefficient
+        b, before, new = new, b, before
+    series = 0.5 * (first + twice_y * b) - before
     return t * xp.exp(series - z * z)
 
 
@@ -70,10 +75,15 @@ def normal_cdf(xp: ArrayModule, x: Array) -> Array:
     [0.1587, 0.5, 0.8413]
     """
     tail = 0.5 * erfc_of_positive(xp, xp.abs(x) * 0.5**0.5)
-    return xp.where(x > 0, 1 - tail, tail)
+    return _on_both_sides(xp, tail, x)
 
 
 def logistic(xp: ArrayModule, x: Array) -> Array:
     """1 / (1 + exp(-x)), from exp(-|x|) alone: no overflow, and both tails keep their digits."""
     e = xp.exp(-xp.abs(x))
-    return xp.where(x > 0, 1, e) / (1 + e)
+    return _on_both_sides(xp, e / (1 + e), x)
+
+
+def _on_both_sides(xp: ArrayModule, tail: Array, x: Array) -> Array:
+    """1 - tail where x > 0, else tail; much faster than ``xp.where`` if the signs of x are mixed."""
+    return xp.abs((x > 0) - tail)

@@ -56,7 +56,7 @@ class Config:
     l1: float = option(0.0, "strength of L1 regularisation", low=0)
     weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: any", low=0)
-    augment: str = option("none", "none, standard, or names of transforms with commas between")
+    augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0)
     threads: int = option(0, "threads to compute with; 0: all processors", low=0, resumable=True)

@@ -35,11 +35,11 @@ __all__ = ["continued", "resolved", "train"]
 
 # What is chosen where the user chose nothing, by data set; "" stands for all others.
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"model": "digits_cnn", "epochs": 30, "batch_size": 32, "optimizer": "adam"},
-    "mnist": {"model": "lenet5", "epochs": 5, "batch_size": 64, "optimizer": "adam"},
-    "fashion-mnist": {"model": "lenet5", "epochs": 10, "batch_size": 64, "optimizer": "adam"},
-    "kmnist": {"model": "lenet5", "epochs": 10, "batch_size": 64, "optimizer": "adam"},
-    "": {"model": "resnet20", "epochs": 20, "batch_size": 64, "optimizer": "sgd"},
+    "digits": {"model": "digits_cnn", "epochs": 40, "optimizer": "adam", "lr": 5e-3, "augment": "shift"},
+    "mnist": {"model": "lenet5", "epochs": 5, "optimizer": "adam"},
+    "fashion-mnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
+    "kmnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
+    "": {"model": "resnet20", "epochs": 20, "optimizer": "sgd"},
 }
 _RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.1, "rmsprop": 1e-3}
 _RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")
@@ -216,9 +216,11 @@ def _finish(config: Config, model: Module, source: Source, result: dict[str, Any
 def resolved(config: Config) -> Config:
     """The configuration with nothing left open except ``out``."""
     chosen = _DEFAULTS.get(config.data.lower().replace("_", "-"), _DEFAULTS[""])
-    missing = {name: value for name, value in chosen.items() if not getattr(config, name)}
-    config = config.replace(**missing)
-    return config.replace(lr=config.lr or _RATES[config.optimizer], schedule=config.schedule or "onecycle")
+    if config.optimizer not in ("", chosen["optimizer"]):
+        chosen = {name: value for name, value in chosen.items() if name != "lr"}
+    optimizer = config.optimizer or chosen["optimizer"]
+    chosen = {"batch_size": 64, "lr": _RATES[optimizer], "schedule": "onecycle", "augment": "none"} | chosen
+    return config.replace(**{name: value for name, value in chosen.items() if not getattr(config, name)})
 
 
 def continued(given: Mapping[str, Any]) -> Config:

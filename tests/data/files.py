@@ -12,7 +12,9 @@ CODES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
 
 def idx_bytes(array):
     """An array as an IDX file."""
-    header = bytes([0, 0, CODES[array.dtype.str[1:]], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    header = bytes([0, 0, CODES[array.dtype.str[1:]], array.ndim]) + struct.pack(
+        f">{array.ndim}I", *array.shape
+    )
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
@@ -90,7 +92,7 @@ def damaged(content, rng, mutations):
 
 
 def survives(read, path, content, rng, mutations=300):
-    """Read damaged versions of a file; returns how many were refused. Anything but FormatError passes through."""
+    """Read damaged versions of a file; returns how many were refused. Other errors pass through."""
     refused = 0
     for piece in damaged(content, rng, mutations):
         path.unlink(missing_ok=True)  # some file systems write to the disk at once what replaces a file

@@ -66,7 +66,9 @@ def test_arrays_of_text_are_refused():
 
 def test_convert_turns_arrays_into_tensors_and_leaves_the_rest():
     point = namedtuple("point", "x y")
-    converted = default_convert({"a": np.zeros(2), "b": ["text", np.float32(1)], "c": point(np.ones(1), None)})
+    converted = default_convert(
+        {"a": np.zeros(2), "b": ["text", np.float32(1)], "c": point(np.ones(1), None)}
+    )
     assert isinstance(converted["a"], Tensor)
     assert converted["b"][0] == "text"
     assert isinstance(converted["b"][1], Tensor)

@@ -59,7 +59,9 @@ def test_weighted_sampler_refuses(weights, count, replacement):
         WeightedRandomSampler(weights, count, replacement)
 
 
-@pytest.mark.parametrize(("total", "drop", "batches"), [(6, False, 3), (5, False, 3), (5, True, 2), (0, False, 0)])
+@pytest.mark.parametrize(
+    ("total", "drop", "batches"), [(6, False, 3), (5, False, 3), (5, True, 2), (0, False, 0)]
+)
 def test_batch_sampler_counts_what_it_gives(total, drop, batches):
     sampler = BatchSampler(range(total), 2, drop)
     assert len(sampler) == len(list(sampler)) == batches

@@ -82,6 +82,16 @@ def image_header(path: PathLike) -> dict[str, Any]:
     ------
     FormatError
         As for :func:`open_image`, as far as the header shows it.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "dot.pgm")
+    ...     _ = path.write_bytes(b"P5 2 1 255 " + bytes([0, 200]))
+    ...     header = image_header(path)
+    >>> header["format"], header["grey"], header["width"], header["height"]
+    ('PPM', True, 2, 1)
     """
     with opened(path) as file:
         image = _identify(file, path)

@@ -13,7 +13,10 @@ def test_digits_have_their_known_bytes():
     assert images.shape == (1797, 8, 8)
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert (images.min(), images.max()) == (0, 255)
-    assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() == "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"
+    assert (
+        hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+        == "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"
+    )
 
 
 def test_levels_are_the_original_ones_scaled():

@@ -1,0 +1,38 @@
+"""A small trained run, and running commands in this process."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from minicnn.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _without_reports(monkeypatch):
+    """Drawing takes longer than the training; the run `trained` has a report."""
+    monkeypatch.setattr("minicnn.train.report.write", lambda *args: None)
+
+
+@pytest.fixture
+def command(capsys):
+    """``command("info", "--json")`` gives code, lines of error text, output, and the JSON object if there is one."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        last = out.strip().splitlines()[-1:] or [""]
+        parsed = json.loads(last[0]) if "--json" in words and last[0].startswith("{") else None
+        return SimpleNamespace(code=code, out=out, err=err, json=parsed)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run directory: twelve updates on the digits."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "--epochs", "2", "--max-steps", "12", "--batch-size", "128", "--out", str(out), "--json"]) == 0
+    return out

@@ -1,0 +1,164 @@
+"""Reductions: PyTorch's ways of naming dimensions, accuracy, empty and special values."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import tensor
+from minicnn.errors import DTypeError, OptionError, ShapeError
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "std", "amax", "amin", "norm"])
+@pytest.mark.parametrize("dim", [None, 0, -1, (0, 2), [-1, 0]])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_dims_are_named_as_in_pytorch(name, dim, keepdim, rng):
+    x = rng.standard_normal((2, 3, 4))
+    axis = tuple(dim) if isinstance(dim, list) else dim
+    reference = {
+        "amax": np.max,
+        "amin": np.min,
+        "norm": lambda x, **options: np.sqrt(np.sum(x * x, **options)),
+        "var": lambda x, **options: np.var(x, ddof=1, **options),
+        "std": lambda x, **options: np.std(x, ddof=1, **options),
+    }.get(name) or getattr(np, name)
+    expected = reference(x, axis=axis, keepdims=keepdim)
+    np.testing.assert_allclose(
+        getattr(tensor(x), name)(dim=dim, keepdim=keepdim).numpy(), expected, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "argmax", "all"])
+def test_a_missing_dimension_is_refused_by_name(name):
+    with pytest.raises(ShapeError, match=rf"{name}: expected a dimension from -2 to 1, got 2"):
+        getattr(minicnn.zeros(2, 3), name)(dim=2)
+    if name != "argmax":
+        with pytest.raises(ShapeError, match="each dimension once"):
+            getattr(minicnn.zeros(2, 3), name)(dim=(0, -2))
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std", "norm"])
+def test_integers_have_no_mean(name):
+    with pytest.raises(DTypeError, match=rf"{name}: .*int64; use \.float\(\)"):
+        getattr(tensor([1, 2]), name)()
+
+
+def test_mean_of_integers_with_a_dtype():
+    assert tensor([1, 2]).mean(dtype=np.float32).item() == 1.5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.bool_])
+def test_integers_are_summed_as_int64(dtype):
+    total = minicnn.ones(300, dtype=dtype).sum()
+    assert (total.dtype, total.item()) == (np.int64, 300)
+
+
+def test_a_sum_of_many_ones_is_exact_in_float32():
+    assert minicnn.ones(1, dtype=np.float32).expand(2**12, 2**13).contiguous().sum().item() == 2**25
+
+
+def test_variance_survives_a_large_mean(rng):
+    x = (1e4 + rng.standard_normal((64, 256))).astype(np.float32)
+    np.testing.assert_allclose(
+        tensor(x).var(dim=1).numpy(), np.var(x.astype(np.float64), axis=1, ddof=1), rtol=1e-3
+    )
+
+
+def test_norm_neither_overflows_nor_underflows():
+    assert tensor([3e30, 4e30]).norm().item() == pytest.approx(5e30)
+    assert tensor([3e-30, 4e-30]).norm().item() == pytest.approx(5e-30)
+
+
+def test_gradients_at_zero_norm_and_zero_variance_are_zero():
+    for function in (lambda x: x.norm(), lambda x: x.std(), lambda x: x.norm(dim=1).sum()):
+        x = minicnn.zeros(2, 3, requires_grad=True)
+        function(x).backward()
+        assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"), [(2, 5.0), ("fro", 5.0), (1, 7.0), (math.inf, 4.0), (3, 91 ** (1 / 3))]
+)
+def test_norms(p, expected):
+    assert tensor([3.0, -4.0]).norm(p).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("p", [0, -1, "nuc"])
+def test_norm_refuses_other_orders(p):
+    with pytest.raises(OptionError, match="norm: expected p > 0 or 'fro'"):
+        tensor([1.0]).norm(p)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+def test_nothing_to_average_gives_nan_without_a_warning(name):
+    y = getattr(minicnn.zeros(0, 2), name)(dim=0)
+    assert np.isnan(y.numpy()).tolist() == [True, True]
+
+
+def test_variance_of_one_number():
+    assert math.isnan(tensor([1.0]).var().item())
+    assert tensor([1.0]).var(unbiased=False).item() == 0.0
+    assert tensor([1.0, 3.0]).var(correction=0).item() == 1.0
+
+
+def test_sums_of_nothing():
+    assert minicnn.zeros(0, 2).sum(0).tolist() == [0.0, 0.0]
+    assert minicnn.zeros(0).all().item() is True
+    assert minicnn.zeros(0).any().item() is False
+
+
+# -- extremes --------------------------------------------------------------------------------
+
+
+def test_max_has_pytorchs_three_forms():
+    x = tensor([[1.0, 4.0], [3.0, 2.0]])
+    assert x.max().item() == 4.0
+    values, indices = x.max(1)
+    assert (values.tolist(), indices.tolist(), indices.dtype) == ([4.0, 3.0], [1, 0], np.int64)
+    assert minicnn.max(x, x.flip(0)).tolist() == [[3.0, 4.0], [3.0, 4.0]]
+    assert minicnn.min(x, dim=0, keepdim=True).values.tolist() == [[1.0, 2.0]]
+
+
+def test_of_equal_elements_the_first_gets_the_gradient():
+    x = tensor([[2.0, 1.0, 2.0], [2.0, 2.0, 0.0]], requires_grad=True)
+    x.max(dim=1).values.sum().backward()
+    assert x.grad.tolist() == [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    x.grad = None
+    x.max().backward()
+    assert x.grad.tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_row_major_order_also_over_dims_that_are_not_neighbours():
+    x = minicnn.zeros(2, 2, 2, requires_grad=True)
+    x.amax(dim=(0, 2)).sum().backward()
+    assert x.grad.tolist() == [[[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
+
+
+def test_nan_wins():
+    x = tensor([1.0, NAN, 3.0, NAN], requires_grad=True)
+    y = x.max()
+    y.backward()
+    assert math.isnan(y.item()) and x.argmax().item() == 1 and x.argmin().item() == 1
+    assert x.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_there_is_no_largest_of_none():
+    with pytest.raises(ShapeError, match="amax: .*empty"):
+        minicnn.zeros(0).max()
+    assert minicnn.zeros(0, 2).amax(dim=1).shape == (0,)
+
+
+def test_argmax_over_all_counts_in_row_major_order():
+    assert tensor([[1, 5], [7, 2]]).argmax().item() == 2
+    assert tensor([[True, False]]).argmin(dim=1, keepdim=True).tolist() == [[1]]
+
+
+def test_sums_of_broadcast_views_do_not_touch_their_source():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    y = x.expand(3, 2)
+    assert not y.array.flags.writeable
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]

@@ -1,0 +1,159 @@
+"""Size, margins, the middle: every kind of image gives the same pixels."""
+
+import numpy as np
+import pytest
+
+from minicnn import transforms
+from minicnn.core.tensor import Tensor
+from minicnn.errors import DTypeError, OptionError, ShapeError
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def pixels(height=5, width=7, channels=3):
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def agreed(transform, array):
+    """What the transform makes of an array; it must make the same of a picture and of a tensor."""
+    made = transform(array)
+    picture = transform(Image.fromarray(array))
+    planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    tensor = transform(Tensor(np.ascontiguousarray(planes)))
+    assert isinstance(made, np.ndarray)
+    assert np.array_equal(np.asarray(picture), made)
+    assert tensor.array.flags.c_contiguous
+    assert np.array_equal(tensor.array[0] if array.ndim == 2 else tensor.array.transpose(1, 2, 0), made)
+    return made
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "options", "expected"),
+    [
+        (10, {}, (10, 14)),
+        ([3], {}, (3, 4)),
+        ((4, 9), {}, (4, 9)),
+        (10, {"max_size": 12}, (8, 12)),
+        (5, {}, (5, 7)),
+        (3, {"interpolation": "nearest"}, (3, 4)),
+        (3, {"interpolation": 3}, (3, 4)),
+        (3, {"interpolation": transforms.InterpolationMode.LANCZOS}, (3, 4)),
+    ],
+)
+def test_resize(channels, size, options, expected):
+    assert agreed(transforms.Resize(size, **options), pixels(channels=channels)).shape[:2] == expected
+
+
+def test_resize_is_that_of_pillow():
+    array = pixels(20, 30)
+    expected = Image.fromarray(array).resize((6, 4), Image.Resampling.BILINEAR)
+    assert np.array_equal(transforms.Resize((4, 6))(array), np.asarray(expected))
+    numbers = [mode.number for mode in transforms.InterpolationMode]
+    assert numbers == [Image.Resampling[mode.name] for mode in transforms.InterpolationMode]
+
+
+def test_resize_keeps_a_portrait_upright():
+    assert transforms.Resize(6)(pixels(9, 3)).shape == (18, 6, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 0},
+        {"size": (1, 2, 3)},
+        {"size": 2.5},
+        {"size": ()},
+        {"size": 4, "max_size": 4},
+        {"size": (4, 4), "max_size": 9},
+        {"size": 4, "interpolation": "best"},
+        {"size": 4, "interpolation": 6},
+    ],
+)
+def test_resize_refuses(options):
+    with pytest.raises(OptionError):
+        transforms.Resize(**options)
+
+
+def test_resize_of_numbers_asks_to_come_before_to_tensor():
+    with pytest.raises(DTypeError, match=r"Resize before ToTensor\(\)"):
+        transforms.Resize(3)(Tensor(np.zeros((1, 5, 5), np.float32)))
+    with pytest.raises(ShapeError, match="1 or 3 channels"):
+        transforms.Resize(3)(np.zeros((5, 5, 2), np.uint8))
+    with pytest.raises(ShapeError):
+        transforms.Resize(3)(Tensor(np.zeros((2, 3, 5, 5), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("padding", "margins"),
+    [(2, (2, 2, 2, 2)), ((1, 3), (1, 3, 1, 3)), ([1, 2, 3, 4], (1, 2, 3, 4)), (0, (0,) * 4)],
+)
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pad(padding, margins, mode, channels):
+    array = pixels(channels=channels)
+    left, top, right, bottom = margins
+    widths = ((top, bottom), (left, right), (0, 0))[: array.ndim]
+    options = {"constant_values": 9} if mode == "constant" else {}
+    assert np.array_equal(
+        agreed(transforms.Pad(padding, 9, mode), array), np.pad(array, widths, mode, **options)
+    )
+
+
+def test_pad_with_a_colour():
+    padded = agreed(transforms.Pad(1, (1, 2, 3)), pixels())
+    assert padded[0, 0].tolist() == padded[-1, -1].tolist() == [1, 2, 3]
+
+
+def test_pad_keeps_a_palette():
+    image = Image.fromarray(pixels()).convert("P")
+    padded = transforms.Pad(1)(image)
+    assert padded.mode == "P"
+    assert np.array_equal(np.asarray(padded.convert("RGB"))[1:-1, 1:-1], np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("padding", [-1, (1, 2, 3), 1.5, ()])
+def test_pad_refuses_margins_that_are_none(padding):
+    with pytest.raises(OptionError, match="padding of 1, 2 or 4 numbers"):
+        transforms.Pad(padding)
+
+
+def test_pad_refuses_other_modes_and_colours():
+    with pytest.raises(OptionError, match="padding_mode"):
+        transforms.Pad(1, padding_mode="wrap")
+    for fill in (256, -1, (1, 2)):
+        with pytest.raises(OptionError, match="a fill that fits uint8 pixels"):
+            transforms.Pad(1, fill)(pixels())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "top", "left"), [(3, 1, 2), ((5, 7), 0, 0), ((2, 4), 2, 2), (1, 2, 3)])
+def test_center_crop_cuts_out_the_middle(channels, size, top, left):
+    array = pixels(channels=channels)
+    height, width = (size, size) if isinstance(size, int) else size
+    cut = agreed(transforms.CenterCrop(size), array)
+    assert np.array_equal(cut, array[top : top + height, left : left + width])
+
+
+def test_center_crop_puts_a_margin_around_what_is_too_small():
+    array = pixels()
+    cut = agreed(transforms.CenterCrop((8, 4)), array)
+    assert np.array_equal(cut[1:6], array[:, 2:6])
+    assert cut[0].sum() == cut[6:].sum() == 0
+
+
+def test_batches_of_tensors_are_cut_alike():
+    batch = Tensor(np.random.default_rng(0).random((2, 3, 5, 7)))
+    assert np.array_equal(transforms.CenterCrop(3)(batch).array, batch.array[:, :, 1:4, 2:5])
+
+
+@pytest.mark.parametrize("image", [np.zeros(3), np.zeros((1, 2, 3, 4)), Tensor(np.zeros(3))])
+def test_what_has_no_height_and_width_is_refused(image):
+    with pytest.raises(ShapeError, match="H, W"):
+        transforms.CenterCrop(1)(image)
+
+
+def test_what_is_no_image_is_refused():
+    with pytest.raises(DTypeError, match="a PIL image, an array or a tensor, got str"):
+        transforms.CenterCrop(1)("image")
