@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import minicnn
 from minicnn import backends
-from minicnn.core import dispatch, random
+from minicnn.core import dispatch, random, threads
 from minicnn.core.op import ops
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +18,17 @@ def pytest_report_header(config):
     return (
         f"minicnn {minicnn.__version__} from {Path(minicnn.__file__).parent}, backends: {backends.status()}"
     )
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Several processes for the whole suite; none for a part of it, which so starts faster."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(4, threads.processors()) if whole else 0
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):  # the processes share the cores among them
+        threadpoolctl.threadpool_limits(1)
 
 
 @pytest.fixture(autouse=True)

@@ -45,10 +45,10 @@ def create() -> Backend:
     return backend
 
 
-def contiguous(array):
-    """The array as C kernels need it, copied only if it is not so already."""
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+def flat(array):
+    """All elements in one contiguous, aligned run, as C needs them; copied only if they are not so."""
+    run = array.reshape(-1)
+    return run if run.flags.c_contiguous and run.flags.aligned else run.copy()
 
 
 def only_float32(*arrays):
@@ -64,7 +64,7 @@ def relu_native(xp, x):
     if declined := only_float32(x):
         return declined
     y = np.empty(x.shape, np.float32)
-    _native.relu_forward(y.reshape(-1), contiguous(x).reshape(-1))
+    _native.relu_forward(flat(y), flat(x))
     return y, (y,)
 
 
@@ -74,5 +74,5 @@ def relu_backward_native(xp, gy, saved, needs):
     if declined := only_float32(gy, y):
         return declined
     gx = np.empty(y.shape, np.float32)
-    _native.relu_backward(gx.reshape(-1), contiguous(gy).reshape(-1), contiguous(y).reshape(-1))
+    _native.relu_backward(flat(gx), flat(gy), flat(y))
     return (gx,)

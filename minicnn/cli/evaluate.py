@@ -23,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     trained = open_run(args.run_dir)
     source = None
     if args.data or args.data_dir:
-        source = sources.load(args.data or trained.config.data, args.data_dir or trained.config.data_dir or None)
+        config = trained.config
+        source = sources.load(args.data or config.data, args.data_dir or config.data_dir or None)
     metrics = trained.evaluate(source)
     if args.json:
         print_json({"test_accuracy": metrics.accuracy, "test_loss": metrics.loss, **metrics.report()})
@@ -37,5 +38,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.4f}, on {metrics.count} images\n")
     print(table(["class", "precision", "recall", "F1", "images"], rows))
     print("\nconfusion matrix (rows: true, columns: predicted)\n")
-    print(table(["", *metrics.classes], [[n, *row] for n, row in zip(metrics.classes, metrics.confusion, strict=True)]))
+    counts = zip(metrics.classes, metrics.confusion.tolist(), strict=True)
+    print(table(["", *metrics.classes], [[name, *row] for name, row in counts]))
     return 0

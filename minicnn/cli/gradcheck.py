@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         return 1 if failed else 0
     head = ["operation", "samples", "elements", "kinks", "worst error", "verdict"]
     print(table(head, [_row(report) for report in reports]))
-    print("\nThe worst error is in units of the tolerance: 1e-6 of the value and 1e-8 of the largest gradient.")
+    print("\nThe worst error is in units of the tolerance, 1e-6 of the value and 1e-8 of the largest.")
     for report in failed:
         print(report)
     print(f"{len(reports) - len(failed)} of {len(reports)} operations passed")

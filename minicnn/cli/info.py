@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"minicnn {facts['version']}, Python {facts['python']}, NumPy {facts['numpy']}")
     print(f"processor: {facts['cpu']}, {facts['processors']} to use, {facts['threads']} threads")
     for library in facts["libraries"]:
-        print(f"library: {library['name']} {library['version']} ({library['kernels']}), {library['threads']} threads")
+        print("library: {name} {version} ({kernels}), {threads} threads".format(**library))
     print("\nbackends")
     for name, text in facts["backends"].items():
         print(f"  {name}: {text}")
@@ -68,7 +68,7 @@ def _cpu() -> str:
 
 def _cpu_features() -> list[str]:
     """Vector instruction sets that NumPy found."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[call-overload]
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
     return [*found.get("baseline", []), *found.get("found", [])]
 
 

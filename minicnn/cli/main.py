@@ -104,7 +104,9 @@ def _text(error: BaseException, code: int) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     text = str(error)
-    return f"{type(error).__name__}: {text}; run it again with --debug for the traceback" if code == 1 else text
+    if code != 1:
+        return text
+    return f"{type(error).__name__}: {text}; run it again with --debug for the traceback"
 
 
 @contextmanager

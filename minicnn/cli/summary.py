@@ -36,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         print(rows)
         return 0
-    totals = {name: getattr(rows, name) for name in ("parameters", "macs", "activation_bytes", "scratch_bytes")}
-    print_json({"model": args.model, "input": [args.batch_size, *shape], **totals, "layers": [r._asdict() for r in rows]})
+    names = ("parameters", "macs", "activation_bytes", "scratch_bytes")
+    totals = {name: getattr(rows, name) for name in names}
+    layers = [row._asdict() for row in rows]
+    print_json({"model": args.model, "input": [args.batch_size, *shape], **totals, "layers": layers})
     return 0
 
 

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=field.name.upper(),
             help=field.metadata["help"],
         )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out from its newest checkpoint")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out from its newest checkpoint"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(result)
         return 0
     print(
-        f"test accuracy {result['test_accuracy']:.2%} after {result['steps']} updates in {result['seconds']:.1f} s "
-        f"({result['images_per_second']:,.0f} images/s); saved in {result['run']}"
+        "test accuracy {test_accuracy:.2%} after {steps} updates in {seconds:.1f} s "
+        "({images_per_second:,.0f} images/s); saved in {run}".format(**result)
     )
     return 0
 

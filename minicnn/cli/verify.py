@@ -21,7 +21,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts)
     else:
-        when = f", step {facts['step']}, epoch {facts['epoch']}" if "step" in facts else ""
+        when = ", step {step}, epoch {epoch}".format(**facts) if "step" in facts else ""
         finite = "" if facts["finite"] else ", some of them not finite"
-        print(f"{facts['path']}: good {facts['kind']}{when}, {facts['numbers']:,} numbers in {facts['tensors']} tensors{finite}")
+        size = "{numbers:,} numbers in {tensors} tensors".format(**facts)
+        print(f"{facts['path']}: good {facts['kind']}{when}, {size}{finite}")
     return 0

@@ -1,7 +1,4 @@
-"""New tensors: from data, filled with a number, counted up, or random. PyTorch's names and signatures.
-
-Random numbers come from :func:`minicnn.core.random.generator` and are drawn in their own precision.
-"""
+"""New tensors: from data, filled, counted up, or random; PyTorch's names and signatures."""
 
 from __future__ import annotations
 
@@ -398,7 +395,6 @@ def _finish(
     array: Array, like: Tensor | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor around a new array, on the device asked for, or else that of ``like``."""
-    if like is not None and device is None:
-        device = device_of(like.array)
+    device = device_of(like.array) if like is not None and device is None else device
     result = Tensor.wrap(array if device is None else move(array, device))
     return result.requires_grad_() if requires_grad else result

@@ -40,7 +40,9 @@ def set_num_threads(number: int) -> None:
     """
     global _threads, _blas
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise OptionError(expected="a number of threads of at least 1", got=repr(number), op="set_num_threads")
+        raise OptionError(
+            expected="a number of threads of at least 1", got=repr(number), op="set_num_threads"
+        )
     if _blas is None:
         import threadpoolctl
 
@@ -75,7 +77,6 @@ def from_environment(value: str | None) -> None:
     if not value.strip().isdigit():
         raise OptionError(expected="MINICNN_NUM_THREADS to be a whole number", got=repr(value))
     set_num_threads(int(value))
-
 
 
 from_environment(os.environ.get("MINICNN_NUM_THREADS"))

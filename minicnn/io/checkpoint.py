@@ -7,7 +7,7 @@ below. It is written atomically, carries a SHA-256 of its content, and the one b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FormatError as error:
         raise CheckpointError(str(error)) from error
     if not isinstance(state, dict) or "checkpoint" not in state:
-        raise CheckpointError(f"{os.fspath(path)}: not a checkpoint", hint="it holds tensors without training state")
+        raise CheckpointError(
+            f"{os.fspath(path)}: not a checkpoint", hint="it holds tensors without training state"
+        )
     version = state.pop("checkpoint")
     if version != FORMAT:
         raise CheckpointError(f"{os.fspath(path)}: checkpoint format {version}, this minicnn reads {FORMAT}")
@@ -185,6 +187,7 @@ def digest(source: Any) -> str:
 
 def leaves(state: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of nested dicts and lists with its dotted name; tensors come as NumPy arrays."""
+    children: Iterable[tuple[Any, Any]]
     if isinstance(state, dict):
         children = state.items()
     elif isinstance(state, (list, tuple)):

@@ -152,7 +152,9 @@ def _check_start(start: bytes, path: str | os.PathLike[str]) -> int:
         raise FormatError(f"not a safetensors file: only {len(start)} bytes", path=path, offset=len(start))
     size = int.from_bytes(start, "little")
     if size > MAX_HEADER:
-        raise FormatError(f"not a safetensors file: a header of {size} bytes, at most {MAX_HEADER}", path=path, offset=0)
+        raise FormatError(
+            f"not a safetensors file: a header of {size} bytes, at most {MAX_HEADER}", path=path, offset=0
+        )
     return size
 
 
@@ -173,9 +175,13 @@ def _header(text: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _array(name: str, entry: dict[str, Any], path: str | os.PathLike[str]) -> np.ndarray:
     if entry["dtype"] not in _DTYPES:
-        raise FormatError(f"tensor {name!r} has the element type {entry['dtype']}, which NumPy does not have", path=path)
+        raise FormatError(
+            f"tensor {name!r} has the element type {entry['dtype']}, which NumPy does not have", path=path
+        )
     if len(entry["shape"]) > MAX_RANK:
-        raise FormatError(f"tensor {name!r} has {len(entry['shape'])} dimensions, at most {MAX_RANK} are read", path=path)
+        raise FormatError(
+            f"tensor {name!r} has {len(entry['shape'])} dimensions, at most {MAX_RANK} are read", path=path
+        )
     array = np.frombuffer(entry["data"], dtype=_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     if entry["dtype"] == "BF16":  # the upper half of a float32
         array = (array.astype("<u4") << 16).view("<f4")

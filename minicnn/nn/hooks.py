@@ -5,7 +5,7 @@ therefore joined: each hands its gradient to one common node, whose hook sees al
 
     input 0 <-.           .-- part 0 <- ...
                join  <---<                       a part's gradient is a bundle with
-    input 1 <-'           '-- part 1 <- ...      one place filled; bundles add up
+    input 1 <-'           '-- part 1 <- ...      its own place filled; bundles add up
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ def _as_tuple(value: Any, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class _Bundle(tuple):
-    """Gradients of several tensors, None where none came (yet); they add place by place."""
+    """Gradients of several tensors, None where none came (yet); a sum has the places of both."""
 
     def __add__(self, other: Any) -> _Bundle:
         pairs = zip(self, other, strict=True)
-        return _Bundle(b if a is None else a if b is None else a + b for a, b in pairs)
+        return _Bundle(b if a is None else a for a, b in pairs)
 
 
 class _Join:

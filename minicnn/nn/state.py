@@ -74,7 +74,8 @@ def _fitting(name: str, value: Any, target: Tensor) -> Array:
         raise CheckpointError(f"{name}: expected numbers, got {type(value).__name__}") from error
     if array.shape != target.shape:
         raise CheckpointError(f"{name}: expected shape {target.shape}, got {array.shape}")
-    if isinstance(target.array, MetaArray) or not target.array.flags.writeable:
+    array_flags = getattr(target.array, "flags", None)  # None: a meta tensor
+    if array_flags is None or not getattr(array_flags, "writeable", True):  # CuPy arrays always are
         raise CheckpointError(f"{name}: the module's tensor cannot be written, it is read-only or meta")
     return move(array, target.device)
 

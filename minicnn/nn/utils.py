@@ -176,9 +176,7 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 def _norm(gradients: list[Tensor], p: float) -> float:
     """The p-norm of all elements:  largest · (Σ |g / largest|^p)^(1/p)."""
     sizes = [abs(gradient.array.astype(np.float64)) for gradient in gradients if gradient.array.size]
-    largest = max((float(size.max()) for size in sizes), default=0.0)
-    if any(math.isnan(float(size.max())) for size in sizes):
-        return math.nan
-    if largest == 0 or math.isinf(largest) or math.isinf(p):
+    largest = float(np.max([float(size.max()) for size in sizes], initial=0.0))
+    if math.isinf(p) or not 0 < largest < math.inf:  # also if it is NaN
         return largest
     return largest * sum(float(((size / largest) ** p).sum()) for size in sizes) ** (1 / p)

@@ -25,6 +25,7 @@ from minicnn.ops.pooling import *
 from minicnn.ops.probability import *
 from minicnn.ops.reduction import *
 from minicnn.ops.regularization import *
+from minicnn.ops.rounding import *
 from minicnn.ops.shape import *
 from minicnn.ops.transcendental import *
 from minicnn.ops.update import *

@@ -10,6 +10,7 @@ from __future__ import annotations
 from minicnn.core.op import op
 from minicnn.errors import DTypeError
 from minicnn.ops.rules import (
+    NUMBERS,
     align,
     as_float,
     broadcast_shape,
@@ -117,7 +118,8 @@ def mul(xp, x, y):
 
     Notes
     -----
-    Saved: x, y in their common dtype, and their forms as in :func:`add`.
+    Saved: x, y in their common dtype, and their forms as in :func:`add`; None for what only the
+    gradient of a number would need.
     Oracle: minicnn.oracles.elementwise.mul
 
     Examples
@@ -127,7 +129,7 @@ def mul(xp, x, y):
     [3.0, 6.0]
     """
     x, y, forms = align(x, y)
-    return x * y, (x, y, forms)
+    return x * y, (None if type(y) in NUMBERS else x, None if type(x) in NUMBERS else y, forms)
 
 
 @mul.backward
@@ -155,8 +157,8 @@ def div(xp, x, y):
 
     Notes
     -----
-    Division by zero gives ±inf or NaN, with NumPy's warning. Saved: x, y in their common dtype, and their
-    forms.
+    Division by zero gives ±inf or NaN, with NumPy's warning. Saved: x (None if y is
+    a number), y in their common dtype, and their forms.
     Oracle: minicnn.oracles.elementwise.div
 
     Examples
@@ -167,7 +169,7 @@ def div(xp, x, y):
     """
     x, y, forms = align(x, y)
     x, y = as_float(x), as_float(y)
-    return x / y, (x, y, forms)
+    return x / y, (None if type(y) in NUMBERS else x, y, forms)
 
 
 @div.backward

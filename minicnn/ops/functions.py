@@ -36,16 +36,17 @@ from minicnn.ops.conversion import clone
 from minicnn.ops.elementwise import div, mul, neg
 from minicnn.ops.linear import matmul
 from minicnn.ops.rearrange import *
+from minicnn.ops.rounding import ceil, floor, round_, sign
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import *
 from minicnn.ops.statistics import *
 from minicnn.ops.transcendental import cos, exp, log, sin, sqrt
 
 __all__ = [
-    "abs", "add", "allclose", "bmm", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "ge",
-    "gt", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and", "logical_not", "logical_or",
-    "lt", "matmul", "maximum", "minimum", "mm", "mul", "ne", "neg", "pow", "relu", "sigmoid", "sin",
-    "softmax", "sqrt", "square", "sub", "tanh", "where",
+    "abs", "add", "allclose", "bmm", "ceil", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp",
+    "floor", "ge", "gt", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and", "logical_not",
+    "logical_or", "lt", "matmul", "maximum", "minimum", "mm", "mul", "ne", "neg", "pow", "relu", "round",
+    "sigmoid", "sign", "sin", "softmax", "sqrt", "square", "sub", "tanh", "where",
     *rearrange.__all__, *selection.__all__, *statistics.__all__,
 ]  # fmt: skip
 
@@ -54,6 +55,7 @@ __all__ = [
 
 abs = elementwise.abs_
 pow = elementwise.pow_
+round = round_
 mm = bmm = dot = matmul
 
 

@@ -114,6 +114,11 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     return iter(F.unbind(self))
 
 
+def as_text(self: Tensor, spec: str) -> str:
+    """``f"{loss:.4f}"``: a single number takes a number's format."""
+    return format(self.item(), spec) if spec and not self.ndim else format(repr(self), spec)
+
+
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The shape, or one size."""
     return self.shape if dim is None else self.shape[normal_dim(dim, self.ndim)]
@@ -247,15 +252,17 @@ METHODS: dict[str, Function] = {
     "__getitem__": F.getitem,
     "__setitem__": set_item,
     "__iter__": iterate,
+    "__format__": as_text,
     # methods that are a function of the same name
     **{name: getattr(F, name) for name in (
         "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm",
-        "chunk", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "flatten", "flip", "gather",
-        "ge", "gt", "index_select", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and",
-        "logical_not", "logical_or", "lt", "masked_fill", "masked_select", "matmul", "max", "maximum",
-        "mean", "min", "minimum", "mm", "mul", "ne", "neg", "norm", "permute", "pow", "relu", "reshape",
-        "sigmoid", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "std", "sub", "sum",
-        "t", "tanh", "to", "topk", "transpose", "unbind", "unsqueeze", "var",
+        "ceil", "chunk", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "flatten", "flip",
+        "floor", "gather", "ge", "gt", "index_select", "isfinite", "isnan", "le", "log", "log_softmax",
+        "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "masked_select", "matmul", "max",
+        "maximum", "mean", "min", "minimum", "mm", "mul", "ne", "neg", "nonzero", "norm", "permute",
+        "pow", "relu", "reshape", "round", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
+        "square", "squeeze", "std", "sub", "sum", "t", "tanh", "to", "topk", "transpose", "unbind",
+        "unsqueeze", "var",
     )},
     "view": F.reshape,
     "view_as": lambda self, other: F.reshape(self, other.shape),
@@ -298,8 +305,8 @@ METHODS: dict[str, Function] = {
     "new_tensor": _new(creation.tensor),
     # in place
     **{f"{name}_": _in_place(getattr(F, name)) for name in (
-        "abs", "add", "clamp", "div", "exp", "log", "masked_fill", "mul", "neg", "pow", "relu", "sigmoid",
-        "sqrt", "square", "sub", "tanh",
+        "abs", "add", "ceil", "clamp", "div", "exp", "floor", "log", "masked_fill", "mul", "neg", "pow",
+        "relu", "round", "sigmoid", "sign", "sqrt", "square", "sub", "tanh",
     )},
     "clip_": _in_place(F.clamp),
     "addcmul_": _in_place(addcmul),

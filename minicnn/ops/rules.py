@@ -11,6 +11,7 @@ from minicnn.errors import DTypeError, ShapeError
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = [
+    "NUMBERS",
     "Form",
     "align",
     "as_float",
@@ -34,7 +35,7 @@ __all__ = [
 # Shape and dtype of an operand; None where it is a Python number.
 Form = tuple[Shape, np.dtype] | None
 
-_NUMBERS = (float, int, bool)
+NUMBERS = (float, int, bool)
 
 
 # -- shapes ----------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ def align(x: Any, y: Any) -> tuple[Any, Any, tuple[Form, Form] | None]:
     if x_type is y_type:
         if x.dtype is y.dtype and x.shape == y.shape:
             return x, y, None
-    elif (y_type in _NUMBERS and x.dtype.kind == "f") or (x_type in _NUMBERS and y.dtype.kind == "f"):
+    elif (y_type in NUMBERS and x.dtype.kind == "f") or (x_type in NUMBERS and y.dtype.kind == "f"):
         return x, y, None
     x, y = _operand(x), _operand(y)
     dtype = common_dtype(x, y)
@@ -267,7 +268,7 @@ def form(x: Any) -> Form:
 def _operand(x: Any) -> Any:
     if isinstance(x, np.generic):  # a NumPy scalar is as weak as a Python number
         return x.item()
-    if hasattr(x, "dtype") or isinstance(x, _NUMBERS):
+    if hasattr(x, "dtype") or isinstance(x, NUMBERS):
         return x
     raise DTypeError(expected="tensors, arrays or numbers", got=type(x).__name__)
 

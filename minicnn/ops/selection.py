@@ -16,8 +16,8 @@ from minicnn.ops.rules import normal_dim, normal_dims
 from minicnn.ops.statistics import ValuesAndIndices
 
 __all__ = [
-    "argsort", "flip", "gather", "getitem", "index_select", "masked_fill", "masked_select", "setitem",
-    "sort", "topk",
+    "argsort", "flip", "gather", "getitem", "index_select", "masked_fill", "masked_select", "nonzero",
+    "setitem", "sort", "topk",
 ]  # fmt: skip
 
 
@@ -141,6 +141,18 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     [2.0]
     """
     return getitem(input, mask)
+
+
+def nonzero(input: Tensor) -> Tensor:
+    """The places of all elements that are not 0: one row of indices for each, in row-major order.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> nonzero(tensor([[0, 5], [7, 0]])).tolist()
+    [[0, 1], [1, 0]]
+    """
+    return Tensor.wrap(move(np.argwhere(input.cpu_array()), input.device))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 
 __all__ = [
-    "abs_", "add", "clip", "cos", "div", "eq", "exp", "ge", "gt", "isfinite", "isnan", "le", "log",
-    "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum", "mul", "ne", "neg", "pow_",
-    "sin", "sqrt", "sub", "where",
+    "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "ge", "gt", "isfinite", "isnan",
+    "le", "log", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum", "mul", "ne",
+    "neg", "pow_", "round_", "sign", "sin", "sqrt", "sub", "where",
 ]  # fmt: skip
 
 
@@ -155,6 +155,26 @@ def isnan(x):
 def isfinite(x):
     """y = (-inf < x < inf)."""
     return each(lambda x: -math.inf < x < math.inf, x)
+
+
+def sign(x):
+    """y = 1 where x > 0, -1 where x < 0, else x itself: 0 or NaN."""
+    return each(lambda x: 1.0 if x > 0 else -1.0 if x < 0 else x, x)
+
+
+def floor(x):
+    """y = ⌊x⌋."""
+    return each(lambda x: float(math.floor(x)), x)
+
+
+def ceil(x):
+    """y = ⌈x⌉."""
+    return each(lambda x: float(math.ceil(x)), x)
+
+
+def round_(x):
+    """y = the nearest whole number, of two the even one."""
+    return each(lambda x: float(round(x)), x)
 
 
 def where(condition, x, y):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError, MiniCNNError
 from minicnn.testing.layouts import LAYOUTS
 from minicnn.testing.spec import Invalid, OpCase, Sample
-from minicnn.testing.tolerance import FLOAT64, compare, float32_bound
+from minicnn.testing.tolerance import FLOAT32, FLOAT64, compare, float32_bound, magnitude
 
 __all__ = ["CHECKS", "CaseReport", "check_case"]
 
@@ -133,14 +134,9 @@ def forward(trial: Trial) -> Iterator[str]:
     if len(results) != len(expected):
         yield f"{len(results)} results, the oracle gives {len(expected)}"
     for result, right in zip(results, expected, strict=False):
-        yield from different(result.cpu_array(), np.asarray(right), FLOAT64)
-
-
-def different(actual: np.ndarray, expected: np.ndarray, relative: float) -> Iterator[str]:
-    finite = np.abs(expected[np.isfinite(expected)]) if expected.dtype.kind == "f" else np.empty(0)
-    message = compare(actual, expected, relative * finite.max(initial=0.0))
-    if message:
-        yield message
+        message = compare(result.cpu_array(), right, FLOAT64 * magnitude(right))
+        if message:
+            yield message
 
 
 def gradient(trial: Trial) -> Iterator[str]:
@@ -200,22 +196,26 @@ def float32(trial: Trial) -> Iterator[str]:
     yield from single.problems
 
 
-def layouts(trial: Trial, dtype: Any = np.float64, relative: float = FLOAT64) -> Iterator[str]:
+def layouts(trial: Trial) -> Iterator[str]:
     """Results and gradients do not depend on how operands and incoming gradients lie in memory."""
-    plain = trial.operands(dtype)
-    backend = dispatch.backend_of(plain)
-    gys = incoming(trial, plain)
-    for name, layout in LAYOUTS.items():
-        laid, laid_gys = (
-            [layout(backend.xp, a) if hasattr(a, "dtype") else a for a in many] for many in (plain, gys)
-        )
-        straight, straight_gys = (
-            [backend.xp.array(a, order="C") if hasattr(a, "dtype") else a for a in many]
-            for many in (laid, laid_gys)
-        )
-        pairs = zip(trial.numbers(laid, laid_gys), trial.numbers(straight, straight_gys), strict=True)
-        for actual, expected in pairs:
-            yield from (f"{name}: {message}" for message in different(actual, expected, relative))
+    for dtype, relative in ((np.float64, FLOAT64), (np.float32, FLOAT32)):
+        plain = trial.operands(dtype)
+        xp = dispatch.backend_of(plain).xp
+        gys = incoming(trial, plain)
+        for name, layout in LAYOUTS.items():
+            laid = [each(arrays, partial(layout, xp)) for arrays in (plain, gys)]
+            straight = [each(arrays, partial(xp.array, order="C")) for arrays in laid]
+            expected = trial.numbers(*straight)
+            scale = max(map(magnitude, expected), default=0.0)
+            for number, (a, b) in enumerate(zip(trial.numbers(*laid), expected, strict=True)):
+                message = compare(a, b, relative * scale)
+                if message:
+                    yield f"{name}, {np.dtype(dtype)}, output {number}: {message}"
+
+
+def each(operands: list[Any], function: Callable[[Any], Any]) -> list[Any]:
+    """The function of every array; all else as it is."""
+    return [function(a) if hasattr(a, "dtype") else a for a in operands]
 
 
 def incoming(trial: Trial, operands: list[Any]) -> list[Any]:

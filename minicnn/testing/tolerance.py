@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FLOAT64", "compare", "float32_bound"]
+__all__ = ["FLOAT32", "FLOAT64", "compare", "float32_bound", "magnitude"]
 
-FLOAT64 = 1e-12  # relative to the largest number of an array: same formula, another order of additions
+# Relative to the largest number of an array, for the same formula with another order of additions.
+FLOAT64 = 1e-12
+FLOAT32 = 1e-5
 
 
 def float32_bound(length: int) -> float:
@@ -48,3 +50,10 @@ def compare(actual: Any, expected: Any, tolerance: Any) -> str | None:
     at = np.unravel_index(int(np.argmax(np.where(wrong, difference, -1.0))), actual.shape)
     index = tuple(int(i) for i in at)
     return f"{int(wrong.sum())} of {actual.size} differ; at {index} {actual[at]!r}, expected {expected[at]!r}"
+
+
+def magnitude(array: Any) -> float:
+    """The largest finite magnitude in an array; 0 if there is none."""
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(np.asarray(array, dtype=np.float64))
+    return float(sizes[np.isfinite(sizes)].max(initial=0.0))

@@ -77,7 +77,9 @@ class _Layers:
         """Note the layer of an operation; raise if its result is not finite."""
         if result.dtype.kind == "f" and not all_finite([result]):
             named = [(op.operands[min(i, len(op.operands) - 1)], a) for i, a in enumerate(operands)]
-            bad = [name for name, array in named if isinstance(array, type(result)) and not all_finite([array])]
+            bad = [
+                name for name, array in named if isinstance(array, type(result)) and not all_finite([array])
+            ]
             cause = f"its operand {bad[0]} has such numbers" if bad else "its operands are finite"
             raise NonFiniteError(f"{_describe(result, 'the result')}; {cause}", op=op.name)
         self._starts.append(Node(op, {}, (), [], []).number)  # the node of this operation comes next

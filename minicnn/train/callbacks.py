@@ -13,10 +13,10 @@ __all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "progress"]
 
 
 class Callback:
-    """Base of all callbacks; each method may be left out. Callbacks do not change the numbers."""
+    """Base of all callbacks; each method may be left out. They do not change the numbers."""
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        """Training begins or goes on: ``batches`` per epoch, until ``epochs`` or ``max_steps`` are reached."""
+        """Training begins or goes on, ``batches`` an epoch, until ``epochs`` or ``max_steps`` are reached."""
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         """An update was made; ``record`` has step, epoch, loss and lr."""
@@ -122,7 +122,9 @@ class LiveProgress(Timer):
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         super().on_step(trainer, record, images)
         text = status(self, trainer, record)
-        self._bar.update(self._task, completed=trainer.step, description=f"epoch {record['epoch'] + 1}", status=text)
+        self._bar.update(
+            self._task, completed=trainer.step, description=f"epoch {record['epoch'] + 1}", status=text
+        )
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         super().on_epoch(trainer, record)
@@ -143,10 +145,10 @@ def status(timer: Timer, trainer: Trainer, record: dict[str, Any]) -> str:
 
 def epoch_line(record: dict[str, Any], speed: float) -> str:
     """An epoch in one line."""
-    text = f"epoch {record['epoch'] + 1}: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.2%}"
+    text = "train loss {train_loss:.4f} accuracy {train_accuracy:.2%}".format(**record)
     if "val_loss" in record:
-        text += f", validation loss {record['val_loss']:.4f} accuracy {record['val_accuracy']:.2%}"
-    return f"{text}, {speed:,.0f} images/s"
+        text += ", validation loss {val_loss:.4f} accuracy {val_accuracy:.2%}".format(**record)
+    return f"epoch {record['epoch'] + 1}: {text}, {speed:,.0f} images/s"
 
 
 def progress() -> Timer:

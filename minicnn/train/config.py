@@ -48,10 +48,14 @@ class Config:
     epochs: int = option(0, "passes over the training images; default: by the data set", low=0)
     max_steps: int = option(0, "stop after this many updates; 0: at the end", low=0, resumable=True)
     batch_size: int = option(0, "images per update; default: by the data set", low=0)
-    optimizer: str = option("", "adam, adamw, sgd or rmsprop", choices=("", "adam", "adamw", "sgd", "rmsprop"))
+    optimizer: str = option(
+        "", "adam, adamw, sgd or rmsprop", choices=("", "adam", "adamw", "sgd", "rmsprop")
+    )
     lr: float = option(0.0, "largest learning rate; default: by the data set", low=0)
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    schedule: str = option("", "constant, cosine, onecycle or step", choices=("", "constant", "cosine", "onecycle", "step"))
+    schedule: str = option(
+        "", "constant, cosine, onecycle or step", choices=("", "constant", "cosine", "onecycle", "step")
+    )
     loss: str = option("cross_entropy", "cross_entropy, mae or mse", choices=("cross_entropy", "mae", "mse"))
     l1: float = option(0.0, "strength of L1 regularisation", low=0)
     weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
@@ -64,7 +68,9 @@ class Config:
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")
     out: str = option("", "run directory; default: runs/<data>-<model>-<number>", resumable=True)
-    checkpoint_every: int = option(0, "updates between checkpoints; 0: at the end of each epoch", low=0, resumable=True)
+    checkpoint_every: int = option(
+        0, "updates between checkpoints; 0: at the end of each epoch", low=0, resumable=True
+    )
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
@@ -99,7 +105,7 @@ class Config:
 
 def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
     """The value in its type, or an :class:`OptionError` that names the option."""
-    kind = {"str": str, "int": int, "float": float}[str(entry.type)]
+    kind: Any = {"str": str, "int": int, "float": float}[str(entry.type)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     limits = entry.metadata

@@ -92,7 +92,9 @@ class Run:
         """
         channels, height, width = self.recorded.image_shape
         transform = self._transform()
-        images = [fit_size(open_image(path, "L" if channels == 1 else "RGB"), height, width) for path in paths]
+        images = [
+            fit_size(open_image(path, "L" if channels == 1 else "RGB"), height, width) for path in paths
+        ]
         batch = Tensor([transform(image).numpy() for image in images]).to(self.config.device)
         self.model.eval()
         with no_grad():
@@ -127,7 +129,9 @@ def open_run(directory: str | Path) -> Run:
     config = Config.from_dict(values)
     weights = directory / "model.safetensors"
     if not weights.is_file():
-        raise CheckpointError(f"{directory}: no model.safetensors: the run is not finished", hint="train with --resume")
+        raise CheckpointError(
+            f"{directory}: no model.safetensors: the run is not finished", hint="train with --resume"
+        )
     model = models.build(config.model, len(recorded.classes), tuple(recorded.image_shape))
     model.load_state_dict(load(weights))
     return Run(directory, config, recorded, model.to(config.device).eval())
@@ -150,7 +154,9 @@ def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config)
     metrics = Metrics(classes)
     model.eval()
     with no_grad():
-        for images, labels in DataLoader(dataset, batch_size=_BATCH, num_workers=config.workers, seed=config.seed):
+        for images, labels in DataLoader(
+            dataset, batch_size=_BATCH, num_workers=config.workers, seed=config.seed
+        ):
             images, labels = images.to(config.device), labels.to(config.device)
             scores = model(images)
             metrics.update(labels, scores, LOSSES[config.loss](scores, labels).item())
@@ -158,4 +164,6 @@ def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config)
 
 
 def _other(what: str, expected: Any, got: Any) -> OptionError:
-    return OptionError(expected=f"{what} {expected}, as the model was trained for", got=str(got), op="evaluate")
+    return OptionError(
+        expected=f"{what} {expected}, as the model was trained for", got=str(got), op="evaluate"
+    )

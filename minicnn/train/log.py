@@ -57,7 +57,9 @@ class Log:
             If the file is shorter than that.
         """
         if self._length() < length:
-            raise CheckpointError(f"{self.path}: {self._length()} bytes, but the checkpoint was made at {length}")
+            raise CheckpointError(
+                f"{self.path}: {self._length()} bytes, but the checkpoint was made at {length}"
+            )
         self._file.truncate(length)
 
     def close(self) -> None:

@@ -61,4 +61,8 @@ def _one_hot(targets: Tensor, logits: Tensor) -> Tensor:
     return F.one_hot(targets, logits.shape[1]).to(logits.dtype)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": F.cross_entropy, "mae": mae, "mse": mse}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "mae": mae,
+    "mse": mse,
+}

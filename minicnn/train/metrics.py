@@ -86,7 +86,11 @@ class Metrics:
             wrong = (labels < 0) | (labels >= count)
             if wrong.any():
                 at = int(wrong.argmax())
-                raise LabelError(expected=f"classes 0 to {count - 1}", got=f"{name} {labels[at]} at index {at}", op="Metrics")
+                raise LabelError(
+                    expected=f"classes 0 to {count - 1}",
+                    got=f"{name} {labels[at]} at index {at}",
+                    op="Metrics",
+                )
         pairs = np.bincount(targets * count + predictions, minlength=count * count)
         self.confusion += pairs.reshape(count, count)
         self.loss_sum += float(loss) * len(targets)

@@ -52,7 +52,9 @@ def augmented(names: str, mean: Sequence[float], std: Sequence[float], image_sha
         chosen = _STANDARD[channels]
     for name in chosen:
         if name not in AUGMENTATIONS:
-            raise OptionError(f"there is no augmentation {name!r}", hint=suggest(name, [*AUGMENTATIONS, "standard"]))
+            raise OptionError(
+                f"there is no augmentation {name!r}", hint=suggest(name, [*AUGMENTATIONS, "standard"])
+            )
     changes = [AUGMENTATIONS[name](height, width) for name in chosen]
     return transforms.Compose([*changes, *plain(mean, std).transforms])
 

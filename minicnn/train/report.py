@@ -20,7 +20,7 @@ __all__ = ["missing", "write"]
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left }
@@ -87,7 +87,9 @@ def write(run_dir: Path, result: dict[str, Any], test: dict[str, Any], layers: S
     svg = io.BytesIO()
     figure.savefig(svg, format="svg")
     largest = [max(1, max(row)) for row in test["confusion"]]
-    shaded = [[(n, round(100 * n / m)) for n in row] for row, m in zip(test["confusion"], largest, strict=True)]
+    shaded = [
+        [(n, round(100 * n / m)) for n in row] for row, m in zip(test["confusion"], largest, strict=True)
+    ]
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE)
     text = page.render(
         title=f"{result['model']} on {result['data']}",
@@ -97,7 +99,11 @@ def write(run_dir: Path, result: dict[str, Any], test: dict[str, Any], layers: S
         rows=list(zip(test["classes"], shaded, strict=True)),
         layers=layers,
         config={k: v for k, v in load_toml(run_dir / "config.toml").items() if not isinstance(v, dict)},
-        versions={"minicnn": minicnn.__version__, "Python": platform.python_version(), "NumPy": np.__version__},
+        versions={
+            "minicnn": minicnn.__version__,
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+        },
         percent=lambda value: f"{value:.2%}",
         number=lambda value: f"{value:.4f}",
     )
@@ -115,7 +121,9 @@ def draw_curves(records: list[dict[str, Any]]) -> Any:
     left.plot([r["step"] for r in steps], [r["loss"] for r in steps], color="0.8", label="each update")
     for axes, measure, factor in ((left, "loss", 1), (right, "accuracy", 100)):
         for part, label in (("train", "training, mean of the epoch"), ("val", "validation")):
-            points = [(r["step"], factor * r[f"{part}_{measure}"]) for r in epochs if f"{part}_{measure}" in r]
+            points = [
+                (r["step"], factor * r[f"{part}_{measure}"]) for r in epochs if f"{part}_{measure}" in r
+            ]
             if points:
                 axes.plot(*zip(*points, strict=True), marker="o", label=label)
         axes.set_xlabel("updates")

@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,15 +74,12 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         As :meth:`Trainer.fit`.
     """
     started = time.perf_counter()
-    if config.threads:
-        set_num_threads(config.threads)
-    with backends.use_backend(config.backend or backends.active().name):
+    with _threads(config.threads), backends.use_backend(config.backend or backends.active().name):
         source = sources.load(config.data, config.data_dir or None)
         config = resolved(config)
         parts = _parts(source, config)
-        recorded = Recorded(
-            list(source.classes), list(source.image_shape), *parts.statistics, source.fingerprint, minicnn.__version__
-        )
+        shape, version = list(source.image_shape), minicnn.__version__
+        recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
         model = _model(config, source)
         config = _prepare_directory(config, recorded, resume)
@@ -91,24 +89,24 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
             trainer.resume()
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
         test = measure(model, parts.test, source.classes, config).report()
-        result = {
-            "test_accuracy": test["accuracy"],
-            "test_loss": test["loss"],
-            "val_accuracy": _val_accuracy(trainer, parts.validation),
-            "epochs": trainer.epoch,
-            "steps": trainer.step,
-            "seconds": time.perf_counter() - started,
-            "images_per_second": timer.images_per_second,
-            "digest": checkpoint.digest(trainer.state()),
-            "backend": backends.active().name,
-            "threads": get_num_threads(),
-            "macro_f1": test["macro_f1"],
-            "run": config.out,
-            "data": config.data,
-            "model": config.model,
-        }
+        result = _result(config, trainer, parts.validation, test)
+        result["seconds"] = time.perf_counter() - started
+        result["images_per_second"] = timer.images_per_second
         _finish(config, model, source, result, test)
     return result
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads for a block; 0: with as many as before."""
+    before = get_num_threads()
+    if number:
+        set_num_threads(number)
+    try:
+        yield
+    finally:
+        if number:
+            set_num_threads(before)
 
 
 class _Parts(NamedTuple):
@@ -121,8 +119,8 @@ class _Parts(NamedTuple):
 
 
 def _parts(source: Source, config: Config) -> _Parts:
-    """Split the images: those to learn from, to validate on, and to test on; the latter are never seen before."""
-    indices = np.arange(len(source.train)) if source.test is not None else np.asarray(split_test(source)[0])
+    """The images to learn from, to validate on, and to test on; the last are seen only at the end."""
+    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
     held_out = indices[:0]
     if config.val_fraction:
         labels = np.asarray(source.train.targets)[indices]
@@ -133,11 +131,15 @@ def _parts(source: Source, config: Config) -> _Parts:
     mean, std = (list(values) for values in sources.statistics(source.train, indices))
     usual = plain(mean, std)
     learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
-    options = {"batch_size": config.batch_size, "num_workers": config.workers, "seed": config.seed}
+    options: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "num_workers": config.workers,
+        "seed": config.seed,
+    }
     # Batch normalization cannot learn from a single image, so such a rest is left out.
     lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
     loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
-    checked = Subset(source.train.with_transform(usual), held_out)
+    checked: Any = Subset(source.train.with_transform(usual), held_out)
     validation = DataLoader(checked, **options) if len(held_out) else None
     return _Parts(loader, validation, test_set(source, usual), (mean, std))
 
@@ -187,6 +189,26 @@ def _scheduler(config: Config, optimizer: optim.Optimizer, steps: int) -> Any:
     return None
 
 
+def _result(
+    config: Config, trainer: Trainer, validation: DataLoader | None, test: dict[str, Any]
+) -> dict[str, Any]:
+    """What the training came to, apart from the time it took."""
+    return {
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "val_accuracy": _val_accuracy(trainer, validation),
+        "macro_f1": test["macro_f1"],
+        "epochs": trainer.epoch,
+        "steps": trainer.step,
+        "digest": checkpoint.digest(trainer.state()),
+        "backend": backends.active().name,
+        "threads": get_num_threads(),
+        "run": config.out,
+        "data": config.data,
+        "model": config.model,
+    }
+
+
 def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | None:
     """On the validation part, for the final parameters."""
     if validation is None or trainer.run_dir is None:
@@ -197,7 +219,9 @@ def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | No
     return trainer.evaluate(validation).accuracy
 
 
-def _finish(config: Config, model: Module, source: Source, result: dict[str, Any], test: dict[str, Any]) -> None:
+def _finish(
+    config: Config, model: Module, source: Source, result: dict[str, Any], test: dict[str, Any]
+) -> None:
     """Write what a finished run leaves behind."""
     out = Path(config.out)
     save(model.state_dict(), out / "model.safetensors")
@@ -260,15 +284,20 @@ def _prepare_directory(config: Config, recorded: Recorded, resume: bool) -> Conf
     there = next((name for name in _RUN_FILES if (out / name).exists()), None)
     if there and not resume:
         kind = "a finished" if (out / "result.json").exists() else "an unfinished"
-        raise OptionError(f"{out} holds {kind} run", hint="go on with it by --resume, or choose another --out")
+        raise OptionError(
+            f"{out} holds {kind} run", hint="go on with it by --resume, or choose another --out"
+        )
     if there and (out / "config.toml").exists():
         before = load_toml(out / "config.toml").get("recorded", {})
         for name, value in dataclasses.asdict(recorded).items():
             if name != "version" and before.get(name) != value:
-                raise OptionError(f"cannot resume: {name.replace('_', ' ')} differs from that of the run in {out}")
+                what = name.replace("_", " ")
+                raise OptionError(f"cannot resume: {what} differs from that of the run in {out}")
     out.mkdir(parents=True, exist_ok=True)
     atomic.remove_stale(out)
-    atomic.write(out / "config.toml", dump_toml(config.to_dict() | {"recorded": dataclasses.asdict(recorded)}))
+    atomic.write(
+        out / "config.toml", dump_toml(config.to_dict() | {"recorded": dataclasses.asdict(recorded)})
+    )
     return config
 
 

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Interrupted", "StopRequest"]
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - not an error: it was asked for
     """The training was asked to stop, and has saved its state.
 
     Parameters

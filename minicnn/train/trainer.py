@@ -173,7 +173,8 @@ class Trainer:
         """The updates of an epoch that are still to be done; False if ``max_steps`` cut it short."""
         loader.set_epoch(self.epoch)
         self.model.train()
-        with closing(loader.batches(start=self.position)) as batches:
+        batches: Any = loader.batches(start=self.position)
+        with closing(batches):
             for images, labels in batches:
                 self._update(images, labels)
                 if self.checkpoint_every and self.step % self.checkpoint_every == 0:
@@ -199,7 +200,12 @@ class Trainer:
             raise self._explain(images, labels, random_state)
         if self.clip_norm:
             clip_grad_norm_(self._parameters, self.clip_norm)
-        record = {"step": self.step + 1, "epoch": self.epoch, "loss": value, "lr": self.optimizer.param_groups[0]["lr"]}
+        record = {
+            "step": self.step + 1,
+            "epoch": self.epoch,
+            "loss": value,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
@@ -283,7 +289,9 @@ class Trainer:
         """
         for field, mine in zip(("config_hash", "data_fingerprint"), self.identity, strict=True):
             if mine and state[field] and mine != state[field]:
-                raise CheckpointError(f"the checkpoint belongs to another run: its {field} is {state[field][:12]}")
+                raise CheckpointError(
+                    f"the checkpoint belongs to another run: its {field} is {state[field][:12]}"
+                )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -307,7 +315,9 @@ class Trainer:
         state = self.state()
         for name, array in checkpoint.leaves({"model": state["model"], "optimizer": state["optimizer"]}):
             if isinstance(array, np.ndarray) and not anomaly.all_finite([array]):
-                raise NonFiniteError(f"{name} has numbers that are not finite, so step {self.step} is not saved")
+                raise NonFiniteError(
+                    f"{name} has numbers that are not finite, so step {self.step} is not saved"
+                )
         path = checkpoint.save(self.run_dir / "checkpoints", state)
         self._saved = (self.step, self.epoch)
         return path

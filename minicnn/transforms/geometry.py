@@ -141,15 +141,10 @@ class CenterCrop(Transform):
 
     def __call__(self, image: Any) -> Any:
         height, width = size_of(image)
-        wanted_height, wanted_width = self.size
-        margins = [
-            max(0, (wanted_width - width) // 2),
-            max(0, (wanted_height - height) // 2),
-            max(0, (wanted_width - width + 1) // 2),
-            max(0, (wanted_height - height + 1) // 2),
-        ]
-        if any(margins):
-            image = pad(image, margins, 0, "constant")
-            height, width = size_of(image)
-        top, left = round((height - wanted_height) / 2), round((width - wanted_width) / 2)
-        return crop(image, top, left, wanted_height, wanted_width)
+        top, left = _middle(height, self.size[0]), _middle(width, self.size[1])
+        return crop(image, top, left, *self.size)
+
+
+def _middle(length: int, wanted: int) -> int:
+    """Where the middle part begins; negative where a margin has to come first."""
+    return round((length - wanted) / 2) if length >= wanted else -((wanted - length) // 2)

@@ -8,6 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 from minicnn.cli import main
+from minicnn.core.threads import get_num_threads, set_num_threads
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """So small a training is slower with more."""
+    before = get_num_threads()
+    set_num_threads(1)
+    yield
+    set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +28,7 @@ def _without_reports(monkeypatch):
 
 @pytest.fixture
 def command(capsys):
-    """``command("info", "--json")`` gives code, lines of error text, output, and the JSON object if there is one."""
+    """``command("info", "--json")`` gives code, output, error text, and the JSON object if there is one."""
 
     def run(*words):
         code = main([str(word) for word in words])
@@ -34,5 +44,22 @@ def command(capsys):
 def trained(tmp_path_factory):
     """A run directory: twelve updates on the digits."""
     out = tmp_path_factory.mktemp("runs") / "digits"
-    assert main(["train", "--epochs", "2", "--max-steps", "12", "--batch-size", "128", "--out", str(out), "--json"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--epochs",
+                "2",
+                "--max-steps",
+                "12",
+                "--batch-size",
+                "128",
+                "--threads",
+                "1",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     return out

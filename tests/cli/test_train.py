@@ -23,7 +23,15 @@ TINY = ("--epochs", "2", "--batch-size", "256", "--json")  # 6 updates an epoch
 
 def test_a_run_directory_holds_all_that_is_promised(trained):
     names = {path.name for path in trained.iterdir()}
-    assert names == {"config.toml", "metrics.jsonl", "checkpoints", "model.safetensors", "result.json", "report.html", "curves.png"}
+    assert names == {
+        "config.toml",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.safetensors",
+        "result.json",
+        "report.html",
+        "curves.png",
+    }
     assert [p.suffix for p in (trained / "checkpoints").iterdir()] == [".safetensors"] * 2
     assert len([r for r in read(trained / "metrics.jsonl") if "lr" in r]) == 12
 
@@ -39,7 +47,9 @@ def test_json_has_the_promised_fields_and_progress_goes_to_standard_error(tmp_pa
     done = command("train", *TINY, "--threads", "1", "--out", tmp_path / "r")
     assert done.code == 0
     assert len(done.out.splitlines()) == 1
-    promised = "test_accuracy test_loss val_accuracy epochs steps seconds images_per_second digest backend threads"
+    promised = (
+        "test_accuracy test_loss val_accuracy epochs steps seconds images_per_second digest backend threads"
+    )
     assert set(promised.split()) <= set(done.json)
     assert (done.json["epochs"], done.json["steps"], done.json["threads"]) == (2, 12, 1)
     assert done.json["digest"] == checkpoint.digest(checkpoint.find(tmp_path / "r"))
@@ -81,16 +91,49 @@ def test_options_on_the_command_line_come_before_those_of_the_file(tmp_path, com
     ],
 )
 def test_every_option_is_taken(tmp_path, command, options):
-    done = command("train", "--max-steps", "3", "--batch-size", "128", *options, "--out", tmp_path / "r", "--json")
+    done = command(
+        "train", "--max-steps", "3", "--batch-size", "128", *options, "--out", tmp_path / "r", "--json"
+    )
     assert done.code == 0, done.err
     assert done.json["steps"] == 3
     assert (done.json["val_accuracy"] is None) == ("--val-fraction" in options)
 
 
+def test_augmentation_does_not_depend_on_the_workers(tmp_path, command):
+    options = ("train", "--max-steps", "4", "--augment", "standard", "--json")
+    digests = {
+        command(*options, "--workers", workers, "--out", tmp_path / str(workers)).json["digest"]
+        for workers in (0, 1, 4)
+    }
+    assert len(digests) == 1
+
+
+def test_mnist_from_a_directory_of_files(tmp_path, command, shared_data):
+    options = ("--data-dir", shared_data, "--max-steps", "2", "--out", tmp_path / "r", "--json")
+    done = command("train", "--data", "mnist", *options)
+    assert done.code == 0, done.err
+    config = load_toml(tmp_path / "r" / "config.toml")
+    assert (config["model"], config["recorded"]["image_shape"]) == ("lenet5", [1, 28, 28])
+    assert command("evaluate", tmp_path / "r", "--json").json["count"] == 10_000
+
+
 def test_a_strong_l1_makes_weights_exactly_zero(tmp_path, command):
     from minicnn.io import load
 
-    command("train", "--max-steps", "6", "--l1", "1", "--schedule", "constant", "--model", "mlp", "--out", tmp_path / "r", "--json")
+    command(
+        "train",
+        "--max-steps",
+        "6",
+        "--l1",
+        "1",
+        "--schedule",
+        "constant",
+        "--model",
+        "mlp",
+        "--out",
+        tmp_path / "r",
+        "--json",
+    )
     weights = [w.numpy() for w in load(tmp_path / "r" / "model.safetensors").values()]
     assert np.mean(np.concatenate([w.ravel() for w in weights]) == 0) > 0.1
 
@@ -107,9 +150,16 @@ def test_without_matplotlib_there_is_all_but_the_report(tmp_path, command, monke
 
 def test_the_report_needs_nothing_from_outside(trained):
     page = (trained / "report.html").read_text()
-    for part in ("Confusion matrix", "precision", "batch_size", "digits_cnn on digits", "data:image/svg+xml;base64,", "Conv2d"):
+    for part in (
+        "Confusion matrix",
+        "precision",
+        "batch_size",
+        "digits_cnn on digits",
+        "data:image/svg+xml;base64,",
+        "Conv2d",
+    ):
         assert part in page
-    for outside in ("http://", "https://", "<script", "src=\"/", "<link"):
+    for outside in ("http://", "https://", "<script", 'src="/', "<link"):
         assert outside not in page
     assert (trained / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -257,10 +307,23 @@ def test_missing_and_damaged_data_end_with_3(tmp_path, command):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_numbers_that_are_not_finite_end_with_4_and_name_the_layer(tmp_path, command):
-    done = command("train", *TINY, "--optimizer", "sgd", "--lr", "1e30", "--schedule", "constant", "--out", tmp_path / "r")
+    done = command(
+        "train",
+        *TINY,
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e30",
+        "--schedule",
+        "constant",
+        "--out",
+        tmp_path / "r",
+    )
     assert done.code == 4
     message = done.err.splitlines()[-1]
-    assert re.search(r"(features|classifier)\.\d: \w+: \w+: the result is not finite in \d+ of \d+ places", message)
+    assert re.search(
+        r"(features|classifier)\.\d: \w+: \w+: the result is not finite in \d+ of \d+ places", message
+    )
     assert "was not taken" in message
     for path in (tmp_path / "r" / "checkpoints").glob("*"):
         assert checkpoint.verify(path)["finite"]

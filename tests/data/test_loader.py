@@ -221,6 +221,20 @@ def test_only_so_many_batches_are_prepared_ahead():
     batches.close()
 
 
+def test_a_dropped_iteration_leaves_the_rest_undone():
+    class Slow(Noisy):
+        def __getitem__(self, index):
+            started.append(index)
+            time.sleep(0.01)
+            return super().__getitem__(index)
+
+    started = []
+    batches = iter(DataLoader(Slow(), 1, num_workers=1, prefetch_factor=20))
+    next(batches)
+    batches.close()
+    assert len(started) < 10
+
+
 def test_a_slow_batch_runs_into_the_timeout():
     class Slow(Noisy):
         def __getitem__(self, index):

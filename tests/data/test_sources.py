@@ -177,9 +177,9 @@ def test_a_folder_of_class_folders_is_decoded_when_asked_for(tmp_path):
     assert (source.classes, source.image_shape, source.test) == (["a", "b"], (3, 6, 5), None)
     image, label = source.train[4]
     assert (image.size, image.mode, label) == ((5, 6), "RGB", 1)
-    again = source.train[4][0]
-    again.putpixel((0, 0), (1, 2, 3))
-    assert source.train[4][0].tobytes() == image.tobytes()
+    before = image.tobytes()
+    image.putpixel((0, 0), (1, 2, 3))
+    assert source.train[4][0].tobytes() == before
 
 
 def test_train_and_test_folders_share_their_classes(tmp_path):

@@ -40,6 +40,23 @@ def test_write_keeps_the_old_file_when_a_step_fails(tmp_path, monkeypatch, step,
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_write_keeps_the_old_file_when_the_system_allows_no_more_bytes(tmp_path):
+    import resource
+
+    file = tmp_path / "a"
+    atomic.write(file, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            atomic.write(file, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(file)
+    assert file.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
 def test_write_keeps_the_old_file_when_the_content_fails(tmp_path):
     file = tmp_path / "a"
     atomic.write(file, b"old")

@@ -91,7 +91,7 @@ def test_a_pytorch_file_loads(tmp_path):
         ("digits_cnn", (1, 28, 28)),
         ("digits_cnn", (2, 7, 4)),
         ("vgg_small", (1, 28, 28)),
-        ("vgg_small", (3, 8, 15)),
+        ("vgg_small", (3, 8, 17)),
         ("resnet20", (1, 9, 11)),
         ("resnet20", (3, 1, 1)),
         ("depthwise_small", (2, 7, 5)),
@@ -106,6 +106,7 @@ def test_models_fit_the_data(name, shape):
     ("name", "shape", "match"),
     [
         ("lenet5", (1, 11, 28), "lenet5: expected images of at least 12 x 12 pixels, got 11 x 28"),
+        ("lenet5", (1, 28, 11), "at least 12 x 12 pixels, got 28 x 11"),
         ("vgg_small", (3, 7, 7), "at least 8 x 8 pixels, got 7 x 7"),
         ("digits_cnn", (1, 3, 8), "at least 4 x 4"),
         ("resnet20", (28, 28), r"in_shape = \(C, H, W\), got \(28, 28\)"),

@@ -86,6 +86,7 @@ def test_shared_modules_and_parameters_come_once_but_are_saved_under_each_name()
     model.b = model.a
     model.weight = model.a.weight
     assert [name for name, _ in model.named_parameters()] == ["weight", "a.bias"]
+    assert [name for name, _ in model.named_children()] == ["a"]
     assert [name for name, _ in model.named_modules(remove_duplicate=False)] == ["", "a", "b"]
     assert len(list(model.named_parameters(remove_duplicate=False))) == 5
     assert sorted(model.state_dict()) == ["a.bias", "a.weight", "b.bias", "b.weight", "weight"]

@@ -65,7 +65,14 @@ def test_clip_grad_norm_of_what_is_not_finite(value):
         utils.clip_grad_norm_(tensor, 1.0, error_if_nonfinite=True)
     assert tensor.grad.tolist()[0] == 1.0
     assert not math.isfinite(utils.clip_grad_norm_(tensor, 1.0).item())
-    assert math.isnan(tensor.grad.tolist()[1])
+    assert tensor.grad.array == pytest.approx(
+        np.array([math.nan if math.isnan(value) else 0.0, math.nan]), nan_ok=True
+    )
+
+
+def test_clip_grad_norm_sees_nan_in_any_tensor():
+    for order in ([1.0], [math.nan]), ([math.nan], [1.0]):
+        assert math.isnan(utils.clip_grad_norm_(with_gradients(*order), 1.0, math.inf).item())
 
 
 def test_clip_grad_value():

@@ -10,7 +10,7 @@ from minicnn.core import dispatch
 from minicnn.core.dispatch import Declined
 from minicnn.errors import BackendError
 from minicnn.testing import check_case, kernels, op_registry
-from minicnn.testing.tolerance import compare, float32_bound
+from minicnn.testing.tolerance import compare, float32_bound, magnitude
 
 ACCELERATED = [name for name in backends.names() if name != "numpy"]
 
@@ -59,12 +59,6 @@ def differences(actual, expected, relative):
     found = [compare(a, b, relative * magnitude(b)) for a, b in pairs]
     types = [a.dtype == b.dtype for a, b in zip(leaves(actual), leaves(expected), strict=True)]
     return [message for message in found if message] + ["dtype differs"] * types.count(False)
-
-
-def magnitude(array):
-    with np.errstate(invalid="ignore"):
-        finite = np.abs(np.asarray(array, dtype=np.float64))
-    return finite[np.isfinite(finite)].max(initial=0.0)
 
 
 @pytest.fixture(scope="module", params=ACCELERATED)

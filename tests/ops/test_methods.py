@@ -53,6 +53,20 @@ def test_comparisons():
         x & 1
 
 
+def test_a_number_can_be_formatted():
+    assert f"{tensor(0.12345):.3f}" == "0.123"
+    assert f"{tensor(7):>3}" == "  7" and f"{tensor([1.0])}" == "tensor([1.])"
+    assert sum([tensor(1.0), tensor(2.0)]).item() == 3.0 and 2 in tensor([1, 2])
+
+
+def test_signs_and_rounding():
+    x = tensor([-1.5, -0.0, 0.5, 2.5], requires_grad=True)
+    assert x.sign().tolist() == [-1.0, 0.0, 1.0, 1.0] and not x.sign().requires_grad
+    assert (x.floor().tolist(), x.ceil().tolist()) == ([-2.0, 0.0, 0.0, 2.0], [-1.0, 0.0, 1.0, 3.0])
+    assert x.round().tolist() == [-2.0, 0.0, 0.0, 2.0] and tensor([3]).round().dtype == np.int64
+    assert tensor([[0, 3], [4, 0]]).nonzero().tolist() == [[0, 1], [1, 0]]
+
+
 def test_only_one_element_has_a_truth():
     assert tensor([2.0]) and not tensor(False)
     with pytest.raises(ShapeError, match="one element"):

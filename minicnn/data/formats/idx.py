@@ -157,13 +157,12 @@ class _Gunzip:
         out = bytearray()
         while len(out) < count and not self._inflate.eof:
             packed = self._inflate.unconsumed_tail or self._file.read(65536)
+            if not packed:
+                raise self._error("the gzip data end too early", len(out))
             try:
-                piece = self._inflate.decompress(packed, count - len(out))
+                out += self._inflate.decompress(packed, count - len(out))
             except zlib.error as error:
                 raise self._error(f"damaged gzip data: {error}", len(out)) from error
-            if not packed and not piece:
-                raise self._error("the gzip data end too early", len(out))
-            out += piece
         if self._inflate.eof and (self._inflate.unused_data or self._file.read(1)):
             raise self._error("something follows the gzip data", len(out))
         self._done += len(out)

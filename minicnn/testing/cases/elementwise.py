@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import DTypeError, ShapeError
-from minicnn.ops import choice, comparison, elementwise, transcendental
+from minicnn.ops import choice, comparison, elementwise, rounding, transcendental
 from minicnn.oracles import elementwise as oracles
 from minicnn.testing.spec import Invalid, OpCase, Sample
 
@@ -63,6 +63,11 @@ def integers(rng: np.random.Generator) -> list[Sample]:
 def special(rng: np.random.Generator) -> list[Sample]:
     odd = np.array([0.0, -0.0, 1.0, np.nan, np.inf, -np.inf])
     return [Sample((odd,)), *(Sample((np.asarray(rng.integers(-1, 2, shape) * 1.0),)) for shape in SHAPES)]
+
+
+def halves(rng: np.random.Generator) -> list[Sample]:
+    drawn = [Sample((np.asarray(rng.integers(-5, 6, shape) * 0.5),)) for shape in SHAPES]
+    return [*drawn, Sample((rng.integers(-3, 4, 5),))]
 
 
 def powers(rng: np.random.Generator) -> list[Sample]:
@@ -156,5 +161,9 @@ CASES = [
     plain("logical_or", comparison.logical_or, oracles.logical_or, integers),
     plain("logical_not", comparison.logical_not, oracles.logical_not, special),
     plain("isnan", comparison.isnan, oracles.isnan, special),
+    plain("sign", rounding.sign, oracles.sign, halves),
+    plain("floor", rounding.floor, oracles.floor, halves),
+    plain("ceil", rounding.ceil, oracles.ceil, halves),
+    plain("round", rounding.round_, oracles.round_, halves),
     plain("isfinite", comparison.isfinite, oracles.isfinite, special),
 ]

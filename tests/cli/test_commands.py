@@ -1,0 +1,383 @@
+"""The other commands on a small trained run, and the frame around all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn
+from minicnn.cli import main
+from minicnn.cli.main import COMMANDS, exit_code
+from minicnn.data import sources
+from minicnn.errors import (
+    BackendError,
+    CheckpointError,
+    FormatError,
+    MiniCNNError,
+    NonFiniteError,
+    OptionError,
+    ShapeError,
+)
+from minicnn.io import checkpoint, safetensors
+from minicnn.train.signals import Interrupted
+
+# -- evaluate --------------------------------------------------------------------------------
+
+
+def test_evaluate_repeats_what_training_measured(trained, command):
+    done = command("evaluate", trained, "--json")
+    result = json.loads((trained / "result.json").read_text())
+    assert done.code == 0
+    assert done.json["test_accuracy"] == result["test_accuracy"]
+    assert done.json["confusion"] == result["test"]["confusion"]
+    assert np.sum(done.json["confusion"]) == done.json["count"] == 359
+    assert done.json["classes"]["3"].keys() == {"precision", "recall", "f1", "support"}
+
+
+def test_evaluate_prints_tables_for_people(trained, command):
+    done = command("evaluate", trained, "--data", "digits")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("accuracy ") and "on 359 images" in lines[0]
+    assert lines[2].split() == ["class", "precision", "recall", "F1", "images"]
+    assert "macro average" in done.out and "confusion matrix" in done.out
+
+
+@pytest.fixture
+def folder_of_images(tmp_path):
+    """Six grey images of 8 x 8 in two classes."""
+    for name, level in (("dark", 40), ("light", 200)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(6):
+            grey = np.full((8, 8), level + i, np.uint8)
+            Image.fromarray(grey).save(tmp_path / "images" / name / f"{i}.png")
+    return tmp_path / "images"
+
+
+def test_evaluate_refuses_data_with_other_classes(trained, folder_of_images, command):
+    done = command("evaluate", trained, "--data", folder_of_images)
+    assert done.code == 2
+    assert "expected classes 10, as the model was trained for, got 2" in done.err
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
+def test_what_is_no_run_directory_is_refused(tmp_path, command, name):
+    done = command(name, tmp_path, *(["x.png"] if name == "predict" else []))
+    assert (done.code, "not a run directory" in done.err) == (2, True)
+    (tmp_path / "config.toml").write_text("lr = 0.1\n")
+    done = command(name, tmp_path, *(["x.png"] if name == "predict" else []))
+    assert (done.code, "does not say what the data were like" in done.err) == (2, True)
+
+
+def test_an_unfinished_run_says_so(trained, tmp_path, command):
+    (tmp_path / "config.toml").write_text((trained / "config.toml").read_text())
+    done = command("evaluate", tmp_path)
+    assert (done.code, "not finished; train with --resume" in done.err) == (3, True)
+
+
+def test_a_run_on_a_folder_sets_images_aside_to_test_on(folder_of_images, tmp_path, command):
+    out = tmp_path / "r"
+    options = ("--model", "mlp", "--epochs", "3", "--val-fraction", "0.2", "--json", "--out", out)
+    done = command("train", "--data", folder_of_images, *options)
+    assert done.code == 0, done.err
+    assert command("evaluate", out, "--json").json["count"] == 2
+    found = command(
+        "predict", out, folder_of_images / "dark" / "0.png", folder_of_images / "light" / "0.png", "--json"
+    )
+    assert [p["classes"][0]["class"] for p in found.json["predictions"]] == ["dark", "light"]
+
+
+# -- predict ---------------------------------------------------------------------------------
+
+
+def test_predict_treats_an_image_file_as_a_test_image(trained, tmp_path, command):
+    from minicnn.train.evaluate import open_run
+
+    image, _ = sources.load("digits").test[7]
+    image.save(tmp_path / "a.png")
+    image.convert("RGB").save(tmp_path / "b.bmp")
+    done = command("predict", trained, tmp_path / "a.png", tmp_path / "b.bmp", "--json")
+    run = open_run(trained)
+    tensor = run._transform()(image)
+    with minicnn.no_grad():
+        scores = run.model(tensor.reshape(1, 1, 8, 8)).numpy()[0].astype(np.float64)
+    expected = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    first, second = done.json["predictions"]
+    assert {c["class"]: c["probability"] for c in first["classes"]} == pytest.approx(
+        dict(zip("0123456789", expected.tolist(), strict=True)), abs=1e-6
+    )
+    assert [c["class"] for c in first["classes"]] == [c["class"] for c in second["classes"]]
+    assert first["classes"][0]["probability"] == pytest.approx(second["classes"][0]["probability"], abs=1e-6)
+    assert first["classes"] == sorted(first["classes"], key=lambda c: -c["probability"])
+
+
+def test_predict_brings_other_sizes_to_that_of_training(trained, tmp_path, command):
+    Image.fromarray(np.zeros((20, 31, 3), np.uint8)).save(tmp_path / "a.png")
+    done = command("predict", trained, tmp_path / "a.png", "--top", "2")
+    assert done.code == 0
+    assert done.out.count("%") == 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_predict_refuses_what_is_no_image(trained, tmp_path, command, content):
+    if content is not None:
+        (tmp_path / "a.png").write_bytes(content)
+    done = command("predict", trained, tmp_path / "a.png")
+    assert done.code == 3
+    assert "a.png" in done.err and len(done.err.splitlines()) == 1
+
+
+# -- summary, gradcheck, info ----------------------------------------------------------------
+
+
+def test_summary_of_a_model_and_of_a_run(trained, command):
+    done = command("summary", "lenet5", "--json")
+    assert (done.json["parameters"], done.json["input"]) == (61_706, [1, 1, 28, 28])
+    assert {
+        "name",
+        "kind",
+        "output_shape",
+        "parameters",
+        "macs",
+        "activation_bytes",
+        "scratch_bytes",
+    } == done.json["layers"][0].keys()
+    assert command("summary", trained, "--json").json["input"] == [1, 1, 8, 8]
+    assert (
+        "Conv2d"
+        in command("summary", "resnet20", "--input", "3x16x16", "--batch-size", "4", "--classes", "3").out
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("lenet",), ("lenet5", "--input", "1,4,4"), ("lenet5", "--input", "a"), ("mlp", "--batch-size", "0")],
+)
+def test_summary_refuses(command, options):
+    done = command("summary", *options)
+    assert done.code == 2
+    assert 1 <= len(done.err.splitlines()) <= 3
+
+
+def test_gradcheck_reports_coverage_and_the_worst_element(command):
+    done = command("gradcheck", "relu", "conv2d", "--json")
+    assert (done.code, done.json["ok"]) == (0, True)
+    facts = done.json["operations"]["conv2d"]
+    assert facts["checked"] == facts["elements"] > 0
+    assert facts["worst_error"] < 1 and facts["worst_at"]
+    assert "1 of 1 operations passed" in command("gradcheck", "relu").out
+
+
+def test_gradcheck_fails_on_a_wrong_gradient(command, monkeypatch):
+    from minicnn.ops import relu
+
+    monkeypatch.setattr(
+        relu.backward_kernel, "reference", lambda xp, gy, saved, needs: (gy * 1.001 * (saved[0] > 0),)
+    )
+    with minicnn.use_backend("numpy"):
+        done = command("gradcheck", "relu", "--json")
+        text = command("gradcheck", "relu").out
+    assert (done.code, done.json["ok"]) == (1, False)
+    assert done.json["operations"]["relu"]["failures"]
+    assert "WRONG" in text and "0 of 1 operations passed" in text
+
+
+def test_gradcheck_refuses_an_unknown_operation(command):
+    done = command("gradcheck", "conv3d")
+    assert (done.code, "did you mean 'conv2d'?" in done.err) == (2, True)
+
+
+def test_info_tells_about_backends_and_operations(command):
+    done = command("info", "--json")
+    assert done.json["version"] == minicnn.__version__
+    assert done.json["backends"].keys() >= {"numpy", "native", "cuda"}
+    assert done.json["operations"]["conv2d"]["numpy"] == "reference"
+    assert done.json["threads"] >= 1 and done.json["libraries"]
+    text = command("info").out
+    assert "backends" in text and "conv2d.backward" in text
+
+
+# -- load, verify, digest --------------------------------------------------------------------
+
+
+def test_load_says_what_is_in_a_file(trained, tmp_path, command):
+    (tmp_path / "a.idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 9, 7]))
+    Image.fromarray(np.full((2, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.bin").write_bytes(bytes([3]) + bytes(3072))
+    facts = command("load", "--kind", "idx", tmp_path / "a.idx", "--json").json
+    assert (facts["dtype"], facts["shape"], facts["min"], facts["max"]) == ("uint8", [3], 5, 9)
+    assert command("load", "--kind", "image", tmp_path / "a.png", "--json").json["shape"] == [2, 3]
+    assert command("load", "--kind", "cifar", tmp_path / "a.bin", "--json").json["images"]["shape"] == [
+        1,
+        32,
+        32,
+        3,
+    ]
+    tensors = command("load", "--kind", "safetensors", trained / "model.safetensors", "--json").json[
+        "tensors"
+    ]
+    assert tensors["features.0.weight"] == {"dtype": "float32", "shape": [16, 1, 3, 3]}
+    assert (
+        command("load", "--kind", "config", trained / "config.toml", "--json").json["options"]["model"]
+        == "digits_cnn"
+    )
+    assert "shape: [3]" in command("load", "--kind", "idx", tmp_path / "a.idx").out
+
+
+@pytest.mark.parametrize(
+    "kind, code", [("idx", 3), ("cifar", 3), ("image", 3), ("safetensors", 3), ("config", 2)]
+)
+@pytest.mark.parametrize("content", [b"\xff\xfe garbage \x00", None])
+def test_load_refuses_bad_and_missing_files(tmp_path, command, kind, code, content):
+    if content is not None:
+        (tmp_path / "bad").write_bytes(content)
+    done = command("load", "--kind", kind, tmp_path / "bad")
+    assert done.code == code
+    assert "bad" in done.err and len(done.err.splitlines()) <= 3
+
+
+def test_verify_and_digest_agree(trained, command):
+    newest = checkpoint.find(trained)
+    facts = command("verify", trained, "--json").json
+    assert (facts["path"], facts["kind"], facts["step"], facts["finite"]) == (
+        str(newest),
+        "checkpoint",
+        12,
+        True,
+    )
+    assert (
+        command("digest", newest).out.strip()
+        == facts["digest"]
+        == command("digest", trained, "--json").json["digest"]
+    )
+    assert "good checkpoint, step 12" in command("verify", trained).out
+    assert "good tensors" in command("verify", trained / "model.safetensors").out
+
+
+@pytest.mark.parametrize("name", ["verify", "digest"])
+def test_verify_and_digest_refuse_damage(trained, tmp_path, command, name):
+    content = checkpoint.find(trained).read_bytes()
+    (tmp_path / "a").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = command(name, tmp_path / "a")
+    assert (done.code, "SHA-256" in done.err) == (3, True)
+    assert command(name, tmp_path / "none").code == 3
+    assert command(name, tmp_path).code == 3
+
+
+def test_other_programs_can_read_the_weights(trained):
+    tensors, _ = safetensors.load_file(trained / "model.safetensors")
+    assert tensors["features.0.weight"].shape == (16, 1, 3, 3)
+
+
+# -- the frame -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_of_every_command(words, capsys):
+    assert main(words) == (0 if words else 2)
+    out, err = capsys.readouterr()
+    assert out or err
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (("trian",), "there is no command 'trian'; did you mean 'train'?"),
+        (("info", "more"), "one argument too many: 'more'"),
+        (("evaluate",), "the following arguments are required: RUN_DIR"),
+        (("load", "--kind", "exe", "x"), "invalid choice: 'exe'"),
+        (("digest", "x", "--jsom"), "there is no option --jsom; did you mean 'json'?"),
+    ],
+)
+def test_wrong_usage_ends_with_2(command, words, text):
+    done = command(*words)
+    assert done.code == 2
+    assert text in done.err and len(done.err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (OptionError("x"), 2),
+        (ShapeError("x"), 2),
+        (BackendError("x"), 2),
+        (MiniCNNError("x"), 2),
+        (FormatError("x"), 3),
+        (CheckpointError("x"), 3),
+        (FileNotFoundError("x"), 3),
+        (NonFiniteError("x"), 4),
+        (OSError(28, "No space left on device"), 5),
+        (PermissionError("x"), 5),
+        (MemoryError(), 5),
+        (KeyboardInterrupt(), 130),
+        (Interrupted(15), 143),
+        (Interrupted(2), 130),
+        (RuntimeError("x"), 1),
+    ],
+)
+def test_exit_codes(error, code):
+    assert exit_code(error) == code
+
+
+def test_an_error_inside_minicnn_takes_one_line(command, monkeypatch):
+    def fail(args):
+        raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setattr(COMMANDS["info"], "run", fail)
+    done = command("info")
+    assert done.code == 1
+    assert (
+        done.err
+        == "minicnn info: RuntimeError: what nobody thought of; run it again with --debug for the traceback\n"
+    )
+
+
+def process(*words, **options):
+    root = Path(minicnn.__file__).parents[1]
+    return subprocess.run(
+        [sys.executable, "-m", "minicnn", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        **options,
+    )
+
+
+def test_the_module_is_the_command(tmp_path):
+    done = process("digest", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"minicnn digest: {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m minicnn info | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])},
+    )
+    assert done.stdout.startswith("minicnn ")
+    assert done.stderr == ""
+
+
+def test_commands_load_no_heavy_library_before_they_need_it():
+    code = (
+        "import sys, minicnn.cli.main\n"
+        "heavy = {'matplotlib', 'jinja2', 'PIL', 'rich', 'safetensors', 'threadpoolctl', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    root = Path(minicnn.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,74 @@
+"""Randomness: what a seed repeats, what a state restores, what a block keeps apart."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.core import random
+from minicnn.errors import CheckpointError
+
+
+def test_a_seed_repeats_everything():
+    def draw():
+        minicnn.manual_seed(7)
+        return [
+            minicnn.rand(3),
+            minicnn.randn(3),
+            minicnn.randint(9, (3,)),
+            minicnn.randperm(5),
+            random.next_seed(),
+        ]
+
+    first, second = draw(), draw()
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    minicnn.manual_seed(8)
+    assert not np.array_equal(minicnn.rand(3), first[0])
+
+
+@pytest.mark.parametrize("seed", [0, 2**70, -1, np.int64(5)])
+def test_any_integer_is_a_seed(seed):
+    minicnn.manual_seed(seed)
+    assert 0 <= minicnn.rand(1).item() < 1
+
+
+def test_the_stream_of_a_key_depends_on_the_key_alone():
+    minicnn.manual_seed(1)
+    first = random.new_generator(3, 4).random(2)
+    minicnn.manual_seed(2)
+    assert np.array_equal(random.new_generator(3, 4).random(2), first)
+    assert not np.array_equal(random.new_generator(4, 3).random(2), first)
+
+
+def test_a_state_restores_the_stream():
+    minicnn.rand(3)
+    text, state = random.get_state(), minicnn.get_rng_state()
+    first = minicnn.rand(5).tolist()
+    random.set_state(text)
+    assert minicnn.rand(5).tolist() == first
+    minicnn.set_rng_state(state)
+    assert minicnn.rand(5).tolist() == first
+
+
+@pytest.mark.parametrize("state", ["", "{}", "[]", '{"bit_generator": "MT19937"}', "no json"])
+def test_what_is_no_state_is_refused_and_changes_nothing(state):
+    before = random.get_state()
+    with pytest.raises(CheckpointError, match="not a random generator's state"):
+        random.set_state(state)
+    assert random.get_state() == before
+
+
+def test_a_generator_of_ones_own_is_used_in_a_block_and_thread():
+    own = random.new_generator(5)
+    expected = random.new_generator(5).random(2, np.float32)
+    before = random.get_state()
+    elsewhere = []
+    with random.use_generator(own) as used:
+        assert used is own is random.generator()
+        assert minicnn.rand(2).tolist() == expected.tolist()
+        thread = threading.Thread(target=lambda: elsewhere.append(random.generator()))
+        thread.start()
+        thread.join()
+    assert elsewhere[0] is random.generator() is not own
+    assert random.get_state() == before
