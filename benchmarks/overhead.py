@@ -75,7 +75,8 @@ def main() -> None:
             print(f"{name:28}{min(values):10.2f}{statistics.median(values):12.2f}{over:>16}")
     for module in ("numpy", "minicnn"):
         seconds = import_seconds(module)
-        print(f"import {module:21}{min(seconds) * 1e3:7.0f} ms{statistics.median(seconds) * 1e3:9.0f} ms (median)")
+        low, middle = min(seconds) * 1e3, statistics.median(seconds) * 1e3
+        print(f"import {module:21}{low:7.0f} ms{middle:9.0f} ms (median)")
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ class _Differences:
         rms = math.sqrt(float(np.mean(x * x))) if x.size else 0.0
         h = STEP * rms if rms > 0 else STEP
         largest = float(np.abs(self.gradients[:, where]).max(initial=0.0))
-        blur = ROUNDING * float((np.abs(self.u) @ np.abs(self.y)).max(initial=0.0))
+        blur = ROUNDING * float(np.abs(self.u * self.y).max(initial=0.0))
         while h < STEP and largest > 0 and blur / h > 0.1 * RTOL * largest:
             h *= 10.0
         return h

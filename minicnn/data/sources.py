@@ -278,10 +278,10 @@ def _load_folder(path: str, image_size: int | None) -> Source:
     root = train_root if parted else path
     channels, height, width = _probe([file for file, _ in ImageFolder(root).samples], image_size)
     decoder = _Decoder(channels, height, width)
-    train = ImageFolder(root, loader=decoder)
+    train = _SizedFolder(root, loader=decoder)
     test = None
     if parted and os.path.isdir(test_root):
-        test = ImageFolder(test_root, loader=decoder, classes=train.classes)
+        test = _SizedFolder(test_root, loader=decoder, classes=train.classes)
     return Source(path, train, test, train.classes, (channels, height, width))
 
 
@@ -304,30 +304,37 @@ def _probe(paths: Sequence[str], image_size: int | None) -> tuple[int, int, int]
     return channels, height, width
 
 
+class _SizedFolder(ImageFolder):
+    """An image folder whose loader gives arrays of bytes of one size."""
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        path, target = self.samples[index]
+        return self._from_array(self.loader(path), target)
+
+
 class _Decoder:
-    """From a path to a PIL image of one size; keeps what it decoded while that is small enough."""
+    """From a path to the bytes of an image of one size; keeps them while they are few enough."""
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         self._mode = "L" if channels == 1 else "RGB"
         self._size = (width, height)
-        # Images that may still be kept; Pillow spends four bytes on a colour pixel.
-        self._left = _CACHE_BYTES // (height * width * (1 if channels == 1 else 4) + 1024)
-        self._kept: dict[str, Image.Image] = {}
+        self._left = _CACHE_BYTES // (channels * height * width)  # images that may still be kept
+        self._kept: dict[str, np.ndarray] = {}
 
-    def __call__(self, path: str) -> Image.Image:
-        image = self._kept.get(path)
-        if image is None:
-            image = open_image(path, self._mode)
-            if image.size != self._size:
-                image = _fit(image, self._size)
+    def __call__(self, path: str) -> np.ndarray:
+        array = self._kept.get(path)
+        if array is None:
+            array = np.asarray(_fit(open_image(path, self._mode), self._size))
             if self._left > 0:
                 self._left -= 1
-                self._kept[path] = image
-        return image.copy()  # transforms may draw on what they get
+                self._kept[path] = array
+        return array
 
 
 def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The middle of the image, scaled so that its shorter side fits."""
+    if image.size == size:
+        return image
     from PIL import Image as Pillow
     from PIL import ImageOps
 

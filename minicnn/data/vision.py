@@ -51,6 +51,21 @@ class LabelledImages(Dataset[tuple[Any, Any]]):
         """From a class name to its index."""
         return {name: i for i, name in enumerate(self.classes)}
 
+    def _from_array(self, pixels: np.ndarray, target: int) -> tuple[Any, Any]:
+        """A sample from the bytes of its picture."""
+        # A transform that says so makes the same of an array, and is spared the way through Pillow.
+        as_it_is = getattr(self.transform, "takes_arrays", False)
+        return self._sample(pixels if as_it_is else _to_pil(pixels), target)
+
+    def _sample(self, image: Any, target: int) -> tuple[Any, Any]:
+        """A picture and its class under the two transforms."""
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self._target(target)
+
+    def _target(self, target: int) -> Any:
+        return target if self.target_transform is None else self.target_transform(target)
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -119,13 +134,7 @@ class ImageArrays(LabelledImages):
         self.target_transform = target_transform
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        image: Any = self.data[index]
-        # A transform that says so makes the same of the array, and is spared the way through Pillow.
-        if not getattr(self.transform, "takes_arrays", False):
-            image = _to_pil(image)
-        if self.transform is not None:
-            image = self.transform(image)
-        return image, self._target(index)
+        return self._from_array(self.data[index], int(self.targets[index]))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]] | None:
         """All these samples at once, where the transform can do that without a difference."""
@@ -133,11 +142,8 @@ class ImageArrays(LabelledImages):
         if on_batch is None:
             return None
         images = on_batch(self.data[list(indices)]).array
-        return [(Tensor.wrap(image), self._target(i)) for image, i in zip(images, indices, strict=True)]
-
-    def _target(self, index: Any) -> Any:
-        target = int(self.targets[index])
-        return target if self.target_transform is None else self.target_transform(target)
+        targets = [self._target(target) for target in self.targets[list(indices)].tolist()]
+        return [(Tensor.wrap(image), target) for image, target in zip(images, targets, strict=True)]
 
 
 def _to_pil(image: np.ndarray) -> Image.Image:
@@ -203,7 +209,7 @@ class ImageFolder(LabelledImages):
         self.root = os.fspath(root)
         self.transform = transform
         self.target_transform = target_transform
-        self.loader = loader or _open_rgb
+        self.loader: Callable[[str], Any] = loader or _open_rgb
         folders = self.find_classes(self.root)[0]
         self.classes = folders if classes is None else list(classes)
         unknown = sorted(set(folders) - set(self.classes))
@@ -238,10 +244,7 @@ class ImageFolder(LabelledImages):
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         path, target = self.samples[index]
-        image = self.loader(path)
-        if self.transform is not None:
-            image = self.transform(image)
-        return image, target if self.target_transform is None else self.target_transform(target)
+        return self._sample(self.loader(path), target)
 
 
 def _open_rgb(path: str) -> Image.Image:

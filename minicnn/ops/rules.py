@@ -154,6 +154,7 @@ def common_dtype(*operands: Any, **attrs: Any) -> np.dtype:
     >>> str(common_dtype(np.zeros(1, np.float32), np.zeros(1, np.int64)))
     'float32'
     """
+    operands = tuple(x.item() if isinstance(x, np.generic) else x for x in operands)
     types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
     floats = [dtype for dtype in types if dtype.kind == "f"]
     if floats:

@@ -165,8 +165,6 @@ def norm(input: Tensor, p: float | str = 2, dim: Any = None, keepdim: bool = Fal
     if isinstance(p, str) or not p > 0:
         raise OptionError(expected="p > 0 or 'fro'", got=repr(p), op="norm")
     size = abs_(input)
-    if p == 1:
-        return sum(size, dim, keepdim)
     return amax(size, dim, keepdim) if p == math.inf else sum(size**p, dim, keepdim) ** (1 / p)
 
 

@@ -7,6 +7,8 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from minicnn.train.trainer import Trainer
 
 __all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "progress"]
@@ -102,16 +104,22 @@ class PlainProgress(Timer):
 
 
 class LiveProgress(Timer):
-    """A live bar on a terminal, with loss, accuracy, images per second and the time left."""
+    """A live bar on a terminal, with loss, accuracy, images per second and the time left.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Standard error by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"), console=Console(stderr=True), transient=True,
+            TextColumn("{task.fields[status]}"), console=console or Console(stderr=True), transient=True,
         )  # fmt: skip
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:

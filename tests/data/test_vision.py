@@ -164,6 +164,8 @@ def test_a_folder_takes_transforms_a_loader_and_a_filter(tmp_path):
     assert folder[0][0].shape == (3, 6, 5)
     assert folder[0][1] == 10
     assert "ToTensor()" in repr(folder)
+    arrays = ImageFolder(tmp_path, loader=lambda path: np.zeros((2, 2), np.uint8))
+    assert isinstance(arrays[0][0], np.ndarray)
     named = ImageFolder(
         tmp_path, loader=lambda path: Path(path).name, is_valid_file=lambda p: p.endswith("1.png")
     )

@@ -131,6 +131,13 @@ def test_bad_file_is_a_format_error(tmp_path, name):
     assert len(str(caught.value)) - len(str(file)) < 300
 
 
+def test_a_header_that_is_too_long_is_not_even_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(safetensors, "MAX_HEADER", 50)
+    safetensors.save_file(tmp_path / "a", {"x": GRID, "y": GRID})
+    with pytest.raises(FormatError, match="a header of .* bytes, at most 50"):
+        safetensors.load_file(tmp_path / "a")
+
+
 def test_too_many_tensors_are_refused(monkeypatch):
     monkeypatch.setattr(safetensors, "MAX_TENSORS", 2)
     content = safetensors.pack({str(i): np.zeros(1) for i in range(3)})

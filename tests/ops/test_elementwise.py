@@ -53,7 +53,7 @@ def test_mixed_dtypes_meet_as_in_pytorch(function, left, right, expected):
 )
 def test_a_number_adapts_to_the_tensor(dtype, number, expected):
     x = tensor([1], dtype=dtype)
-    assert (x * number).dtype == expected
+    assert (x * number).dtype == (x.to("meta") * number).dtype == expected
     assert (number * x).dtype == expected
 
 
@@ -70,8 +70,11 @@ def test_functions_of_integers_are_float32(name):
 def test_a_gradient_has_the_dtype_of_its_operand():
     x = tensor([1.0], requires_grad=True)
     w = tensor([2.0], dtype=np.float64, requires_grad=True)
-    y = (x * 2) * w + x
+    h, seen = x * 2, []
+    h.register_hook(lambda g: seen.append(g.dtype))
+    y = h * w + x
     y.backward()
+    assert seen == [np.float32]
     assert (y.dtype, x.grad.dtype, w.grad.dtype) == (np.float64, np.float32, np.float64)
     assert (x.grad.item(), w.grad.item()) == (5.0, 2.0)
 
@@ -134,6 +137,9 @@ def test_where_ignores_what_it_does_not_choose():
     bad = [NAN, 2.0]
     y, gx, gy = gradients(lambda x, z: minicnn.where(tensor([False, True]), x * NAN, z), [1.0, 1.0], bad)
     assert gy == [1.0, 0.0]
+    leaf = tensor([1.0, 1.0], requires_grad=True)
+    minicnn.where(tensor([False, True]), leaf, 0.0).backward(tensor([NAN, 3.0]))
+    assert leaf.grad.tolist() == [0.0, 3.0]
     leaf = tensor([0.0, 4.0], requires_grad=True)
     minicnn.where(leaf > 0, minicnn.sqrt(leaf), 0.0).sum().backward()
     assert leaf.grad.tolist() == [0.0, 0.25]

@@ -201,7 +201,10 @@ def test_to_takes_dtype_device_or_tensor():
 
 def test_cast_is_differentiable_between_floats_only():
     x = tensor([1.5], requires_grad=True)
-    (x.double() * 2).sum().backward()
+    h, seen = x * 1, []
+    h.register_hook(lambda g: seen.append(g.dtype))
+    (h.double() * 2).sum().backward()
+    assert seen == [np.float32]
     assert (x.grad.dtype, x.grad.item()) == (np.float32, 2.0)
     assert x.double().requires_grad and not x.long().requires_grad
 

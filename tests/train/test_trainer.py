@@ -97,6 +97,7 @@ def test_validation_is_measured_and_changes_nothing():
     watched = trainer()
     history = watched.fit(loader(), DataLoader(pairs(1), batch_size=7), epochs=2)
     assert checkpoint.digest(plain.state()) == checkpoint.digest(watched.state())
+    assert watched.model.training
     model = watched.model.eval()
     with minicnn.no_grad():
         scores = model(pairs(1).tensors[0])
@@ -302,6 +303,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_layer(t
     np.testing.assert_array_equal(
         saved["model"]["conv.weight"].numpy(), mine.model.conv.weight.detach().numpy()
     )
+
+
+def test_an_infinite_loss_with_finite_gradients_is_noticed():
+    minicnn.manual_seed(0)
+    model = Net()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    mine = Trainer(model, optimizer, lambda z, t: F.cross_entropy(z, t) + float("inf"), classes=2)
+    with pytest.raises(NonFiniteError, match=r"^add: the result is not finite in 1 of 1 places, first inf;"):
+        mine.fit(loader(), epochs=1)
 
 
 class Root(nn.Module):

@@ -19,6 +19,7 @@ OVER = (
     ((3, 4), (0, 1), True),
     ((3, 4), (0,), False),
     ((2, 3, 4), (1,), True),
+    ((2, 3, 2), (0,), False),
     ((2, 3, 2, 2), (0, 2, 3), False),
     ((3, 1), (1,), False),
 )
@@ -46,7 +47,7 @@ def spread(rng: np.random.Generator) -> list[Sample]:
     """For var and std: more than one number each, and both corrections."""
     return [
         Sample((rng.standard_normal(shape),), {"dim": dim, "keepdim": keepdim, "correction": correction})
-        for (shape, dim, keepdim), correction in zip(OVER[:5], (1, 0, 0.5, 1, 0), strict=True)
+        for (shape, dim, keepdim), correction in zip(OVER[:6], (1, 0, 0.5, 1, 0, 0), strict=True)
     ]
 
 

@@ -1,0 +1,73 @@
+"""What a person sees of a training."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+import minicnn
+from minicnn import nn, optim
+from minicnn.data import DataLoader, TensorDataset
+from minicnn.train import Trainer
+from minicnn.train.callbacks import LiveProgress, PlainProgress, Timer, progress
+
+
+def fit(callback) -> list[dict]:
+    images = np.random.default_rng(0).standard_normal((12, 2)).astype(np.float32)
+    pairs = TensorDataset(images, (images[:, 0] > 0).astype(np.int64))
+    model = nn.Linear(2, 2)
+    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), classes=2, callbacks=[callback])
+    return trainer.fit(DataLoader(pairs, batch_size=4, seed=0), DataLoader(pairs, batch_size=4), epochs=2)
+
+
+def test_plain_lines_come_each_epoch_and_every_few_seconds():
+    stream = io.StringIO()
+    history = fit(PlainProgress(stream, every=0.0))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 8
+    assert lines[0].startswith(f"epoch 1  step 1/6  loss {0:.0f}"[:20])
+    for word in ("accuracy", "images/s", "s left"):
+        assert word in lines[0]
+    record = history[-1]
+    assert lines[-1].startswith(
+        f"epoch 2: train loss {record['train_loss']:.4f} accuracy {record['train_accuracy']:.2%}, "
+        f"validation loss {record['val_loss']:.4f} accuracy {record['val_accuracy']:.2%}, "
+    )
+
+
+def test_the_live_bar_shows_the_step_and_leaves_a_line_an_epoch():
+    from rich.console import Console
+
+    stream = io.StringIO()
+    fit(LiveProgress(Console(file=stream, force_terminal=True, width=140, color_system=None)))
+    text = stream.getvalue()
+    assert "epoch 1: train loss" in text and "epoch 2: train loss" in text
+    assert "6/6" in text and "images/s" in text
+
+
+def test_the_choice_depends_on_the_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert isinstance(progress(), PlainProgress)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert isinstance(progress(), LiveProgress)
+
+
+def test_the_timer_counts_updates_and_images():
+    timer = Timer()
+    assert timer.images_per_second == 0
+    fit(timer)
+    assert (timer.updates, timer.images) == (6, 24)
+    assert timer.images_per_second == timer.images / timer.seconds > 0
+
+
+def test_watching_changes_no_number():
+    digests = []
+    for callback in (Timer(), PlainProgress(io.StringIO(), every=0.0)):
+        minicnn.manual_seed(0)
+        digests.append(str(fit(callback)))
+    assert digests[0] == digests[1]
