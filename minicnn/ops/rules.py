@@ -215,7 +215,6 @@ def align(x: Any, y: Any) -> tuple[Any, Any, tuple[Form, Form] | None]:
             return x, y, None
     elif (y_type in NUMBERS and x.dtype.kind == "f") or (x_type in NUMBERS and y.dtype.kind == "f"):
         return x, y, None
-    x, y = _operand(x), _operand(y)
     dtype = common_dtype(x, y)
     return _in_dtype(x, dtype), _in_dtype(y, dtype), (form(x), form(y))
 
@@ -266,13 +265,9 @@ def form(x: Any) -> Form:
     return (x.shape, x.dtype) if hasattr(x, "shape") else None
 
 
-def _operand(x: Any) -> Any:
-    if isinstance(x, np.generic):  # a NumPy scalar is as weak as a Python number
-        return x.item()
-    if hasattr(x, "dtype") or isinstance(x, NUMBERS):
+def _in_dtype(x: Any, dtype: np.dtype) -> Any:
+    if hasattr(x, "dtype"):
+        return x.astype(dtype, copy=False)
+    if isinstance(x, NUMBERS):
         return x
     raise DTypeError(expected="tensors, arrays or numbers", got=type(x).__name__)
-
-
-def _in_dtype(x: Any, dtype: np.dtype) -> Any:
-    return x.astype(dtype, copy=False) if hasattr(x, "dtype") else x

@@ -115,12 +115,10 @@ class LiveProgress(Timer):
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"), console=console or Console(stderr=True), transient=True,
-        )  # fmt: skip
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}")
+        self._bar = Progress(*columns, console=console or Console(stderr=True), transient=True)
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
         super().on_start(trainer, batches, epochs, max_steps)

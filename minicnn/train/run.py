@@ -40,7 +40,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "mnist": {"model": "lenet5", "epochs": 5, "optimizer": "adam"},
     "fashion-mnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
     "kmnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
-    "": {"model": "resnet20", "epochs": 20, "optimizer": "sgd"},
+    "": {"model": "resnet20", "epochs": 20, "optimizer": "sgd", "augment": "standard"},
 }
 _RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.1, "rmsprop": 1e-3}
 _RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")

@@ -135,7 +135,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         wrong = smallest if smallest < 0 else largest
         raise LabelError(expected=f"labels from 0 to {count - 1}", got=str(wrong), op="one_hot")
     classes = creation.arange(count, device=tensor.device)
-    return functions.to(functions.unsqueeze(tensor, -1) == classes, np.int64)
+    return functions.to(functions.eq(functions.unsqueeze(tensor, -1), classes), np.int64)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
