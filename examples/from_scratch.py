@@ -92,7 +92,9 @@ def with_layers(images, labels, epochs=6):
     no_decay = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": decay, "weight_decay": 1e-2}, {"params": no_decay, "weight_decay": 0.0}]
     opt = optim.AdamW(groups, lr=1e-3)
-    schedule = optim.lr_scheduler.OneCycleLR(opt, max_lr=1e-2, steps_per_epoch=len(train_loader), epochs=epochs)
+    schedule = optim.lr_scheduler.OneCycleLR(
+        opt, max_lr=1e-2, steps_per_epoch=len(train_loader), epochs=epochs
+    )
 
     for epoch in range(epochs):
         model.train()
@@ -105,11 +107,16 @@ def with_layers(images, labels, epochs=6):
         model.eval()
         with torch.no_grad():
             losses, hits = zip(
-                *[(F.cross_entropy(model(xb), yb) * len(xb), (model(xb).max(1)[1] == yb).sum()) for xb, yb in valid_loader]
+                *[
+                    (F.cross_entropy(model(xb), yb) * len(xb), (model(xb).max(1)[1] == yb).sum())
+                    for xb, yb in valid_loader
+                ]
             )
         accuracy = sum(h.item() for h in hits) / len(valid_set)
         loss = sum(float(value) for value in losses) / len(valid_set)
-        print(f"epoch {epoch}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, lr {schedule.get_last_lr()[0]:.5f}")
+        print(
+            f"epoch {epoch}: validation loss {loss:.4f}, accuracy {accuracy:.3f}, lr {schedule.get_last_lr()[0]:.5f}"
+        )
     return accuracy
 
 

@@ -33,6 +33,7 @@ from minicnn.core.creation import *
 from minicnn.core.device import device as device
 from minicnn.core.dtypes import *
 from minicnn.core.gradcheck import gradcheck as gradcheck
+from minicnn.core.random import Generator as Generator
 from minicnn.core.random import get_rng_state as get_rng_state
 from minicnn.core.random import manual_seed as manual_seed
 from minicnn.core.random import set_rng_state as set_rng_state

@@ -55,7 +55,9 @@ def current_device() -> int:
 
 def get_device_name(which: str | int | None = None) -> str:
     """The product name of a GPU."""
-    index = current_device() if which is None else which if isinstance(which, int) else device(which).index or 0
+    if which is None:
+        which = current_device()
+    index = which if isinstance(which, int) else device(which).index or 0
     return _runtime().runtime.getDeviceProperties(index)["name"].decode()
 
 

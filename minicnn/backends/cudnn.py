@@ -1,4 +1,4 @@
-"""PyTorch's ``torch.backends.cudnn``: switches that scripts set. minicnn is deterministic and has no cuDNN."""
+"""PyTorch's ``torch.backends.cudnn``: switches that scripts set; minicnn is deterministic without."""
 
 enabled = False
 benchmark = False

@@ -47,7 +47,10 @@ _META = Backend("meta", np, MetaArray)
 dispatch.register_backend(_META)
 
 # By device type: how to get its backend. "cuda" is added by minicnn.backends.
-_providers: dict[str, Callable[[], Backend]] = {"cpu": lambda: dispatch.active(np.ndarray), "meta": lambda: _META}
+_providers: dict[str, Callable[[], Backend]] = {
+    "cpu": lambda: dispatch.active(np.ndarray),
+    "meta": lambda: _META,
+}
 
 
 def provide(kind: str, provider: Callable[[], Backend]) -> None:

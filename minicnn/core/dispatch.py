@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import BackendError
-from minicnn.typing import Array, ArrayModule
+from minicnn.typing import ArrayModule
 
 __all__ = [
     "Backend",

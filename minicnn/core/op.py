@@ -163,7 +163,9 @@ class Op:
                 observer(self, arrays, y)
         return y, saved
 
-    def run_backward(self, gy: Array, saved: Any, needs: tuple[bool, ...], attrs: Attrs) -> tuple[Array | None, ...]:
+    def run_backward(
+        self, gy: Array, saved: Any, needs: tuple[bool, ...], attrs: Attrs
+    ) -> tuple[Array | None, ...]:
         """The backward pass on arrays: one gradient per operand, None where it is not needed."""
         assert self.backward_kernel is not None
         backend = dispatch.backend_of((gy,))

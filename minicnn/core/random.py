@@ -17,6 +17,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import CheckpointError
 
 __all__ = [
+    "Generator",
     "generator",
     "get_rng_state",
     "get_state",
@@ -45,7 +46,36 @@ def new_generator(*key: int) -> np.random.Generator:
     >>> bool(a.random() == b.random())
     True
     """
-    return np.random.Generator(np.random.PCG64(key))
+    # With its length in front, since NumPy gives (s, e) and (s, e, 0) the same stream.
+    return np.random.Generator(np.random.PCG64((len(key), *key)))
+
+
+class Generator(np.random.Generator):
+    """A generator to hand to a loader or a split, as PyTorch's scripts make it.
+
+    Parameters
+    ----------
+    device : str
+        Accepted for PyTorch's sake; the numbers are always drawn on the CPU.
+
+    Examples
+    --------
+    >>> from minicnn.data import random_split
+    >>> [list(part) for part in random_split(range(4), [3, 1], generator=Generator().manual_seed(42))]
+    [[2, 1, 0], [3]]
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(np.random.PCG64())
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start afresh from a seed; returns the generator itself."""
+        self.bit_generator.state = _seeded_state(seed)
+        return self
+
+
+def _seeded_state(seed: int) -> Any:
+    return new_generator(int(seed) % _MAX_SEED).bit_generator.state
 
 
 _default = new_generator(int(np.random.SeedSequence().generate_state(1)[0]))
@@ -69,7 +99,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     [True, True]
     """
     current = generator()
-    current.bit_generator.state = np.random.PCG64((int(seed) % _MAX_SEED,)).state
+    current.bit_generator.state = _seeded_state(seed)
     return current
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.core import dispatch, tape
 from minicnn.core.device import MetaArray, device, device_of, move
-from minicnn.errors import DTypeError, GradError, ShapeError
+from minicnn.errors import BackendError, DTypeError, GradError, ShapeError
 from minicnn.typing import Array, Shape
 
 __all__ = ["Tensor", "as_array", "default_dtype"]
@@ -170,8 +170,6 @@ class Tensor:
         if self.requires_grad:
             raise GradError("numpy() on a tensor that requires grad", hint="use tensor.detach().numpy()")
         if self.device.type != "cpu":
-            from minicnn.errors import BackendError
-
             raise BackendError(f"numpy() on a tensor on {self.device}", hint="use tensor.cpu().numpy()")
         return self.array
 
@@ -347,7 +345,9 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     if isinstance(data, Tensor):
         data = data.array
     if not hasattr(data, "dtype"):
-        data = np.asarray([d.cpu_array() if isinstance(d, Tensor) else d for d in data] if _holds_tensors(data) else data)
+        if isinstance(data, (list, tuple)):
+            data = [d.cpu_array() if isinstance(d, Tensor) else d for d in data]
+        data = np.asarray(data)
         if data.dtype == np.float64 and dtype is None:
             dtype = default_dtype
     elif isinstance(data, (np.ndarray, np.generic)):
@@ -355,11 +355,9 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         if not data.dtype.isnative:
             data = data.astype(data.dtype.newbyteorder("="))
     if data.dtype.kind not in "fiub":
-        raise DTypeError(expected="numbers (floating point, integer or bool)", got=str(data.dtype), op="tensor")
+        raise DTypeError(
+            expected="numbers (floating point, integer or bool)", got=str(data.dtype), op="tensor"
+        )
     if dtype is not None and data.dtype != dtype:
         data = data.astype(dtype)
     return data
-
-
-def _holds_tensors(data: Any) -> bool:
-    return isinstance(data, (list, tuple)) and any(isinstance(d, Tensor) for d in data)

@@ -213,10 +213,10 @@ def _sample_generator(index: Any, key: tuple[int, int]) -> np.random.Generator:
 
 
 def _number(index: Any) -> int:
-    """A positive number for an index; 0 is the order's: NumPy gives (s, e) and (s, e, 0) one stream."""
+    """A number for an index, whatever it is."""
     if not isinstance(index, (int, np.integer)):
         index = zlib.crc32(repr(index).encode())  # unlike hash(), the same in every process
-    return 1 + int(index) % _MAX_SEED
+    return int(index) % _MAX_SEED
 
 
 def _check_workers(workers: int, timeout: float, prefetch_factor: int | None, persistent: bool) -> None:

@@ -36,7 +36,7 @@ __all__ = ["continued", "resolved", "train"]
 
 # What is chosen where the user chose nothing, by data set; "" stands for all others.
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"model": "digits_cnn", "epochs": 40, "optimizer": "adam", "lr": 5e-3, "augment": "shift"},
+    "digits": {"model": "digits_cnn", "epochs": 40, "optimizer": "adam", "lr": 5e-3},
     "mnist": {"model": "lenet5", "epochs": 5, "optimizer": "adam"},
     "fashion-mnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
     "kmnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
