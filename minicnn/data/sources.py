@@ -164,7 +164,7 @@ def statistics(
     --------
     >>> mean, std = statistics(load("digits").train)
     >>> f"{mean[0]:.3f} {std[0]:.3f}"
-    '0.306 0.376'
+    '0.305 0.376'
     """
     chosen = np.arange(len(dataset)) if indices is None else np.asarray(list(indices), np.int64)
     if not len(chosen):

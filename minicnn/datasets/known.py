@@ -167,7 +167,7 @@ class Digits(_KnownImages):
     --------
     >>> digits = Digits(train=False)
     >>> len(digits), digits.data.shape, digits[0][1]
-    (359, (359, 8, 8), 5)
+    (359, (359, 8, 8), 7)
     """
 
     known = "digits"
