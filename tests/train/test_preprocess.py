@@ -27,7 +27,7 @@ def test_augmentations_keep_the_shape_and_follow_the_generator(names, image):
     channels = len(image.getbands())
     transform = augmented(names, [0.5] * channels, [0.25] * channels, (channels, 8, 8))
     results = []
-    for seed in (1, 1, 2, 3, 4, 5):
+    for seed in (1, 1, *range(2, 20)):
         with use_generator(new_generator(seed)):
             results.append(transform(image).numpy())
     assert results[0].shape == (channels, 8, 8)
