@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn.errors import OptionError
 
-__all__ = ["get_num_threads", "on_change", "set_num_threads"]
+__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads"]
 
 _threads = 0  # 0: not chosen, so all processors
 _listeners: list[Callable[[int], Any]] = []
@@ -56,6 +56,11 @@ def set_num_threads(number: int) -> None:
 def get_num_threads() -> int:
     """The number of threads in force: the one that was set, else that of the processors in reach."""
     return _threads or processors()
+
+
+def chosen_threads() -> int:
+    """The number that was set, here or in the environment; 0 if none was."""
+    return _threads
 
 
 def processors() -> int:

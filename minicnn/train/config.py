@@ -63,7 +63,7 @@ class Config:
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0)
-    threads: int = option(0, "threads to compute with; 0: all processors", low=0, resumable=True)
+    threads: int = option(0, "threads to compute with; default: MINICNN_NUM_THREADS, else 1", low=0)
     workers: int = option(0, "worker threads that load images", low=0, resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")

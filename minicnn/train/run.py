@@ -17,7 +17,7 @@ import numpy as np
 import minicnn
 from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import chosen_threads, get_num_threads, set_num_threads
 from minicnn.data import DataLoader, Subset, sources, stratified_split
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -74,9 +74,9 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         As :meth:`Trainer.fit`.
     """
     started = time.perf_counter()
+    config = resolved(config)
     with _threads(config.threads), backends.use_backend(config.backend or backends.active().name):
         source = sources.load(config.data, config.data_dir or None)
-        config = resolved(config)
         parts = _parts(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
@@ -98,15 +98,13 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads for a block; 0: with as many as before."""
+    """Compute with so many threads for a block."""
     before = get_num_threads()
-    if number:
-        set_num_threads(number)
+    set_num_threads(number)
     try:
         yield
     finally:
-        if number:
-            set_num_threads(before)
+        set_num_threads(before)
 
 
 class _Parts(NamedTuple):
@@ -244,6 +242,9 @@ def resolved(config: Config) -> Config:
         chosen = {name: value for name, value in chosen.items() if name != "lr"}
     optimizer = config.optimizer or chosen["optimizer"]
     chosen = {"batch_size": 64, "lr": _RATES[optimizer], "schedule": "onecycle", "augment": "none"} | chosen
+    # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
+    # core, and changes the last bits of the numbers.
+    chosen["threads"] = chosen_threads() or 1
     return config.replace(**{name: value for name, value in chosen.items() if not getattr(config, name)})
 
 
