@@ -9,6 +9,7 @@ where it was built.
 from pathlib import Path
 from textwrap import shorten
 
+import numpy as np
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -54,7 +55,8 @@ setup(
         Extension(
             "minicnn._native",
             sources=[str(KERNELS / "cython/_native.pyx"), *sorted(map(str, KERNELS.glob("*.c")))],
-            include_dirs=[str(KERNELS / "include")],
+            include_dirs=[str(KERNELS / "include"), np.get_include()],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
             depends=[str(path) for path in sorted(KERNELS.glob("include/*.h"))],
             optional=True,
         )

@@ -1,5 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Calls the C kernels: a typed memoryview checks type and contiguity, then the GIL is released."""
+"""Calls the C kernels: each array is checked, then the GIL is released."""
+
+cimport numpy as cnp
+
+cnp.import_array()
 
 
 cdef extern from "mk.h" nogil:
@@ -7,22 +11,29 @@ cdef extern from "mk.h" nogil:
     void mk_relu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n)
 
 
-def relu_forward(float[::1] y not None, const float[::1] x not None):
+def relu_forward(cnp.ndarray y not None, cnp.ndarray x not None):
     """y = max(0, x)"""
-    same_length(y.shape[0], x.shape[0])
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(y)
+    cdef float *to = floats(y, n)
+    cdef float *of = floats(x, n)
     with nogil:
-        mk_relu_forward_f32(&y[0], &x[0], y.shape[0])
+        mk_relu_forward_f32(to, of, n)
 
 
-def relu_backward(float[::1] gx not None, const float[::1] gy not None, const float[::1] y not None):
+def relu_backward(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray y not None):
     """gx = gy where y > 0, else 0"""
-    same_length(gx.shape[0], gy.shape[0])
-    same_length(gx.shape[0], y.shape[0])
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(gx)
+    cdef float *to = floats(gx, n)
+    cdef float *gradient = floats(gy, n)
+    cdef float *of = floats(y, n)
     with nogil:
-        mk_relu_backward_f32(&gx[0], &gy[0], &y[0], gx.shape[0])
+        mk_relu_backward_f32(to, gradient, of, n)
 
 
-cdef int same_length(Py_ssize_t a, Py_ssize_t b) except -1:
-    if a != b:
-        raise ValueError(f"arrays of {a} and {b} elements")
-    return 0
+cdef float *floats(cnp.ndarray array, ptrdiff_t n) except NULL:
+    """The address of n numbers, if they are float32 in one C-contiguous, aligned run."""
+    if cnp.PyArray_TYPE(array) != cnp.NPY_FLOAT32 or not cnp.PyArray_ISCARRAY_RO(array):
+        raise ValueError("the kernel needs float32 numbers in one C-contiguous, aligned run")
+    if cnp.PyArray_SIZE(array) != n:
+        raise ValueError(f"arrays of {n} and {cnp.PyArray_SIZE(array)} elements")
+    return <float *>cnp.PyArray_DATA(array)

@@ -45,34 +45,29 @@ def create() -> Backend:
     return backend
 
 
-def flat(array):
-    """All elements in one contiguous, aligned run, as C needs them; copied only if they are not so."""
-    run = array.reshape(-1)
-    return run if run.flags.c_contiguous and run.flags.aligned else run.copy()
+_FLOAT32 = np.dtype(np.float32)
 
 
-def only_float32(*arrays):
-    """Why kernels for float32 cannot take these, or None."""
-    for array in arrays:
-        if array.dtype != np.float32:
-            return Declined(f"dtype {array.dtype}; the kernel is for float32")
-    return None
+def one_run(array):
+    """The array with its elements in one C-contiguous, aligned run; copied only if they are not so."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy("C")
 
 
 @relu.forward_kernel.overlay("native")
 def relu_native(xp, x):
-    if declined := only_float32(x):
-        return declined
-    y = np.empty(x.shape, np.float32)
-    _native.relu_forward(flat(y), flat(x))
+    if x.dtype != _FLOAT32:
+        return Declined(f"dtype {x.dtype}; the kernel is for float32")
+    y = np.empty(x.shape, _FLOAT32)
+    _native.relu_forward(y, one_run(x))
     return y, (y,)
 
 
 @relu.backward_kernel.overlay("native")
 def relu_backward_native(xp, gy, saved, needs):
     (y,) = saved
-    if declined := only_float32(gy, y):
-        return declined
-    gx = np.empty(y.shape, np.float32)
-    _native.relu_backward(flat(gx), flat(gy), flat(y))
+    if gy.dtype != _FLOAT32 or y.dtype != _FLOAT32:
+        return Declined(f"dtypes {gy.dtype}, {y.dtype}; the kernel is for float32")
+    gx = np.empty(y.shape, _FLOAT32)
+    _native.relu_backward(gx, one_run(gy), one_run(y))
     return (gx,)

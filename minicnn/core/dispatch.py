@@ -70,17 +70,25 @@ class Declined:
     reason: str
 
 
+_NO_KERNEL = "no kernel"
+
+
 @dataclass(slots=True)
 class Served:
     """How often an overlay served or declined, and why it last declined."""
 
     kernel: int = 0
     reference: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)  # of overlays that declined
+
+    def facts(self) -> dict[str, Any]:
+        """What :func:`report` says."""
+        reasons = dict(self.reasons) or ({_NO_KERNEL: self.reference} if self.reference else {})
+        return {"kernel": self.kernel, "reference": self.reference, "reasons": reasons}
 
 
 _registry: dict[str, Backend] = {}  # by name, in order of registration
-_serving: dict[type, Backend] = {}  # by array type: the active one
+serving: dict[type, Backend] = {}  # by array type: the active one
 kernels: dict[str, Kernel] = {}  # by name, all kernels there are
 _strict = os.environ.get("MINICNN_STRICT", "") not in ("", "0")
 
@@ -88,7 +96,7 @@ _strict = os.environ.get("MINICNN_STRICT", "") not in ("", "0")
 def register_backend(backend: Backend) -> None:
     """Make a backend known. The first for an array type is active until another is chosen."""
     _registry[backend.name] = backend
-    _serving.setdefault(backend.array_type, backend)
+    serving.setdefault(backend.array_type, backend)
 
 
 def backends() -> Mapping[str, Backend]:
@@ -98,13 +106,13 @@ def backends() -> Mapping[str, Backend]:
 
 def active(array_type: type = np.ndarray) -> Backend:
     """The backend that serves arrays of this type."""
-    return _serving[array_type]
+    return serving[array_type]
 
 
 def backend_of(arrays: Any) -> Backend:
     """The backend that serves these operands: that of the first array among them."""
     for array in arrays:
-        backend = _serving.get(type(array))
+        backend = serving.get(type(array))
         if backend is not None:
             return backend
     kinds = ", ".join(type(array).__name__ for array in arrays)
@@ -126,7 +134,7 @@ def set_backend(name: str) -> None:
             hint="`minicnn info` says why a backend is missing",
         )
     backend = _registry[name]
-    _serving[backend.array_type] = backend
+    serving[backend.array_type] = backend
 
 
 class use_backend:  # noqa: N801 - used like a function
@@ -144,14 +152,14 @@ class use_backend:  # noqa: N801 - used like a function
 
     def __init__(self, name: str) -> None:
         array_type = _registry[name].array_type if name in _registry else np.ndarray
-        self._before = _serving[array_type]
+        self._before = serving[array_type]
         set_backend(name)
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *exc: object) -> None:
-        _serving[self._before.array_type] = self._before
+        serving[self._before.array_type] = self._before
 
 
 def set_strict(strict: bool) -> None:
@@ -210,35 +218,30 @@ class Kernel:
         """Call the backend's overlay, or the reference where there is none or it declines."""
         if backend.reference_is_native:
             return self.reference(backend.xp, *operands, **attributes)
+        served = self.served.get(backend.name)
+        if served is None:
+            served = self.served.setdefault(backend.name, Served())
         overlay = self.overlays.get(backend.name)
-        reason = "no kernel"
+        reason = _NO_KERNEL
         if overlay is not None:
             result = overlay(backend.xp, *operands, **attributes)
             if type(result) is not Declined:
-                self._count(backend).kernel += 1
+                served.kernel += 1
                 return result
             reason = result.reason
+            served.reasons[reason] = served.reasons.get(reason, 0) + 1
         if not self.view:
-            self._fall_back(backend, reason)
+            served.reference += 1
+            if _strict:
+                raise BackendError(
+                    f"the {backend.name} backend does not serve {self.name}: {reason}",
+                    hint="unset MINICNN_STRICT to let the reference serve it",
+                )
         return self.reference(backend.xp, *operands, **attributes)
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Run on arrays, on the backend that serves them."""
         return self.run(backend_of(operands), *operands, **attributes)
-
-    def _count(self, backend: Backend) -> Served:
-        served = self.served.get(backend.name)
-        return served if served is not None else self.served.setdefault(backend.name, Served())
-
-    def _fall_back(self, backend: Backend, reason: str) -> None:
-        served = self._count(backend)
-        served.reference += 1
-        served.reasons[reason] = served.reasons.get(reason, 0) + 1
-        if _strict:
-            raise BackendError(
-                f"the {backend.name} backend does not serve {self.name}: {reason}",
-                hint="unset MINICNN_STRICT to let the reference serve it",
-            )
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -259,10 +262,7 @@ def report() -> dict[str, dict[str, dict[str, Any]]]:
         reference and is not counted.
     """
     return {
-        name: {
-            backend: {"kernel": s.kernel, "reference": s.reference, "reasons": dict(s.reasons)}
-            for backend, s in entry.served.items()
-        }
+        name: {backend: served.facts() for backend, served in entry.served.items()}
         for name, entry in kernels.items()
         if entry.served
     }

@@ -122,7 +122,7 @@ def test_cuda_registers_itself_for_its_arrays(monkeypatch):
     fake = fake_cupy(1)
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(dispatch, "_registry", dict(dispatch._registry))
-    monkeypatch.setattr(dispatch, "_serving", dict(dispatch._serving))
+    monkeypatch.setattr(dispatch, "serving", dict(dispatch.serving))
     monkeypatch.delitem(dispatch._registry, "cuda", raising=False)
     assert backends.load("cuda").xp is fake
     assert backends.active(fake.ndarray).name == "cuda"

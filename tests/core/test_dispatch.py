@@ -13,7 +13,7 @@ from minicnn.errors import BackendError
 def fast(monkeypatch):
     """A backend beside ``numpy`` for NumPy arrays, and a kernel of two numbers."""
     monkeypatch.setattr(dispatch, "_registry", dict(dispatch._registry))
-    monkeypatch.setattr(dispatch, "_serving", dict(dispatch._serving))
+    monkeypatch.setattr(dispatch, "serving", dict(dispatch.serving))
     monkeypatch.setattr(dispatch, "kernels", dict(dispatch.kernels))
     monkeypatch.setattr(dispatch, "_strict", False)
     dispatch.register_backend(Backend("fast", np, np.ndarray))
