@@ -261,11 +261,11 @@ def report() -> dict[str, dict[str, dict[str, Any]]]:
         each) and ``reasons`` (why the reference served, with counts). The numpy backend is its own
         reference and is not counted.
     """
-    return {
-        name: {backend: served.facts() for backend, served in entry.served.items()}
+    counted = {
+        name: {backend: s.facts() for backend, s in entry.served.items() if s.kernel or s.reference}
         for name, entry in kernels.items()
-        if entry.served
     }
+    return {name: facts for name, facts in counted.items() if facts}
 
 
 register_backend(Backend("numpy", np, np.ndarray))
