@@ -1,4 +1,4 @@
-"""What is in a file: the answer of ``minicnn load --kind KIND PATH``."""
+"""What is in a file of images, labels or tensors: what ``minicnn load`` prints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from minicnn.data.formats import open_image, read_cifar10, read_cifar100, read_idx
 from minicnn.data.formats.files import PathLike, opened
 from minicnn.data.formats.images import image_header
-from minicnn.errors import FormatError, OptionError
+from minicnn.errors import OptionError
 
 __all__ = ["KINDS", "inspect", "to_text"]
 
-KINDS = ("idx", "cifar", "image", "safetensors", "onnx", "config")
+KINDS = ("idx", "cifar", "image", "safetensors", "onnx")
 
 
 def inspect(kind: str, path: PathLike) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def inspect(kind: str, path: PathLike) -> dict[str, Any]:
 
     Parameters
     ----------
-    kind : {"idx", "cifar", "image", "safetensors", "config"}
+    kind : {"idx", "cifar", "image", "safetensors"}
         What the file should be.
     path : path-like
         The file.
@@ -116,18 +116,4 @@ def _safetensors(path: PathLike) -> dict[str, Any]:
     return {"tensors": listed, "numbers": numbers, "metadata": dict(metadata or {})}
 
 
-def _config(path: PathLike) -> dict[str, Any]:
-    import tomllib
-
-    with opened(path) as file:
-        if os.fstat(file.fileno()).st_size > 1 << 20:
-            raise FormatError("a configuration of more than 1 MiB", path=path)
-        content = file.read()
-    try:
-        values = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested without end
-        raise FormatError(f"not a TOML file: {error}", path=path) from error
-    return {"values": values}
-
-
-_READERS = {"idx": _idx, "cifar": _cifar, "image": _image, "safetensors": _safetensors, "config": _config}
+_READERS = {"idx": _idx, "cifar": _cifar, "image": _image, "safetensors": _safetensors}

@@ -53,21 +53,6 @@ def test_safetensors(tmp_path):
     assert (found["numbers"], found["metadata"]) == (6, {"step": "7"})
 
 
-def test_config(tmp_path):
-    path = tmp_path / "a.toml"
-    path.write_text('epochs = 3\n[model]\nname = "mlp"\n')
-    assert inspect("config", path)["values"] == {"epochs": 3, "model": {"name": "mlp"}}
-
-
-@pytest.mark.parametrize(
-    "content", [b"epochs = ", b"\xff\xfe", b"a = 1\na = 2", b"a = " + b"[" * 100_000, b"#" * (1 << 21)]
-)
-def test_a_config_that_is_none_is_refused(tmp_path, content):
-    (tmp_path / "a.toml").write_bytes(content)
-    with pytest.raises(FormatError, match=r"a\.toml"):
-        inspect("config", tmp_path / "a.toml")
-
-
 def test_kinds_that_are_none_or_not_yet_are_refused(tmp_path):
     with pytest.raises(OptionError, match="ONNX files is not supported yet"):
         inspect("onnx", tmp_path)
@@ -77,8 +62,6 @@ def test_kinds_that_are_none_or_not_yet_are_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "onnx"])
 def test_a_missing_file_is_a_format_error(tmp_path, kind):
-    if kind == "safetensors":
-        pytest.importorskip("safetensors")
     with pytest.raises(FormatError, match="no such file"):
         inspect(kind, tmp_path / "missing")
 
