@@ -1,0 +1,25 @@
+"""The documents say what the code does today."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_of_operations_is_that_of_the_code():
+    text = runpy.run_path(str(ROOT / "docs/make_operations.py"))["text"]()
+    assert (ROOT / "docs/operations.md").read_text(encoding="utf-8") == text, "run docs/make_operations.py"
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "kernels/README.md", "docs/pytorch.md"]
+)
+def test_files_that_a_document_names_exist(document):
+    words = re.findall(r"`([\w./-]+\.(?:py|md|c|h|pyx|toml))`", (ROOT / document).read_text(encoding="utf-8"))
+    named = [word for word in words if "/" in word]
+    places = [ROOT, ROOT / "minicnn", ROOT / "kernels"]
+    missing = [word for word in named if not any((place / word).exists() for place in places)]
+    assert missing == []
