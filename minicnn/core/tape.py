@@ -186,10 +186,21 @@ def reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def walk(root: Node, gradient: Array, *, retain: bool) -> dict[Tensor, Array]:
+def walk(
+    root: Node,
+    gradient: Array,
+    *,
+    retain: bool,
+    look: Callable[[Node, tuple[Array | None, ...]], None] | None = None,
+) -> dict[Tensor, Array]:
     """Carry ``gradient`` of ``root``'s result back to the leaves.
 
     Nothing outside the graph changes, so a failure on the way leaves every ``.grad`` as it was.
+
+    Parameters
+    ----------
+    look : callable, optional
+        Sees each node with the gradients of its operands.
 
     Returns
     -------
@@ -204,8 +215,10 @@ def walk(root: Node, gradient: Array, *, retain: bool) -> dict[Tensor, Array]:
         gy = pending.pop(node, None)
         if gy is None:  # no gradient came this way
             continue
-        gy = run_hooks(node.hooks, gy)
-        for edge, g in zip(node.edges, node.backward(gy, retain), strict=True):
+        gradients = node.backward(run_hooks(node.hooks, gy), retain)
+        if look is not None:
+            look(node, gradients)
+        for edge, g in zip(node.edges, gradients, strict=True):
             if edge is not None and g is not None:
                 before = pending.get(edge)
                 total = g if before is None else before + g

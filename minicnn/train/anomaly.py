@@ -57,7 +57,7 @@ def explain(model: Module, loss: Callable[[], Tensor]) -> NonFiniteError:
     try:
         with _tracking(model, layers), observe(layers.look):
             result = loss()
-        _walk(result, layers, {id(p): name for name, p in model.named_parameters()})
+        _walk_back(result, layers, {id(p): name for name, p in model.named_parameters()})
     except NonFiniteError as error:
         return error
     except MiniCNNError as error:  # a loss that checks its own operands says it better
@@ -110,25 +110,19 @@ def _tracking(model: Module, layers: _Layers) -> Iterator[None]:
             handle.remove()
 
 
-def _walk(loss: Tensor, layers: _Layers, names: dict[int, str]) -> None:
-    """Carry the gradient back as the tape does, and raise at the first operation that spoils it."""
-    if loss.node is None:
-        return
-    pending: dict[Any, Array] = {loss.node: dispatch.backend_of((loss.array,)).xp.ones_like(loss.array)}
-    for node in tape.reachable(loss.node):
-        gy = pending.pop(node, None)
-        if gy is None:
-            continue
-        gy = tape.run_hooks(node.hooks, gy)
-        for place, (edge, g) in enumerate(zip(node.edges, node.backward(gy, False), strict=True)):
-            if edge is None or g is None:
-                continue
-            if hasattr(g, "dtype") and not all_finite([g]):
+def _walk_back(loss: Tensor, layers: _Layers, names: dict[int, str]) -> None:
+    """Carry the gradient back, and raise at the first operation that spoils it."""
+
+    def look(node: Node, gradients: tuple[Array | None, ...]) -> None:
+        for place, (edge, g) in enumerate(zip(node.edges, gradients, strict=True)):
+            if edge is not None and hasattr(g, "dtype") and not all_finite([g]):
                 operand = names.get(id(edge)) or _operand(node, place)
                 where = ": ".join(filter(None, (layers.of(node), f"{node.op.name}.backward")))
                 raise NonFiniteError(f"{where}: {_describe(g, f'the gradient of {operand}')}")
-            before = pending.get(edge)
-            pending[edge] = g if before is None else before + g
+
+    if loss.node is not None:
+        one = dispatch.backend_of((loss.array,)).xp.ones_like(loss.array)
+        tape.walk(loss.node, one, retain=False, look=look)
 
 
 def _operand(node: Node, place: int) -> str:
