@@ -23,3 +23,9 @@ def test_files_that_a_document_names_exist(document):
     places = [ROOT, ROOT / "minicnn", ROOT / "kernels"]
     missing = [word for word in named if not any((place / word).exists() for place in places)]
     assert missing == []
+
+
+def test_the_example_of_the_readme_learns(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert float(capsys.readouterr().out) > 0.95
