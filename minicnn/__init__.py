@@ -38,6 +38,7 @@ from minicnn.core.random import get_rng_state as get_rng_state
 from minicnn.core.random import manual_seed as manual_seed
 from minicnn.core.random import set_rng_state as set_rng_state
 from minicnn.core.tape import enable_grad as enable_grad
+from minicnn.core.tape import inference_mode as inference_mode
 from minicnn.core.tape import is_grad_enabled as is_grad_enabled
 from minicnn.core.tape import no_grad as no_grad
 from minicnn.core.tape import set_grad_enabled as set_grad_enabled

@@ -26,7 +26,20 @@ def pytest_xdist_auto_num_workers(config):
     return min(4, threads.processors()) if whole else 0
 
 
+def _stale() -> list[str]:
+    """Modules of the checkout that differ from those under test, if these are an installed copy."""
+    installed = Path(minicnn.__file__).parent
+    modules = (ROOT / "minicnn").rglob("*.py")
+    pairs = [(module, installed / module.relative_to(ROOT / "minicnn")) for module in modules]
+    return [str(a) for a, b in pairs if not b.exists() or a.read_bytes() != b.read_bytes()]
+
+
 def pytest_configure(config):
+    if stale := _stale():
+        raise pytest.UsageError(
+            f"the installed minicnn is not this checkout: {stale[0]} differs; install it again, "
+            'or once by pip install -e ".[test]"'
+        )
     if hasattr(config, "workerinput"):  # the processes share the cores among them
         threadpoolctl.threadpool_limits(1)
 

@@ -36,6 +36,6 @@ def create() -> Backend:
         raise BackendError(f"the cuda backend is not available: {reason}")
     import cupy
 
-    backend = Backend("cuda", cupy, cupy.ndarray)
+    backend = Backend("cuda", cupy, cupy.ndarray, is_reference=True)
     register_backend(backend)
     return backend

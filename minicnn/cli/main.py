@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import minicnn
 from minicnn.cli import digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
 from minicnn.train.config import suggest
 from minicnn.train.signals import Interrupted
@@ -89,11 +90,6 @@ def exit_code(error: BaseException) -> int:
         ((OSError, MemoryError), 5),
     ]
     return next((code for kind, code in codes if isinstance(error, kind)), 1)
-
-
-def tell(text: str) -> None:
-    """Write at most three lines to standard error."""
-    print("\n".join(text.splitlines()[:3]), file=sys.stderr)
 
 
 def _text(error: BaseException, code: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["print_json", "table"]
+__all__ = ["print_json", "tell", "table"]
 
 
 def print_json(value: Any) -> None:
@@ -41,3 +42,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         texts.append("  ".join(cells).rstrip())
     return "\n".join(texts)
+
+
+def tell(text: str) -> None:
+    """Write at most three lines to standard error."""
+    print("\n".join(text.splitlines()[:3]), file=sys.stderr)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from pathlib import Path
 from typing import Any
 
-from minicnn.cli.output import print_json
+from minicnn.cli.output import print_json, tell
 from minicnn.errors import OptionError
 from minicnn.train.callbacks import progress
 from minicnn.train.config import Config, load_toml
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     given = _given(args)
+    _refuse_zeros(args)
+    if args.resume and not Path(given.get("out", "")).is_dir():
+        tell(f"{given.get('out')} holds no run to resume: training starts from the beginning")
     config = continued(given) if args.resume else Config.from_dict(given)
     result = train(config, resume=args.resume, callbacks=[progress()])
     if args.json:
@@ -46,9 +50,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(
         "test accuracy {test_accuracy:.2%} after {steps} updates in {seconds:.1f} s "
-        "({images_per_second:,.0f} images/s); saved in {run}".format(**result)
+        "({images_per_second:,.0f} images/s while training); saved in {run}".format(**result)
     )
     return 0
+
+
+def _refuse_zeros(args: argparse.Namespace) -> None:
+    """In a file 0 leaves the choice to the data set; who types it means something else."""
+    for name in ("epochs", "batch_size", "lr"):
+        if getattr(args, name, None) == 0:
+            raise OptionError(f"--{name.replace('_', '-')} must be more than 0")
+    if getattr(args, "device", "cpu") == "meta":
+        raise OptionError("--device must be cpu or cuda: meta tensors have no numbers")
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""New tensors: from data, filled, counted up, or random; PyTorch's names and signatures."""
+"""New tensors: from data, filled, counted up, or random; PyTorch's names and signatures.
+
+``dtype``, ``device`` and ``requires_grad`` are explained with :func:`tensor`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import random
+from minicnn.core.device import device as Device
 from minicnn.core.device import device_of, move
 from minicnn.core.tensor import Tensor, as_array, default_dtype
-from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.errors import DTypeError, GradError, OptionError, ShapeError
 from minicnn.typing import Array, Shape
 
 __all__ = [
@@ -59,8 +63,12 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     >>> as_tensor(array).array is array
     True
     """
-    if isinstance(data, Tensor) and dtype in (None, data.dtype) and device in (None, data.device):
-        return data
+    if isinstance(data, Tensor):
+        same_type = dtype is None or data.dtype == dtype
+        if same_type and (device is None or Device(device).holds(data.array)):
+            return data
+        if data.requires_grad:
+            raise GradError("as_tensor would leave the graph; use data.to(...)", op="as_tensor")
     return _finish(as_array(data, dtype), device=device)
 
 
@@ -95,8 +103,6 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     *size : int, or one tuple of int
     dtype : dtype, optional
         float32 if left out.
-    device, requires_grad :
-        As in :func:`tensor`.
 
     Raises
     ------
@@ -143,8 +149,6 @@ def full(
     size : tuple of int
     fill_value : number
         Without ``dtype`` it decides the type: bool, int64 or float32.
-    dtype, device, requires_grad :
-        As in :func:`zeros`.
 
     Examples
     --------
@@ -221,8 +225,6 @@ def arange(
     ----------
     start, end, step : number
         If all are integers the result is int64, else float32.
-    dtype, device, requires_grad :
-        As in :func:`zeros`.
 
     Raises
     ------
@@ -308,8 +310,6 @@ def randint(*limits_and_size: Any, dtype: Any = None, device: Any = None, **name
     size : tuple of int
     dtype : dtype, optional
         int64 if left out.
-    device :
-        As in :func:`tensor`.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from minicnn.core.dispatch import Backend
 from minicnn.errors import BackendError, OptionError
 from minicnn.typing import Array, Shape
 
-__all__ = ["MetaArray", "device", "device_of", "move", "provide"]
+__all__ = ["MetaArray", "device", "device_of", "is_writeable", "move", "provide"]
 
 
 class MetaArray:
@@ -43,7 +43,7 @@ class MetaArray:
         return self.shape[0]
 
 
-_META = Backend("meta", np, MetaArray)
+_META = Backend("meta", np, MetaArray, is_reference=True)
 dispatch.register_backend(_META)
 
 # By device type: how to get its backend. "cuda" is added by minicnn.backends.
@@ -96,10 +96,15 @@ class device:  # noqa: N801 - PyTorch's name
     def __hash__(self) -> int:
         return hash(str(self))
 
+    def holds(self, array: Array) -> bool:
+        """Whether the array is there already; a device without an index is any of its type."""
+        there = device_of(array)
+        return self.type == there.type and self.index in (None, there.index)
+
 
 def device_of(array: Array) -> device:
     """The device an array lives on."""
-    if isinstance(array, np.ndarray):
+    if isinstance(array, (np.ndarray, np.generic)):
         return device("cpu")
     if isinstance(array, MetaArray):
         return device("meta")
@@ -115,9 +120,9 @@ def move(array: Array, target: str | device) -> Array:
         If the device is not available, or the numbers of a meta array are asked for.
     """
     target = device(target)
-    source = device_of(array)
-    if source.type == target.type and target.index in (None, source.index):
+    if target.holds(array):
         return array
+    source = device_of(array)
     if target.type == "meta":
         return MetaArray(array.shape, array.dtype)
     if source.type == "meta":
@@ -127,3 +132,10 @@ def move(array: Array, target: str | device) -> Array:
     xp = _providers[target.type]().xp
     with xp.cuda.Device(target.index or 0):
         return xp.asarray(array)
+
+
+def is_writeable(array: Array) -> bool:
+    """Whether every element has memory of its own that may change. CuPy arrays have no such flag."""
+    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
+        return False
+    return getattr(array.flags, "writeable", True)

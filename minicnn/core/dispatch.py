@@ -50,14 +50,15 @@ class Backend:
         The array module handed to reference code.
     array_type : type
         The arrays it serves. Backends that share a type are alternatives; one of them is active.
+    is_reference : bool
+        True if it has no kernels of its own: the reference is all it runs, so that is no fallback.
     """
 
-    def __init__(self, name: str, xp: ArrayModule, array_type: type) -> None:
+    def __init__(self, name: str, xp: ArrayModule, array_type: type, *, is_reference: bool = False) -> None:
         self.name = name
         self.xp = xp
         self.array_type = array_type
-        # The reference is what these two are made of, so it is no fallback there.
-        self.reference_is_native = name in ("numpy", "meta")
+        self.is_reference = is_reference
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -216,7 +217,7 @@ class Kernel:
 
     def run(self, backend: Backend, *operands: Any, **attributes: Any) -> Any:
         """Call the backend's overlay, or the reference where there is none or it declines."""
-        if backend.reference_is_native:
+        if backend.is_reference:
             return self.reference(backend.xp, *operands, **attributes)
         served = self.served.get(backend.name)
         if served is None:
@@ -268,4 +269,4 @@ def report() -> dict[str, dict[str, dict[str, Any]]]:
     return {name: facts for name, facts in counted.items() if facts}
 
 
-register_backend(Backend("numpy", np, np.ndarray))
+register_backend(Backend("numpy", np, np.ndarray, is_reference=True))

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from types import MethodType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from minicnn.core import dispatch
 from minicnn.core.device import MetaArray
 from minicnn.core.dispatch import Kernel, backend_of
 from minicnn.core.tape import Node, grad_enabled
-from minicnn.core.tensor import Tensor
+from minicnn.core.tensor import Tensor, as_array
 from minicnn.errors import DTypeError, GradError, MiniCNNError, ShapeError
 from minicnn.typing import Array, Attrs, Shape
 
@@ -47,6 +48,7 @@ _observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVa
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
+_PLAIN = frozenset([int, float, bool, type(None), np.ndarray])  # operands to take as they are
 
 
 class Op:
@@ -120,7 +122,7 @@ class Op:
                 if operand.requires_grad:
                     records = True
             else:
-                arrays.append(operand)
+                arrays.append(operand if type(operand) in _PLAIN else plain(operand))
         y, saved = self.run(arrays, attrs)
         result = _new(Tensor)
         result.array = y
@@ -130,7 +132,7 @@ class Op:
             for operand in operands:
                 if isinstance(operand, Tensor):
                     if operand.node is None:
-                        leaves.append((operand, operand._version))
+                        leaves.append((ref(operand), operand._version))
                         edges.append(operand if operand.requires_grad else None)
                     else:
                         edges.append(operand.node)
@@ -153,7 +155,8 @@ class Op:
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
+            self.__signature__.bind(*arrays, **attrs)  # a wrong call is Python's own TypeError
             raise self.explain(error, arrays) from error
         if isinstance(y, np.generic):  # NumPy turns 0-dimensional results into scalars
             y = backend.xp.asarray(y)
@@ -174,9 +177,9 @@ class Op:
             raise GradError(expected=f"{len(needs)} gradients", got=f"{len(gradients)}", op=self.name)
         return gradients
 
-    def explain(self, error: TypeError | ValueError, arrays: list[Any]) -> MiniCNNError:
+    def explain(self, error: Exception, arrays: list[Any]) -> MiniCNNError:
         """The array library's refusal as an error that names the operation and its operands."""
-        kind = DTypeError if isinstance(error, TypeError) else ShapeError
+        kind = ShapeError if isinstance(error, ValueError) else DTypeError
         return kind(f"{error} (operands: {', '.join(describe(array) for array in arrays)})", op=self.name)
 
     def output_shape(self, *operands: Any, **attrs: Any) -> Shape:
@@ -244,6 +247,11 @@ def widest_float(*operands: Any, **attrs: Any) -> np.dtype:
     types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
     floats = [t for t in types if t.kind == "f"]
     return max(floats, key=lambda t: t.itemsize) if floats else types[0]
+
+
+def plain(operand: Any) -> Any:
+    """An operand that is no tensor: subclasses of NumPy's array, such as memmap, become plain arrays."""
+    return as_array(operand) if isinstance(operand, np.ndarray) else operand
 
 
 def describe(operand: Any) -> str:

@@ -11,9 +11,10 @@ everybody; a leaf's ``.grad`` is always its own buffer, copied once and then add
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
     from minicnn.core.op import Op
     from minicnn.core.tensor import Tensor
 
-__all__ = ["Node", "enable_grad", "grad_enabled", "is_grad_enabled", "no_grad", "set_grad_enabled", "walk"]
+__all__ = [
+    "Node",
+    "enable_grad",
+    "grad_enabled",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+    "walk",
+]
 
 # A context variable is thread-local: each thread starts with gradients on.
 grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
@@ -48,7 +58,7 @@ class Node:
         What its forward kept for its backward.
     edges : list of Node, Tensor or None
         Per operand: the node that made it, the leaf tensor itself, or None without gradient.
-    leaves : list of (Tensor, int)
+    leaves : list of (weak reference to Tensor, int)
         Operands that no operation made, with their versions, to detect a change in place.
     number : int
         Creation order: every parent has a smaller number, so sorting gives a topological order.
@@ -59,7 +69,7 @@ class Node:
     __slots__ = ("attrs", "edges", "hooks", "leaves", "number", "op", "saved")
 
     def __init__(
-        self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], leaves: list[tuple[Tensor, int]]
+        self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], leaves: list[tuple[Any, int]]
     ) -> None:
         self.op = op
         self.attrs = attrs
@@ -88,8 +98,9 @@ class Node:
                 hint="call backward(retain_graph=True) the first time, or run forward again",
                 op=self.op.name,
             )
-        for leaf, version in self.leaves:
-            if leaf._version != version and _holds(self.saved, leaf.array):
+        for reference, version in self.leaves:
+            leaf = reference()
+            if leaf is not None and leaf._version != version and _holds(self.saved, leaf.array):
                 raise GradError(
                     "a tensor was changed in place between its use and backward",
                     hint="call backward before changing parameters or inputs",
@@ -101,9 +112,9 @@ def _holds(saved: Any, array: Array) -> bool:
     """Whether the memory of ``array`` is among what was saved."""
     if isinstance(saved, (tuple, list)):
         return any(_holds(item, array) for item in saved)
-    if isinstance(saved, np.ndarray) and isinstance(array, np.ndarray):
-        return np.may_share_memory(saved, array)
-    return saved is array
+    if type(saved) is not type(array):
+        return False
+    return bool(dispatch.backend_of((array,)).xp.may_share_memory(saved, array))
 
 
 class _GradMode:
@@ -111,13 +122,23 @@ class _GradMode:
 
     mode: bool
 
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []  # of the blocks entered, so that one object can be nested
+
     def __enter__(self) -> None:
-        self._token = grad_enabled.set(self.mode)
+        self._tokens.append(grad_enabled.set(self.mode))
 
     def __exit__(self, *exc: object) -> None:
-        grad_enabled.reset(self._token)
+        grad_enabled.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+            raise GradError(
+                "a generator function leaves and enters its block with every value",
+                hint="put `with no_grad():` inside it, around what computes",
+                op=type(self).__name__,
+            )
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             token = grad_enabled.set(self.mode)
@@ -146,6 +167,9 @@ class no_grad(_GradMode):  # noqa: N801 - used like a function
     mode = False
 
 
+inference_mode = no_grad  # PyTorch's stricter form; nothing here needs the difference
+
+
 class enable_grad(_GradMode):  # noqa: N801 - used like a function
     """Record again inside a :class:`no_grad` block."""
 
@@ -162,11 +186,16 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - used like a function
     """
 
     def __init__(self, mode: bool) -> None:
+        super().__init__()
         self.mode = bool(mode)
-        self._token = grad_enabled.set(self.mode)
+        super().__enter__()
 
     def __enter__(self) -> None:
         return None
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self.__exit__()  # a decorator switches inside its function only
+        return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
@@ -235,9 +264,14 @@ def run_hooks(hooks: list[Callable[[Array], Array | None]] | None, gradient: Arr
     return gradient
 
 
-def as_array_like(gradient: Any, leaf: Tensor) -> Array:
-    """The gradient as an own, contiguous buffer in the leaf's shape and dtype."""
+def checked(gradient: Array, leaf: Tensor) -> Array:
+    """The gradient, if it has the leaf's shape."""
     if gradient.shape != leaf.shape:
         raise GradError(expected=f"a gradient of shape {leaf.shape}", got=str(gradient.shape))
+    return gradient
+
+
+def as_array_like(gradient: Array, leaf: Tensor) -> Array:
+    """The gradient as an own, contiguous buffer in the leaf's shape and dtype."""
     xp = dispatch.backend_of((leaf.array,)).xp
-    return xp.array(gradient, dtype=leaf.array.dtype, order="C")
+    return xp.array(checked(gradient, leaf), dtype=leaf.array.dtype, order="C")

@@ -5,13 +5,15 @@ The operators and methods that compute come from one table, ``minicnn/ops/method
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.core import dispatch, tape
-from minicnn.core.device import MetaArray, device, device_of, move
+from minicnn.core.device import MetaArray, device, device_of, is_writeable, move
 from minicnn.errors import BackendError, DTypeError, GradError, ShapeError
 from minicnn.typing import Array, Shape
 
@@ -56,6 +58,7 @@ class Tensor:
     node: tape.Node | None = None
     requires_grad: bool = False
     _version: int = 0  # counts changes in place
+    _retains_grad: bool = False
     _hooks: list[Callable[[Array], Array | None]] | None = None
 
     __array_priority__ = 1000.0
@@ -224,7 +227,10 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        self.array = as_array(value)
+        array = as_array(value)
+        if self.requires_grad and array.dtype.kind != "f":
+            raise DTypeError(expected="floating point data where grad is required", got=str(array.dtype))
+        self.array = array
         self._version += 1
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
@@ -256,8 +262,17 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Fill ``.grad`` although this tensor is not a leaf."""
-        if self.node is not None:
-            self.register_hook(lambda gradient: self._accumulate(gradient.array))
+        if self.node is None or self._retains_grad:
+            return
+        self._retains_grad = True
+        weak = weakref.ref(self)  # a node must not hold its own result
+
+        def keep(gradient: Tensor) -> None:
+            tensor = weak()
+            if tensor is not None:
+                tensor._accumulate(gradient.array)
+
+        self.register_hook(keep)
 
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add this tensor's derivative with respect to each leaf to the leaf's ``.grad``.
@@ -276,8 +291,11 @@ class Tensor:
         GradError
             If nothing was recorded, the graph was freed, or a second derivative is asked for.
         """
-        for leaf, g in self._gradients(gradient, retain_graph, create_graph).items():
-            leaf._accumulate(tape.run_hooks(leaf._hooks, g))
+        found = self._gradients(gradient, retain_graph, create_graph)
+        # All hooks run and all shapes are checked before the first .grad changes.
+        complete = [(leaf, tape.checked(tape.run_hooks(leaf._hooks, g), leaf)) for leaf, g in found.items()]
+        for leaf, g in complete:
+            leaf._accumulate(g)
 
     def _gradients(self, gradient: Any, retain_graph: bool, create_graph: bool) -> dict[Tensor, Array]:
         if create_graph:
@@ -310,6 +328,7 @@ class Tensor:
             self.grad = Tensor.wrap(tape.as_array_like(gradient, self))
         else:
             self.grad.array += gradient
+            self.grad._version += 1
 
     # -- changes in place --------------------------------------------------------------------
 
@@ -328,16 +347,36 @@ class Tensor:
         GradError
             If the tensor is recorded: a graph may still need the old numbers.
         """
+        if self.node is not None:
+            raise GradError(
+                "the result of a recorded operation was changed in place; its graph may need the numbers",
+                hint="use detach().clone() first",
+            )
         if self.requires_grad and tape.grad_enabled.get():
             raise GradError(
                 "a tensor that requires grad was changed in place while recording",
                 hint="wrap the change in `with no_grad():`",
             )
-        if not getattr(self.array.flags, "writeable", True):  # CuPy arrays always are
+        if not is_writeable(self.array):
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
-        self.array[index] = value.array if isinstance(value, Tensor) else value
+        value = value.array if isinstance(value, Tensor) else value
+        self.array[index] = move(value, self.device) if hasattr(value, "dtype") else value
         self._version += 1
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None:
+            raise GradError(
+                "only a leaf can be copied deeply: a copy of its graph is of no use",
+                hint="use detach().clone()",
+            )
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return made
+
+
+_DTYPES = [np.dtype(code) for code in "?bBhHiIlLqQefd"]  # bool, integers, float16, float32, float64
 
 
 def as_array(data: Any, dtype: Any = None) -> Array:
@@ -352,12 +391,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
             dtype = default_dtype
     elif isinstance(data, (np.ndarray, np.generic)):
         data = np.asarray(data)  # drops subclasses such as memmap, without a copy
-        if not data.dtype.isnative:
-            data = data.astype(data.dtype.newbyteorder("="))
-    if data.dtype.kind not in "fiub":
-        raise DTypeError(
-            expected="numbers (floating point, integer or bool)", got=str(data.dtype), op="tensor"
-        )
-    if dtype is not None and data.dtype != dtype:
-        data = data.astype(dtype)
-    return data
+    wanted = (data.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
+    for kind in (data.dtype.newbyteorder("="), wanted):
+        if kind not in _DTYPES:
+            raise DTypeError(expected="numbers (floating point, integer or bool)", got=str(kind), op="tensor")
+    return data if data.dtype == wanted and data.dtype.isnative else data.astype(wanted)

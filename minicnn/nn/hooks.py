@@ -11,6 +11,7 @@ therefore joined: each hands its gradient to one common node, whose hook sees al
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -167,8 +168,9 @@ def _join(values: tuple[Any, ...], hook: Callable[[_Bundle], _Bundle | None]) ->
     if not any(recorded):
         return values
     edges = [(value.node or value) if r else None for value, r in zip(values, recorded, strict=True)]
-    leaves = [(edge, edge._version) for edge in edges if isinstance(edge, Tensor)]
-    saved = tuple(leaf.array for leaf, _ in leaves)  # the layer may save them, so changes are watched here
+    tensors = [edge for edge in edges if isinstance(edge, Tensor)]
+    leaves = [(weakref.ref(leaf), leaf._version) for leaf in tensors]
+    saved = tuple(leaf.array for leaf in tensors)  # the layer may save them, so changes are watched here
     join: Any = Node(_Join(), {}, saved, edges, leaves)  # type: ignore[arg-type]
     join.hooks = [hook]
     joined = []

@@ -312,7 +312,7 @@ def to(
         else:
             device = wanted
     result = input
-    if device is not None and Device(device) != input.device:
+    if device is not None and not Device(device).holds(input.array):
         result = conversion.to_device(result, device=Device(device))
     if dtype is not None and np.dtype(dtype) != result.dtype:
         keeps_graph = np.dtype(dtype).kind == "f"

@@ -90,8 +90,20 @@ def test_the_array_librarys_errors_are_explained():
     with pytest.raises(ShapeError, match=r"^add: .*operands: float32 \(2,\), float32 \(3,\)") as caught:
         add(minicnn.zeros(2), minicnn.zeros(3))
     assert isinstance(caught.value.__cause__, ValueError)
-    with pytest.raises(DTypeError, match="^scale: .*unexpected keyword argument 'wrong'"):
-        scale_(tensor([1.0]), wrong=1)
+    with pytest.raises(DTypeError, match="^add: .*out of bounds for uint8"):
+        add(minicnn.zeros(2, dtype=np.uint8), 300)
+
+
+def test_a_wrong_call_is_pythons_own_error():
+    for call in (lambda: scale_(tensor([1.0]), wrong=1), lambda: scale_(tensor([1.0]), 2, 3, 4)):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert not isinstance(caught.value, DTypeError)
+
+
+def test_subclasses_of_arrays_count_as_arrays():
+    matrix = np.ones((2, 2)).view(np.matrix)
+    assert (minicnn.ones(2, 2) * matrix).tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_at_least_one_operand_is_a_tensor():
