@@ -130,14 +130,14 @@ class Op:
             edges: list[Any] = []
             leaves = []
             for operand in operands:
-                if isinstance(operand, Tensor):
-                    if operand.node is None:
-                        leaves.append((ref(operand), operand._version))
-                        edges.append(operand if operand.requires_grad else None)
-                    else:
-                        edges.append(operand.node)
-                else:
+                if not isinstance(operand, Tensor):
                     edges.append(None)
+                elif operand.node is not None:
+                    edges.append(operand.node)
+                else:
+                    edges.append(operand if operand.requires_grad else None)
+                    if saved:  # its memory may be among it
+                        leaves.append((ref(operand), operand._version))
             result.requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
         return result, saved
