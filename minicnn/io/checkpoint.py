@@ -67,7 +67,8 @@ def save(directory: str | os.PathLike[str], state: dict[str, Any], *, keep: int 
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step-{state['step']:08d}.safetensors"
     serialization.save({"checkpoint": FORMAT, **state}, path)
-    for old in _files(directory)[keep:]:
+    others = [old for old in _files(directory) if old != path]
+    for old in others[keep - 1 :]:
         old.unlink(missing_ok=True)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minicnn.core.op import op
@@ -156,8 +157,8 @@ def linear_shape(x: Any, w: Any, b: Any = None) -> Shape:
 def linear_backward(xp, gy, saved, needs):
     """dL/dx = dL/dy · w, dL/dw = (dL/dy)ᵀ · x, dL/db = Σ dL/dy, both summed over leading dimensions."""
     x, w = saved
-    gy_rows = gy.reshape(-1, w.shape[0]) if gy.size else gy.reshape(0, w.shape[0])
-    x_rows = x.reshape(-1, w.shape[1]) if x.size else x.reshape(len(gy_rows), w.shape[1])
+    rows = math.prod(x.shape[:-1])
+    gy_rows, x_rows = gy.reshape(rows, w.shape[0]), x.reshape(rows, w.shape[1])
     return (
         gy @ w if needs[0] else None,
         gy_rows.T @ x_rows if needs[1] else None,

@@ -75,7 +75,9 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
     """
     started = time.perf_counter()
     config = resolved(config)
-    with _threads(config.threads), backends.use_backend(config.backend or backends.active().name):
+    backend = backends.use_backend(config.backend or backends.active().name)
+    # The watch on the numbers takes the place of NumPy's warnings.
+    with _threads(config.threads), backend, np.errstate(all="ignore"):
         source = sources.load(config.data, config.data_dir or None)
         parts = _parts(source, config)
         shape, version = list(source.image_shape), minicnn.__version__

@@ -155,15 +155,25 @@ class Trainer:
         OSError
             If a checkpoint or the log cannot be written.
         """
+        if self.run_dir is not None and train.seed is None:
+            raise OptionError(
+                "a training that keeps checkpoints needs a loader whose order can be made again",
+                hint="give it a seed: DataLoader(..., seed=0)",
+                op="Trainer",
+            )
         history: list[dict[str, Any]] = []
         with self._stop, self._logging():
             for callback in self.callbacks:
                 callback.on_start(self, len(train), epochs, max_steps)
             try:
-                while self.epoch < epochs and not (max_steps and self.step >= max_steps):
+                while self.epoch < epochs and (
+                    self.position == len(train)  # its validation is still to come
+                    or not (max_steps and self.step >= max_steps)
+                ):
                     if self._train_epoch(train, max_steps):
                         history.append(self._end_epoch(validation))
                 self.save()
+                self._heed_signals()
             finally:
                 for callback in self.callbacks:
                     callback.on_end(self)
@@ -254,10 +264,12 @@ class Trainer:
                     images, labels = images.to(self.device), labels.to(self.device)
                     scores = self.model(images)
                     metrics.update(labels, scores, self.loss(scores, labels).item())
-                    self._heed_signals()
+                    if self._stop.signal is not None:
+                        break
         finally:
             self.model.train(was_training)
             random.set_state(random_state)
+        self._heed_signals()  # only now, so that what is saved is the state of before
         return metrics
 
     # -- state -------------------------------------------------------------------------------
