@@ -27,6 +27,7 @@ ATOL = 1e-8  # of the largest gradient of the argument
 ROUNDING = 64 * 2.0**-52  # of the results that moved, over the step: what evaluating f in float64 blurs
 STEP = 1e-3  # of the root mean square of the argument
 SHRINK = (1.0, 0.1, 0.01, 0.001)  # steps to try when the first one disagrees
+TRUST = 0.1  # a shorter step may clear a mismatch only if its rounding is below this share of it
 ALL_ELEMENTS = 200  # up to this size every element is checked
 PATIENCE = 10  # after so many wrong elements of an input, others get no second look
 DIRECTIONS = 8  # beyond it: this many random unit directions
@@ -204,11 +205,16 @@ class _Differences:
         analytic = self.gradients @ d
         scale = np.abs(self.gradients[:, where]).max(axis=1, initial=0.0)
         outcomes: list[Outcome] = []
+        off = np.zeros_like(analytic)
         for step in self.steps(d, h):
             slopes, blur = self.central(d, step)
+            if outcomes and np.all(blur > TRUST * off):
+                continue  # too blurred to explain what the first step found
             outcomes.append(self.compare(self.u @ slopes, analytic, scale, blur))
             if outcomes[-1].ok:
                 return replace(outcomes[-1], stepped_around=len(outcomes) > 1)
+            if len(outcomes) == 1:
+                off = np.abs(self.u @ slopes - analytic)
             if not patient:
                 return outcomes[0]
         if self.on_kink(d, h, analytic, scale):

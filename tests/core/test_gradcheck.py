@@ -240,3 +240,24 @@ def test_adjoint_of_a_large_input_uses_random_vectors(operation):
 def test_adjoint_finds_that_a_function_is_not_linear(operation):
     report = adjoint_check(operation(), np.zeros(4), wrt=[0], raise_exception=False)
     assert "the gradient of x depends on x, so the function is not linear" in report.problems
+
+
+@pytest.mark.parametrize(
+    "forward, wrong, x",
+    [
+        (lambda xp, x: x + 1e6, lambda xp, x: 1.01, [0.5, -0.3]),
+        (lambda xp, x: x + 1e4, lambda xp, x: 1.00005, [0.5, -0.3]),
+        (lambda xp, x: xp.exp(x), lambda xp, x: 1.005 * xp.exp(x), [1e-9]),
+        (lambda xp, x: xp.exp(x), lambda xp, x: xp.where(abs(x) < 1e-6, 1.005, 1) * xp.exp(x), [1.0, 1e-9]),
+    ],
+)
+def test_rounding_of_short_steps_excuses_no_wrong_gradient(temporary_operations, forward, wrong, x):
+    @op
+    def nearly(xp, x):
+        return forward(xp, x), (x,)
+
+    @nearly.backward
+    def nearly_backward(xp, gy, saved, needs):
+        return (gy * wrong(xp, saved[0]),)
+
+    assert not gradcheck(nearly, np.array(x), raise_exception=False)

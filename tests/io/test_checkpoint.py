@@ -24,7 +24,7 @@ def state(step: int = 1, **changes) -> dict:
         "scheduler": {"last_epoch": step},
         "metrics": {"confusion": np.zeros((2, 2), np.int64), "loss_sum": 0.5},
         "log_bytes": 10,
-        "config_hash": "abc",
+        "config": {"lr": 0.1},
         "data_fingerprint": "def",
     } | changes
 
@@ -42,6 +42,35 @@ def test_only_the_last_two_are_kept(tmp_path):
     for step in range(1, 5):
         checkpoint.save(tmp_path, state(step))
     assert sorted(os.listdir(tmp_path)) == ["step-00000003.safetensors", "step-00000004.safetensors"]
+
+
+def test_what_was_just_written_is_kept(tmp_path):
+    for step in (7, 8, 3):
+        path = checkpoint.save(tmp_path, state(step))
+    assert path.exists()
+    assert sorted(os.listdir(tmp_path)) == ["step-00000003.safetensors", "step-00000008.safetensors"]
+
+
+def test_what_is_newer_can_be_dropped(tmp_path):
+    checkpoint.save(tmp_path, state(2))
+    kept = checkpoint.save(tmp_path, state(1))
+    checkpoint.drop_newer(kept)
+    assert os.listdir(tmp_path) == [kept.name]
+
+
+def test_find_falls_back_and_says_so(tmp_path):
+    good = checkpoint.save(tmp_path / "checkpoints", state(1))
+    newest = checkpoint.save(tmp_path / "checkpoints", state(2))
+    assert checkpoint.find(tmp_path) == newest
+    newest.write_bytes(b"x")
+    with pytest.warns(UserWarning, match="step-00000002.*is used instead"):
+        assert checkpoint.find(tmp_path) == good
+    good.write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="step-00000002"):
+        checkpoint.find(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        checkpoint.find(tmp_path / "empty")
 
 
 def test_latest_is_the_newest(tmp_path):

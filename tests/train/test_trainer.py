@@ -11,7 +11,7 @@ import pytest
 import minicnn
 from minicnn import nn, optim
 from minicnn.data import DataLoader, TensorDataset
-from minicnn.errors import CheckpointError, NonFiniteError, OptionError
+from minicnn.errors import NonFiniteError, OptionError
 from minicnn.io import checkpoint
 from minicnn.nn import functional as F
 from minicnn.train import Interrupted, Trainer
@@ -183,13 +183,6 @@ def test_a_run_from_the_start_begins_a_new_log(tmp_path):
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
     assert not trainer(tmp_path).resume()
     assert not trainer().resume()
-
-
-@pytest.mark.parametrize("change", [{"identity": ("other", "data")}, {"identity": ("config", "other")}])
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, change):
-    trainer(tmp_path, identity=("config", "data")).fit(loader(), epochs=1)
-    with pytest.raises(CheckpointError, match="config_hash|data_fingerprint"):
-        trainer(tmp_path, **change).resume()
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):
