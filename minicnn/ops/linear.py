@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn.core.op import op
 from minicnn.errors import DTypeError, ShapeError
-from minicnn.ops.rules import broadcast_shape, require_float, unbroadcast
+from minicnn.ops.rules import broadcast_shape, require_float, total, unbroadcast
 from minicnn.typing import Shape
 
 __all__ = ["linear", "matmul"]
@@ -162,5 +162,5 @@ def linear_backward(xp, gy, saved, needs):
     return (
         gy @ w if needs[0] else None,
         gy_rows.T @ x_rows if needs[1] else None,
-        xp.sum(gy_rows, axis=0) if len(needs) > 2 and needs[2] else None,
+        total(xp, gy_rows, 0) if len(needs) > 2 and needs[2] else None,
     )[: len(needs)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.op import op
-from minicnn.ops.rules import bool_dtype, reduce_shape, require_float
+from minicnn.ops.rules import bool_dtype, reduce_shape, require_float, total
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["all_", "any_", "mean", "norm", "std", "sum_", "var"]
@@ -66,7 +66,9 @@ def sum_(xp, x, *, dim, keepdim=False):
     >>> sum_(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=(0,)).tolist()
     [4.0, 6.0]
     """
-    return xp.sum(x, axis=dim, keepdims=keepdim, dtype=_sum_dtype(x)), (x.shape,)
+    if x.dtype.kind == "f":
+        return total(xp, x, dim, keepdim), (x.shape,)
+    return xp.sum(x, axis=dim, keepdims=keepdim, dtype=np.int64), (x.shape,)
 
 
 @sum_.backward
@@ -121,12 +123,14 @@ def mean_backward(xp, gy, saved, needs, *, dim, keepdim):
 
 
 def _mean(xp: ArrayModule, x: Array, dim: Shape, keepdim: bool) -> Array:
-    return _divide(xp.sum(x, axis=dim, keepdims=keepdim), _count(x.shape, dim))
+    if x.dtype.itemsize == 2:  # the sum may be too large for float16 where the mean is not
+        return _mean(xp, x.astype(xp.float32), dim, keepdim).astype(x.dtype)
+    return _divide(total(xp, x, dim, keepdim), _count(x.shape, dim))
 
 
-def _divide(total: Array, count: float) -> Array:
-    """``total / count``; NaN, without a warning, where there is nothing to divide by."""
-    return total / count if count > 0 else total * math.nan
+def _divide(amount: Array, count: float) -> Array:
+    """``amount / count``; NaN, without a warning, where there is nothing to divide by."""
+    return amount / count if count > 0 else amount * math.nan
 
 
 @op
@@ -179,8 +183,8 @@ def var_backward(xp, gy, saved, needs, *, dim, correction, keepdim):
 
 
 def _variance(xp: ArrayModule, centred: Array, dim: Shape, correction: float, keepdim: bool) -> Array:
-    total = xp.sum(centred * centred, axis=dim, keepdims=keepdim)
-    return _divide(total, _count(centred.shape, dim) - correction)
+    squares = total(xp, centred * centred, dim, keepdim)
+    return _divide(squares, _count(centred.shape, dim) - correction)
 
 
 @op

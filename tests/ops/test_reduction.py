@@ -162,3 +162,29 @@ def test_sums_of_broadcast_views_do_not_touch_their_source():
     assert not y.array.flags.writeable
     y.sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("dim", [0, (0, 1)])
+def test_long_sums_in_float32_keep_their_digits(dim):
+    x = np.random.default_rng(0).normal(3, 1, (200_000, 1, 3)).astype(np.float32)
+    exact = x.astype(np.float64)
+    axes = dim if isinstance(dim, tuple) else (dim,)
+    for name in ("sum", "mean", "var"):
+        ours = getattr(minicnn, name)(tensor(x), dim=dim).numpy()
+        wanted = getattr(exact, name)(axis=axes, **({"ddof": 1} if name == "var" else {}))
+        np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+
+
+def test_gradients_summed_over_a_long_batch_keep_their_digits():
+    rows = 300_000
+    bias = minicnn.zeros(3, requires_grad=True)
+    gy = np.full((rows, 3), 0.1, np.float32)
+    minicnn.nn.functional.linear(minicnn.ones(rows, 1), minicnn.ones(3, 1), bias).backward(gy)
+    np.testing.assert_allclose(bias.grad.numpy(), rows * np.float64(np.float32(0.1)), rtol=1e-6)
+    bias.grad = None
+    (minicnn.ones(rows, 3) + bias).backward(gy)
+    np.testing.assert_allclose(bias.grad.numpy(), rows * np.float64(np.float32(0.1)), rtol=1e-6)
+
+
+def test_the_mean_of_many_halves_is_finite():
+    assert minicnn.ones(70_000, dtype=minicnn.float16).mean().item() == 1.0
