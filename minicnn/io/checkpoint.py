@@ -7,19 +7,32 @@ below. It is written atomically, carries a SHA-256 of its content, and the one b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import CheckpointError, FormatError, MiniCNNError
+from minicnn.errors import CheckpointError, FormatError, MiniCNNError, OptionError
 from minicnn.io import atomic, serialization
 
-__all__ = ["STATE", "digest", "find", "latest", "load", "save", "verify"]
+__all__ = [
+    "STATE",
+    "check_identity",
+    "digest",
+    "drop_newer",
+    "find",
+    "latest",
+    "leaves",
+    "load",
+    "refuse_others",
+    "save",
+    "verify",
+]
 
-FORMAT = 1
+FORMAT = 2
 
 # The fields of a checkpoint, and what they hold.
 STATE: dict[str, str] = {
@@ -33,7 +46,7 @@ STATE: dict[str, str] = {
     "scheduler": "state_dict, or None",
     "metrics": "what the current epoch has summed up so far",
     "log_bytes": "length of metrics.jsonl",
-    "config_hash": "SHA-256 of the configuration that decides the numbers",
+    "config": "the options that decide the numbers, by name",
     "data_fingerprint": "SHA-256 of the data set",
 }
 
@@ -117,15 +130,48 @@ def latest(directory: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]] | N
     if not directory.is_dir():
         return None
     atomic.remove_stale(directory)
-    first: CheckpointError | None = None
-    for path in _files(directory):
-        try:
-            return path, load(path)
-        except CheckpointError as error:
-            first = first or error
-    if first:
-        raise first
-    return None
+    return _newest_good(directory)
+
+
+def drop_newer(path: str | os.PathLike[str]) -> None:
+    """Delete the checkpoints of later steps beside this one: who goes on from here makes new ones."""
+    path = Path(path)
+    files = _files(path.parent)
+    for newer in files[: files.index(path)]:
+        newer.unlink(missing_ok=True)
+
+
+def refuse_others(directory: Path) -> None:
+    """Refuse to begin beside the checkpoints of another training: what is newest would be left to chance.
+
+    Raises
+    ------
+    OptionError
+        If there are any.
+    """
+    if _files(directory):
+        raise OptionError(
+            f"{directory.parent} holds checkpoints of an earlier training",
+            hint="go on with it by resume(), or choose another run_dir",
+        )
+
+
+def check_identity(state: dict[str, Any], config: Mapping[str, Any], fingerprint: str) -> None:
+    """Refuse a state of another configuration or data set; what only one side names is not compared.
+
+    Raises
+    ------
+    OptionError
+        Naming the first option that differs, and both values.
+    """
+    if fingerprint and state["data_fingerprint"]:
+        config = {**config, "data_fingerprint": fingerprint}
+    before = {**state["config"], "data_fingerprint": state["data_fingerprint"]}
+    for name, value in config.items():
+        if value != before.get(name, value):
+            raise OptionError(
+                f"cannot resume: {name} was {before[name]!r} in the checkpoint, now it is {value!r}"
+            )
 
 
 def verify(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -212,6 +258,18 @@ def _files(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.safetensors"), reverse=True)
 
 
+def _newest_good(directory: Path) -> tuple[Path, dict[str, Any]] | None:
+    first: CheckpointError | None = None
+    for path in _files(directory):
+        try:
+            return path, load(path)
+        except CheckpointError as error:
+            first = first or error
+    if first:
+        raise first
+    return None
+
+
 def _load_any(path: Any) -> tuple[Any, bool]:
     try:
         state = serialization.load(path)
@@ -229,17 +287,23 @@ def _check_fields(state: dict[str, Any], where: str) -> None:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """The file that is meant: the file itself, or the newest checkpoint of a run directory.
+    """The file that is meant: the file itself, or the newest good checkpoint of a run directory.
+
+    Warns of a newer one that is damaged.
 
     Raises
     ------
     CheckpointError
-        If it is a directory without checkpoints.
+        If it is a directory without good checkpoints.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    files = _files(path / "checkpoints" if (path / "checkpoints").is_dir() else path)
-    if not files:
+    directory = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    found = _newest_good(directory)
+    if found is None:
         raise CheckpointError(f"{path}: no checkpoint in this directory")
-    return files[0]
+    newest = _files(directory)[0]
+    if found[0] != newest:
+        warnings.warn(f"{newest} is damaged; {found[0].name} is used instead", stacklevel=2)
+    return found[0]

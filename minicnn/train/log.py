@@ -9,7 +9,7 @@ from typing import Any
 
 from minicnn.errors import CheckpointError
 
-__all__ = ["Log", "read"]
+__all__ = ["Log", "check_length", "read"]
 
 
 class Log:
@@ -49,17 +49,7 @@ class Log:
         return self._length()
 
     def truncate(self, length: int) -> None:
-        """Forget what was written after the first ``length`` bytes.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is shorter than that.
-        """
-        if self._length() < length:
-            raise CheckpointError(
-                f"{self.path}: {self._length()} bytes, but the checkpoint was made at {length}"
-            )
+        """Forget what was written after the first ``length`` bytes."""
         self._file.truncate(length)
 
     def close(self) -> None:
@@ -68,6 +58,19 @@ class Log:
 
     def _length(self) -> int:
         return os.fstat(self._file.fileno()).st_size
+
+
+def check_length(path: Path, length: int) -> None:
+    """Refuse a log that has lost some of its first ``length`` bytes.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is shorter than that, or missing.
+    """
+    have = path.stat().st_size if path.exists() else 0
+    if have < length:
+        raise CheckpointError(f"{path}: {have} bytes, but the checkpoint was made at {length}")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -75,25 +75,24 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
     """
     started = time.perf_counter()
     config = resolved(config)
-    backend = backends.use_backend(config.backend or backends.active().name)
     # The watch on the numbers takes the place of NumPy's warnings.
-    with _threads(config.threads), backend, np.errstate(all="ignore"):
+    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
         source = sources.load(config.data, config.data_dir or None)
         parts = _parts(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
         model = _model(config, source)
-        config = _prepare_directory(config, recorded, resume)
+        config = _directory(config, recorded, resume)
         timer = Timer()
         trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
         if resume:
             trainer.resume()
+        _write_config(config, recorded)
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
         test = measure(model, parts.test, source.classes, config).report()
         result = _result(config, trainer, parts.validation, test)
-        result["seconds"] = time.perf_counter() - started
-        result["images_per_second"] = timer.images_per_second
+        result |= _timings(Path(config.out) / "result.json", timer, time.perf_counter() - started)
         _finish(config, model, source, result, test)
     return result
 
@@ -164,7 +163,7 @@ def _trainer(
         device=config.device,
         run_dir=config.out,
         checkpoint_every=config.checkpoint_every,
-        identity=(config.hash(), recorded.data_fingerprint),
+        identity=(config.decisive(), recorded.data_fingerprint),
         callbacks=callbacks,
     )
 
@@ -209,6 +208,14 @@ def _result(
     }
 
 
+def _timings(path: Path, timer: Timer, seconds: float) -> dict[str, float]:
+    """What was measured now or, where nothing was left to train, before."""
+    if not timer.updates and path.exists():
+        before = json.loads(path.read_text())
+        return {name: before[name] for name in ("seconds", "images_per_second")}
+    return {"seconds": seconds, "images_per_second": timer.images_per_second}
+
+
 def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | None:
     """On the validation part, for the final parameters."""
     if validation is None or trainer.run_dir is None:
@@ -247,6 +254,7 @@ def resolved(config: Config) -> Config:
     # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
     # core, and changes the last bits of the numbers.
     chosen["threads"] = chosen_threads() or 1
+    chosen["backend"] = backends.active().name
     return config.replace(**{name: value for name, value in chosen.items() if not getattr(config, name)})
 
 
@@ -279,8 +287,8 @@ def continued(given: Mapping[str, Any]) -> Config:
     return now
 
 
-def _prepare_directory(config: Config, recorded: Recorded, resume: bool) -> Config:
-    """Make the run directory and write its configuration; the directory's name is chosen if need be."""
+def _directory(config: Config, recorded: Recorded, resume: bool) -> Config:
+    """Check that the run may be kept in ``out``, which is chosen if need be."""
     if not config.out:
         config = config.replace(out=_new_directory(config))
     out = Path(config.out)
@@ -296,12 +304,17 @@ def _prepare_directory(config: Config, recorded: Recorded, resume: bool) -> Conf
             if name != "version" and before.get(name) != value:
                 what = name.replace("_", " ")
                 raise OptionError(f"cannot resume: {what} differs from that of the run in {out}")
+    return config
+
+
+def _write_config(config: Config, recorded: Recorded) -> None:
+    """Make the run directory and write its configuration."""
+    out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     atomic.remove_stale(out)
     atomic.write(
         out / "config.toml", dump_toml(config.to_dict() | {"recorded": dataclasses.asdict(recorded)})
     )
-    return config
 
 
 def _new_directory(config: Config) -> str:

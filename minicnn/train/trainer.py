@@ -11,8 +11,9 @@ At heart it is the four lines of a hand-written loop, and gives the same numbers
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ from minicnn.nn.utils import clip_grad_norm_
 from minicnn.optim import Optimizer
 from minicnn.train import anomaly
 from minicnn.train.callbacks import Callback
-from minicnn.train.log import Log
+from minicnn.train.log import Log, check_length
 from minicnn.train.metrics import Metrics
 from minicnn.train.signals import Interrupted, StopRequest
 
 __all__ = ["Interrupted", "Trainer"]
+
+_NEVER = (-1, -1)  # step and epoch of the newest checkpoint where there is none
 
 
 class Trainer:
@@ -63,8 +66,8 @@ class Trainer:
         Directory for ``metrics.jsonl`` and ``checkpoints/``; without it nothing is written.
     checkpoint_every : int
         Updates between checkpoints; 0: only at the end of each epoch.
-    identity : (str, str)
-        Hash of the configuration and fingerprint of the data, kept in checkpoints and compared.
+    identity : (mapping of str, str)
+        Options that decide the numbers, and the data's fingerprint; kept in checkpoints and compared.
     callbacks : sequence of Callback
         Told of every step and epoch.
 
@@ -100,7 +103,7 @@ class Trainer:
         device: str = "cpu",
         run_dir: str | Path | None = None,
         checkpoint_every: int = 0,
-        identity: tuple[str, str] = ("", ""),
+        identity: tuple[Mapping[str, Any], str] = ({}, ""),
         callbacks: Sequence[Callback] = (),
     ) -> None:
         if clip_norm < 0 or checkpoint_every < 0:
@@ -121,7 +124,7 @@ class Trainer:
         self._parameters = list(model.parameters())
         self._stop = StopRequest()
         self._log: Log | None = None
-        self._saved = (-1, -1)  # step and epoch of the newest checkpoint
+        self._saved = _NEVER  # step and epoch of the newest checkpoint
 
     # -- training ----------------------------------------------------------------------------
 
@@ -148,6 +151,8 @@ class Trainer:
 
         Raises
         ------
+        OptionError
+            If the run directory holds checkpoints that were not resumed, or the loader has no seed.
         NonFiniteError
             If the loss or a gradient is not finite; the parameters are those before the step.
         Interrupted
@@ -155,12 +160,7 @@ class Trainer:
         OSError
             If a checkpoint or the log cannot be written.
         """
-        if self.run_dir is not None and train.seed is None:
-            raise OptionError(
-                "a training that keeps checkpoints needs a loader whose order can be made again",
-                hint="give it a seed: DataLoader(..., seed=0)",
-                op="Trainer",
-            )
+        self._check_run_dir(train)
         history: list[dict[str, Any]] = []
         with self._stop, self._logging():
             for callback in self.callbacks:
@@ -178,6 +178,19 @@ class Trainer:
                 for callback in self.callbacks:
                     callback.on_end(self)
         return history
+
+    def _check_run_dir(self, train: DataLoader) -> None:
+        """Refuse a training that its run directory could not take up again."""
+        if self.run_dir is None:
+            return
+        if train.seed is None:
+            raise OptionError(
+                "a training that keeps checkpoints needs a loader whose order can be made again",
+                hint="give it a seed: DataLoader(..., seed=0)",
+                op="Trainer",
+            )
+        if self._saved == _NEVER:
+            checkpoint.refuse_others(self.run_dir / "checkpoints")
 
     def _train_epoch(self, loader: DataLoader, max_steps: int) -> bool:
         """The updates of an epoch that are still to be done; False if ``max_steps`` cut it short."""
@@ -287,23 +300,31 @@ class Trainer:
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "metrics": self.metrics.state_dict(),
             "log_bytes": self._log.sync() if self._log else 0,
-            "config_hash": self.identity[0],
+            "config": dict(self.identity[0]),
             "data_fingerprint": self.identity[1],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state of :meth:`state`.
+        """Go on from a state of :meth:`state`; if that fails, nothing is changed.
 
         Raises
         ------
+        OptionError
+            If it belongs to another configuration or data set, naming the first option that differs.
         CheckpointError
-            If it belongs to another configuration, data set or model.
+            If it belongs to another model, optimizer or scheduler.
         """
-        for field, mine in zip(("config_hash", "data_fingerprint"), self.identity, strict=True):
-            if mine and state[field] and mine != state[field]:
-                raise CheckpointError(
-                    f"the checkpoint belongs to another run: its {field} is {state[field][:12]}"
-                )
+        checkpoint.check_identity(state, *self.identity)
+        before = copy.deepcopy(self.state())
+        try:
+            self._take(state)
+        except BaseException:
+            self._take(before)
+            raise
+
+    def _take(self, state: dict[str, Any]) -> None:
+        if (self.scheduler is None) != (state["scheduler"] is None):
+            raise CheckpointError("either the checkpoint has a scheduler or this training, but not both")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -327,9 +348,7 @@ class Trainer:
         state = self.state()
         for name, array in checkpoint.leaves({"model": state["model"], "optimizer": state["optimizer"]}):
             if isinstance(array, np.ndarray) and not anomaly.all_finite([array]):
-                raise NonFiniteError(
-                    f"{name} has numbers that are not finite, so step {self.step} is not saved"
-                )
+                raise NonFiniteError(f"{name} has numbers that are not finite: step {self.step} is not saved")
         path = checkpoint.save(self.run_dir / "checkpoints", state)
         self._saved = (self.step, self.epoch)
         return path
@@ -341,15 +360,21 @@ class Trainer:
 
         Raises
         ------
+        OptionError
+            If it belongs to another configuration or data set.
         CheckpointError
-            If every checkpoint is damaged, or belongs to another run.
+            If every checkpoint is damaged, or the newest good one does not fit this training or the log.
         """
         found = None if self.run_dir is None else checkpoint.latest(self.run_dir / "checkpoints")
         if found is None or self.run_dir is None:
             return False
-        self.load_state(found[1])
+        path, state = found
+        check_length(self.run_dir / "metrics.jsonl", state["log_bytes"])
+        self.load_state(state)
         with closing(Log(self.run_dir / "metrics.jsonl")) as log:
-            log.truncate(found[1]["log_bytes"])
+            log.truncate(state["log_bytes"])
+        checkpoint.drop_newer(path)
+        self._saved = (self.step, self.epoch)
         return True
 
     # -- on the side -------------------------------------------------------------------------

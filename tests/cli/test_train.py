@@ -245,7 +245,10 @@ def test_an_edited_configuration_is_refused_by_name_and_left_alone(trained, tmp_
     edited = text.replace("lr = 0.005", "lr = 0.5")
     (out / "config.toml").write_text(edited)
     done = command("train", "--out", out, "--resume", "--max-steps", "13")
-    assert (done.code, "cannot resume: lr was 0.005 in the checkpoint, now it is 0.5" in done.err) == (2, True)
+    assert (done.code, "cannot resume: lr was 0.005 in the checkpoint, now it is 0.5" in done.err) == (
+        2,
+        True,
+    )
     assert (out / "config.toml").read_text() == edited
     (out / "config.toml").write_text(text)
     assert command("train", "--out", out, "--resume").code == 0
@@ -341,7 +344,18 @@ def test_missing_and_damaged_data_end_with_3(tmp_path, command):
 
 def test_nothing_but_the_message_is_said_about_numbers_that_are_not_finite(tmp_path):
     """In a process of its own: NumPy's warnings would come to standard error."""
-    options = "--epochs 2 --optimizer sgd --lr 1e30 --schedule constant --threads 1".split()
+    options = [
+        "--epochs",
+        "2",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e30",
+        "--schedule",
+        "constant",
+        "--threads",
+        "1",
+    ]
     command = [sys.executable, "-m", "minicnn", "train", *options, "--out", str(tmp_path / "r")]
     environment = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -73,7 +73,7 @@ def test_a_signal_in_validation_changes_nothing(tmp_path, max_steps):
     """With ``max_steps`` at the end of the epoch, that epoch is still to be validated."""
     with pytest.raises(Interrupted):
         trainer(tmp_path / "a").fit(loader(), Stopping(), epochs=3, max_steps=max_steps)
-    second, whole = trainer(tmp_path / "a"), trainer(tmp_path / "b")
+    second = trainer(tmp_path / "a")
     assert second.resume() and second.position == BATCHES
     second.fit(loader(), validation(), epochs=3, max_steps=max_steps)
     whole = trainer(tmp_path / "b")
@@ -84,7 +84,7 @@ def test_a_signal_in_validation_changes_nothing(tmp_path, max_steps):
 
 
 def test_a_stopped_trainer_can_be_used_again():
-    mine, whole = trainer(callbacks=[StopAt(3)]), trainer()
+    whole = trainer()
     whole.fit(loader(), epochs=2)
     mine = trainer(callbacks=[StopAt(3)])
     with pytest.raises(Interrupted):
