@@ -184,11 +184,7 @@ class Trainer:
         if self.run_dir is None:
             return
         if train.seed is None:
-            raise OptionError(
-                "a training that keeps checkpoints needs a loader whose order can be made again",
-                hint="give it a seed: DataLoader(..., seed=0)",
-                op="Trainer",
-            )
+            raise OptionError("checkpoints need a loader with a seed", hint="DataLoader(..., seed=0)")
         if self._saved == _NEVER:
             checkpoint.refuse_others(self.run_dir / "checkpoints")
 
@@ -365,8 +361,7 @@ class Trainer:
         CheckpointError
             If every checkpoint is damaged, or the newest good one does not fit this training or the log.
         """
-        found = None if self.run_dir is None else checkpoint.latest(self.run_dir / "checkpoints")
-        if found is None or self.run_dir is None:
+        if self.run_dir is None or (found := checkpoint.latest(self.run_dir / "checkpoints")) is None:
             return False
         path, state = found
         check_length(self.run_dir / "metrics.jsonl", state["log_bytes"])

@@ -1,0 +1,90 @@
+"""Whole runs from the command line: what a resumption keeps, refuses and records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import minicnn
+from minicnn.cli import main
+from minicnn.train.config import load_toml
+
+
+@pytest.fixture(autouse=True)
+def _without_reports(monkeypatch):
+    """Drawing takes longer than the training."""
+    monkeypatch.setattr("minicnn.train.report.write", lambda *args: None)
+
+
+@pytest.fixture
+def command(capsys):
+    """Code, error text, and the last line of output as JSON if there is any."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, err=err, json=json.loads(out) if "--json" in words else None)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run directory: three updates on the digits."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minicnn.train.report.write", lambda *args: None)
+        assert main(["train", "--max-steps", "3", "--threads", "1", "--out", str(out)]) == 0
+    return out
+
+
+def test_an_edited_configuration_is_refused_by_name_and_left_alone(trained, tmp_path, command):
+    out = tmp_path / "r"
+    shutil.copytree(trained, out)
+    text = (out / "config.toml").read_text()
+    edited = text.replace("lr = 0.005", "lr = 0.5")
+    (out / "config.toml").write_text(edited)
+    done = command("train", "--out", out, "--resume", "--max-steps", "4")
+    assert (done.code, "cannot resume: lr was 0.005 in the checkpoint, now it is 0.5" in done.err) == (
+        2,
+        True,
+    )
+    assert (out / "config.toml").read_text() == edited
+    (out / "config.toml").write_text(text)
+    assert command("train", "--out", out, "--resume").code == 0
+
+
+def test_resuming_a_finished_run_keeps_its_timings(trained, tmp_path, command):
+    out = tmp_path / "r"
+    shutil.copytree(trained, out)
+    before = json.loads((out / "result.json").read_text())
+    again = command("train", "--out", out, "--resume", "--json").json
+    assert {name: again[name] for name in ("seconds", "images_per_second")} == {
+        name: before[name] for name in ("seconds", "images_per_second")
+    }
+
+
+def test_the_backend_that_runs_is_recorded(trained, tmp_path, command):
+    config = load_toml(trained / "config.toml")
+    assert config["backend"] == json.loads((trained / "result.json").read_text())["backend"] != ""
+    options = ("--max-steps", "1", "--backend", "numpy", "--out", tmp_path / "r")
+    assert command("train", *options).code == 0
+    assert load_toml(tmp_path / "r" / "config.toml")["backend"] == "numpy"
+    assert command("train", "--out", tmp_path / "r", "--resume", "--max-steps", "2").code == 0
+
+
+def test_nothing_but_the_message_is_said_about_numbers_that_are_not_finite(tmp_path):
+    """In a process of its own: NumPy's warnings would come to standard error."""
+    options = ["--epochs", "2", "--optimizer", "sgd", "--lr", "1e30", "--schedule", "constant"]
+    command = [sys.executable, "-m", "minicnn", "train", *options, "--out", str(tmp_path / "r")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) <= 3, done.stderr
