@@ -16,7 +16,7 @@ from minicnn.core import creation
 from minicnn.core.op import Op, describe
 from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
-from minicnn.errors import DTypeError, ShapeError
+from minicnn.errors import DTypeError, GradError, ShapeError
 from minicnn.ops import functions as F
 from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
@@ -80,7 +80,8 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
     ShapeError, DTypeError
         If x cannot hold the result.
     GradError
-        If x is a leaf that requires grad, outside ``no_grad``.
+        If x is a leaf that requires grad, outside ``no_grad``, or a view that would come apart from
+        what it views.
     """
     if result.shape != x.shape:
         raise ShapeError(expected=f"a result of shape {x.shape} in place", got=str(result.shape), op=name)
@@ -88,6 +89,12 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
         raise DTypeError(expected=f"a result that fits {x.dtype} in place", got=str(result.dtype), op=name)
     if not result.requires_grad or (x.requires_grad and x.is_leaf):
         return x.write_(result)
+    if x.is_leaf and x.array.base is not None:
+        raise GradError(
+            "a view of other memory cannot take a recorded result: the memory it views would not follow",
+            hint="assign to a part, base[index] = value, or clone() the view first",
+            op=name,
+        )
     made = F.to(result, x.dtype)
     x.array, x.node, x.requires_grad = made.array, made.node, True
     return x

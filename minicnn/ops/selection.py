@@ -57,7 +57,10 @@ def normal_index(input: Tensor, index: Any) -> tuple[Any, ...]:
 def _index_array(input: Tensor, part: Any) -> Any:
     array = part.array if isinstance(part, Tensor) else part
     if not hasattr(array, "dtype"):
-        array = np.asarray(array, dtype=None if len(array) else np.int64)
+        array = np.asarray(array)
+        array = array if array.size else array.astype(np.int64)
+    if array.dtype.kind not in "biu":
+        raise IndexError(f"indices are integers or bools, not {array.dtype}")
     return array if isinstance(input.array, MetaArray) else move(array, device_of(input.array))
 
 

@@ -147,3 +147,21 @@ def test_as_tensor_does_not_leave_the_graph():
 def test_a_device_without_index_holds_any_of_its_type():
     assert minicnn.device("cpu").holds(np.zeros(1))
     assert not minicnn.device("meta").holds(np.zeros(1))
+
+
+def test_a_view_does_not_come_apart_from_what_it_views():
+    w = tensor([1.0, 2.0], requires_grad=True)
+    out = minicnn.zeros(2, 2)
+    with pytest.raises(GradError, match="a view of other memory"):
+        out[0].add_(w)
+    out[0] = w
+    assert out.tolist() == [[1.0, 2.0], [0.0, 0.0]]
+
+
+def test_indices_of_numpy_and_of_wrong_types():
+    x = minicnn.arange(3)
+    assert x[np.int64(1)].item() == 1
+    assert x[np.argmax(np.array([0, 5, 1]))].item() == 1
+    assert x[[]].shape == (0,)
+    with pytest.raises(IndexError, match="float64"):
+        x[1.5]
