@@ -15,6 +15,7 @@ from typing import Any
 from minicnn.core.op import op
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops import windows as geometry
+from minicnn.ops.rules import total
 from minicnn.ops.windows import Padding, Pair, col2im, im2col
 from minicnn.typing import Array, Shape
 
@@ -111,7 +112,7 @@ def conv2d_backward(xp, gy, saved, needs, *, stride, padding, dilation, groups):
     if needs[1]:
         gw = _weight_gradient(xp, gy, x, w.shape, stride, padding, dilation, groups)
     if len(needs) > 2 and needs[2]:
-        gb = gy.sum((0, 2, 3))
+        gb = total(xp, gy, (0, 2, 3))
     return (gx, gw, gb)[: len(needs)]
 
 
@@ -205,7 +206,7 @@ def conv_transpose2d_backward(xp, gy, saved, needs, *, stride, padding, output_p
     if needs[1]:
         gw = _weight_gradient(xp, x, gy, w.shape, stride, padding, dilation, groups)
     if len(needs) > 2 and needs[2]:
-        gb = gy.sum((0, 2, 3))
+        gb = total(xp, gy, (0, 2, 3))
     return (gx, gw, gb)[: len(needs)]
 
 

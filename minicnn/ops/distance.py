@@ -7,7 +7,7 @@ from typing import Any
 from minicnn.core.op import op
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops.reducing import check_pair, check_reduction, reduce_loss, reduction_factor
-from minicnn.ops.rules import broadcast_shape
+from minicnn.ops.rules import broadcast_shape, require_dtype_of
 from minicnn.ops.special import logistic
 from minicnn.typing import Array, ArrayModule, Shape
 
@@ -44,7 +44,7 @@ def l1_loss(xp, x, target, *, reduction="mean"):
     Raises
     ------
     ShapeError : if the shapes differ
-    DTypeError : if one is not floating point
+    DTypeError : if one is not floating point, or their types differ
     OptionError : if reduction is not allowed
 
     Notes
@@ -202,7 +202,7 @@ def binary_cross_entropy_with_logits(xp, x, target, w=None, pos_weight=None, *, 
     Raises
     ------
     ShapeError : if target has not the shape of x, or a weight does not broadcast to it
-    DTypeError : if x or target is not floating point
+    DTypeError : if x or target is not floating point, or the types differ
     OptionError : if reduction is not allowed
 
     Notes
@@ -226,6 +226,7 @@ def binary_cross_entropy_with_logits(xp, x, target, w=None, pos_weight=None, *, 
 def binary_cross_entropy_with_logits_shape(x, target, w=None, pos_weight=None, *, reduction):
     """The shape of the loss."""
     check_pair(x, target)
+    require_dtype_of(x, weight=w, pos_weight=pos_weight)
     for name, weight in (("weight", w), ("pos_weight", pos_weight)):
         if weight is not None and broadcast_shape(x, weight) != tuple(x.shape):
             expected = f"{name} that broadcasts to the input's shape {tuple(x.shape)}"
@@ -308,7 +309,7 @@ def kl_div(xp, x, target, *, reduction="mean", log_target=False):
     p, log_p = _target_and_log(xp, target, log_target)
     losses = p * xp.where(p == 0, 0, log_p - x)
     if reduction == "batchmean":
-        return xp.sum(losses) / (x.shape[0] or xp.nan), (x, target)
+        return reduce_loss(xp, losses, "sum") / (x.shape[0] or xp.nan), (x, target)
     return reduce_loss(xp, losses, reduction), (x, target)
 
 

@@ -11,7 +11,7 @@ from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 from minicnn.ops.distance import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss
 from minicnn.ops.probability import log_probabilities
 from minicnn.ops.reducing import check_pair, check_reduction, reduce_loss, reduction_factor
-from minicnn.ops.rules import require_float
+from minicnn.ops.rules import require_dtype_of, require_float
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = [
@@ -66,7 +66,7 @@ def cross_entropy(xp, x, target, w=None, *, reduction="mean", ignore_index=-100,
 
     Notes
     -----
-    If every position is ignored, the mean is NaN (0 / 0) as in PyTorch, and the gradient 0.
+    If every position is ignored or of weight 0, the mean is NaN (0 / 0) as in PyTorch, and the gradient 0.
     Saved: p, target, w, Σ_n w[target[n]].  Oracle: minicnn.oracles.loss.cross_entropy
 
     References
@@ -309,7 +309,7 @@ def _weighted_mean(xp: ArrayModule, losses: Array, total: Array, reduction: str)
 
 
 def _weighted_mean_backward(xp: ArrayModule, gy: Array, total: Array, reduction: str) -> Array:
-    return gy / xp.where(total == 0, 1, total) if reduction == "mean" else gy
+    return gy / xp.where(total == 0, xp.inf, total) if reduction == "mean" else gy
 
 
 # -- checks ----------------------------------------------------------------------------------
@@ -327,8 +327,7 @@ def _check_weight(x: Any, w: Any) -> None:
     classes = x.shape[_class_dim(x)]
     if w is not None and tuple(w.shape) != (classes,):
         raise ShapeError(expected=f"one weight per class, shape ({classes},)", got=str(tuple(w.shape)))
-    if w is not None and w.dtype != x.dtype:
-        raise DTypeError(expected=f"weights of the input's type {x.dtype}", got=str(w.dtype))
+    require_dtype_of(x, weight=w)
 
 
 def _check_labels(x: Any, target: Any, w: Any, reduction: str, ignore_index: int) -> Shape:

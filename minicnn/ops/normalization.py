@@ -10,7 +10,7 @@ from typing import Any
 
 from minicnn.core.op import op
 from minicnn.errors import OptionError, ShapeError
-from minicnn.ops.rules import require_float
+from minicnn.ops.rules import require_dtype_of, require_float, total
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm"]
@@ -37,8 +37,8 @@ def standardize(xp: ArrayModule, x: Array, axes: Shape, eps: float) -> tuple[Arr
 def standardize_backward(xp: ArrayModule, g: Array, y: Array, var: Array, axes: Shape, eps: float) -> Array:
     """dL/dx = (g - mean(g) - x̂ · mean(g · x̂)) / √(var + eps)  with g = dL/dx̂, means over ``axes``."""
     count = max(g.size // max(var.size, 1), 1)
-    mean_g = xp.sum(g, axis=axes, keepdims=True) / count
-    mean_gy = xp.sum(g * y, axis=axes, keepdims=True) / count
+    mean_g = total(xp, g, axes, keepdims=True) / count
+    mean_gy = total(xp, g * y, axes, keepdims=True) / count
     return (g - mean_g - y * mean_gy) / xp.sqrt(var + eps)
 
 
@@ -54,8 +54,8 @@ def _scale_shift_backward(
 ) -> tuple[Array | None, Array | None]:
     """dL/dw = Σ dL/dy · x̂ and dL/db = Σ dL/dy, over ``axes``."""
     _, needs_w, needs_b = (*needs, False, False)[:3]
-    gw = xp.sum(gy * y, axis=axes).reshape(shape) if needs_w else None
-    gb = xp.sum(gy, axis=axes).reshape(shape) if needs_b else None
+    gw = total(xp, gy * y, axes).reshape(shape) if needs_w else None
+    gb = total(xp, gy, axes).reshape(shape) if needs_b else None
     return gw, gb
 
 
@@ -64,15 +64,22 @@ def _over_channels(x: Array) -> tuple[Shape, Shape]:
     return (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
 
 
-def _check(x: Any, expected: Shape, **vectors: Any) -> None:
-    """Refuse integers, an input without channels, and parameters that do not have ``expected`` shape."""
+def _check(x: Any, expected: Shape, w: Any, b: Any, **vectors: Any) -> None:
+    """Refuse integers, vectors that do not have ``expected`` shape, and parameters of another type."""
     require_float(x)
+    vectors = {**vectors, "weight": w, "bias": b}
     for name, vector in vectors.items():
         if vector is not None and tuple(vector.shape) != expected:
             raise ShapeError(
                 expected=f"{name} of shape {expected} for input of shape {tuple(x.shape)}",
                 got=str(tuple(vector.shape)),
             )
+    require_dtype_of(x, weight=w, bias=b)
+
+
+def _check_eps(eps: float) -> None:
+    if not eps >= 0:
+        raise OptionError(expected="eps of at least 0", got=str(eps))
 
 
 def _channels(x: Any) -> int:
@@ -107,7 +114,7 @@ def batch_norm(xp, x, w=None, b=None, *, eps=1e-5):
     ------
     ShapeError : if a channel has only one value: its variance says nothing, its result would be b
     OptionError : if eps is not above 0
-    DTypeError : if x is not floating point
+    DTypeError : if x is not floating point, or w or b not of its type
 
     Notes
     -----
@@ -136,7 +143,7 @@ def batch_norm_shape(x, w=None, b=None, *, eps):
     if not eps > 0:
         raise OptionError(expected="eps above 0 when training", got=str(eps))
     channels = _channels(x)
-    _check(x, (channels,), weight=w, bias=b)
+    _check(x, (channels,), w, b)
     if x.size == channels:
         raise ShapeError(
             expected="more than 1 value per channel when training",
@@ -183,7 +190,7 @@ def batch_norm_inference(xp, x, mean, var, w=None, b=None, *, eps=1e-5):
     ------
     ShapeError : if a vector does not have one number per channel
     OptionError : if eps is below 0
-    DTypeError : if x is not floating point
+    DTypeError : if x is not floating point, or w or b not of its type
 
     Notes
     -----
@@ -209,9 +216,8 @@ def batch_norm_inference(xp, x, mean, var, w=None, b=None, *, eps=1e-5):
 @batch_norm_inference.shape
 def batch_norm_inference_shape(x, mean, var, w=None, b=None, *, eps):
     """The shape of x."""
-    if not eps >= 0:
-        raise OptionError(expected="eps of at least 0", got=str(eps))
-    _check(x, (_channels(x),), running_mean=mean, running_var=var, weight=w, bias=b)
+    _check_eps(eps)
+    _check(x, (_channels(x),), w, b, running_mean=mean, running_var=var)
     return x.shape
 
 
@@ -253,7 +259,8 @@ def layer_norm(xp, x, w=None, b=None, *, normalized_shape, eps=1e-5):
     Raises
     ------
     ShapeError : if x does not end in normalized_shape
-    DTypeError : if x is not floating point
+    OptionError : if eps is below 0
+    DTypeError : if x is not floating point, or w or b not of its type
 
     Notes
     -----
@@ -283,7 +290,8 @@ def layer_norm_shape(x, w=None, b=None, *, normalized_shape, eps):
     if kept < 0 or not normalized_shape or tuple(x.shape[kept:]) != tuple(normalized_shape):
         sizes = ", ".join(map(str, normalized_shape))
         raise ShapeError(expected=f"input of shape (..., {sizes})", got=str(tuple(x.shape)))
-    _check(x, tuple(normalized_shape), weight=w, bias=b)
+    _check_eps(eps)
+    _check(x, tuple(normalized_shape), w, b)
     return x.shape
 
 
@@ -325,8 +333,8 @@ def group_norm(xp, x, w=None, b=None, *, num_groups, eps=1e-5):
     Raises
     ------
     ShapeError : if num_groups does not divide C
-    OptionError : if num_groups is below 1
-    DTypeError : if x is not floating point
+    OptionError : if num_groups is below 1, or eps below 0
+    DTypeError : if x is not floating point, or w or b not of its type
 
     Notes
     -----
@@ -355,12 +363,13 @@ def _grouped(x: Array, num_groups: int) -> Array:
 @group_norm.shape
 def group_norm_shape(x, w=None, b=None, *, num_groups, eps):
     """The shape of x; refuses groups that do not divide the channels."""
+    _check_eps(eps)
     if num_groups < 1:
         raise OptionError(expected="num_groups of at least 1", got=str(num_groups))
     channels = _channels(x)
     if channels % num_groups:
         raise ShapeError(expected=f"a number of channels that {num_groups} groups divide", got=str(channels))
-    _check(x, (channels,), weight=w, bias=b)
+    _check(x, (channels,), w, b)
     return x.shape
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from minicnn.errors import OptionError, ShapeError
-from minicnn.ops.rules import require_float
+from minicnn.ops.reduction import average
+from minicnn.ops.rules import require_dtype_of, require_float, total
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["check_pair", "check_reduction", "reduce_loss", "reduction_factor"]
@@ -22,9 +22,10 @@ def check_reduction(
 
 
 def check_pair(x: Any, target: Any) -> None:
-    """Refuse a target that is not of the input's shape, or integers on either side."""
+    """Refuse a target that is not of the input's shape, integers on either side, or two types."""
     require_float(x)
     require_float(target, "target")
+    require_dtype_of(x, target=target)
     if tuple(target.shape) != tuple(x.shape):
         raise ShapeError(
             expected=f"target of the input's shape {tuple(x.shape)}",
@@ -37,8 +38,8 @@ def reduce_loss(xp: ArrayModule, losses: Array, reduction: str) -> Array:
     """The losses themselves, their sum, or their mean. The mean of no losses is NaN, as in PyTorch."""
     if reduction == "none":
         return losses
-    total = xp.sum(losses)
-    return total if reduction == "sum" else total / (losses.size or math.nan)
+    every = tuple(range(losses.ndim))
+    return total(xp, losses, every) if reduction == "sum" else average(xp, losses, every)
 
 
 def reduction_factor(gy: Array, count: int, reduction: str) -> Array:

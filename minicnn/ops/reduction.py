@@ -56,8 +56,7 @@ def sum_(xp, x, *, dim, keepdim=False):
 
     Notes
     -----
-    Over contiguous memory NumPy adds pairwise, so the rounding error grows with log n only. Saved: x's
-    shape.
+    The rounding error grows with log n only (:func:`minicnn.ops.rules.total`). Saved: x's shape.
     Oracle: minicnn.oracles.reduction.sum_
 
     Examples
@@ -109,7 +108,7 @@ def mean(xp, x, *, dim, keepdim=False):
     >>> mean(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=(0, 1)).item()
     2.5
     """
-    return _mean(xp, x, dim, keepdim), (x.shape,)
+    return average(xp, x, dim, keepdim), (x.shape,)
 
 
 mean.shape(_float_reduce_shape)
@@ -122,9 +121,10 @@ def mean_backward(xp, gy, saved, needs, *, dim, keepdim):
     return (_spread(xp, gy / max(_count(shape, dim), 1), shape, dim),)
 
 
-def _mean(xp: ArrayModule, x: Array, dim: Shape, keepdim: bool) -> Array:
+def average(xp: ArrayModule, x: Array, dim: Shape, keepdim: bool = False) -> Array:
+    """The mean of an array over dimensions, without losing digits; NaN where there is nothing to average."""
     if x.dtype.itemsize == 2:  # the sum may be too large for float16 where the mean is not
-        return _mean(xp, x.astype(xp.float32), dim, keepdim).astype(x.dtype)
+        return average(xp, x.astype(xp.float32), dim, keepdim).astype(x.dtype)
     return _divide(total(xp, x, dim, keepdim), _count(x.shape, dim))
 
 
@@ -167,7 +167,7 @@ def var(xp, x, *, dim, correction=1, keepdim=False):
     >>> var(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
     1.0
     """
-    m = _mean(xp, x, dim, True)
+    m = average(xp, x, dim, True)
     return _variance(xp, x - m, dim, correction, keepdim), (x, m)
 
 
@@ -183,6 +183,9 @@ def var_backward(xp, gy, saved, needs, *, dim, correction, keepdim):
 
 
 def _variance(xp: ArrayModule, centred: Array, dim: Shape, correction: float, keepdim: bool) -> Array:
+    if centred.dtype.itemsize == 2:  # the squares may be too large for float16 where their mean is not
+        wide = _variance(xp, centred.astype(xp.float32), dim, correction, keepdim)
+        return wide.astype(centred.dtype)
     squares = total(xp, centred * centred, dim, keepdim)
     return _divide(squares, _count(centred.shape, dim) - correction)
 
@@ -212,7 +215,7 @@ def std(xp, x, *, dim, correction=1, keepdim=False):
     >>> std(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
     1.0
     """
-    m = _mean(xp, x, dim, True)
+    m = average(xp, x, dim, True)
     y = xp.sqrt(_variance(xp, x - m, dim, correction, keepdim))
     return y, (x, m, y)
 

@@ -25,6 +25,7 @@ __all__ = [
     "normal_dim",
     "normal_dims",
     "reduce_shape",
+    "require_dtype_of",
     "require_float",
     "same_shape",
     "shape_of",
@@ -201,6 +202,23 @@ def require_float(x: Any, name: str = "input") -> None:
         raise DTypeError(expected=f"{name} of floating point numbers", got=str(x.dtype), hint="use .float()")
 
 
+def require_dtype_of(x: Any, **operands: Any) -> None:
+    """Refuse named operands of another element type than the input x; numbers and None pass.
+
+    Raises
+    ------
+    DTypeError
+        With the hint to convert.
+    """
+    for name, operand in operands.items():
+        if getattr(operand, "dtype", x.dtype) != x.dtype:
+            raise DTypeError(
+                expected=f"{name} in the dtype of the input, {x.dtype}",
+                got=str(operand.dtype),
+                hint="use .to(dtype)",
+            )
+
+
 # -- two operands and their gradients --------------------------------------------------------
 
 
@@ -232,8 +250,9 @@ def to_form(xp: ArrayModule, g: Array, forms: tuple[Form, Form] | None, position
 def total(xp: ArrayModule, x: Array, axis: Any, keepdims: bool = False) -> Array:
     """Sum over axes in x's dtype, without losing digits to a long naive sum.
 
-    NumPy adds in pairs along the innermost axis only; along the others one number after the other, which
-    costs float32 up to 1 % of a sum of a million. There, and in float16, the sum is made in a wider type.
+    NumPy adds in pairs along contiguous memory only; along all else one number after the other, which costs
+    float32 up to 1 % of a sum of a million. So the last axes of a contiguous array are summed as they are,
+    and all others in float64.
 
     Parameters
     ----------
@@ -248,11 +267,21 @@ def total(xp: ArrayModule, x: Array, axis: Any, keepdims: bool = False) -> Array
     True
     """
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    inner = x.ndim - 1 in axes
-    if x.dtype.itemsize == 8 or x.dtype.kind != "f" or (inner and x.dtype.itemsize == 4):
+    if x.dtype.itemsize == 8 or x.dtype.kind != "f":
         return xp.sum(x, axis=axes, keepdims=keepdims)
-    wide = xp.float32 if inner else xp.float64
-    return xp.sum(x, axis=axes, keepdims=keepdims, dtype=wide).astype(x.dtype)
+    last = _last_axes(axes, x.ndim) if x.flags.c_contiguous else ()
+    if len(last) == len(axes):
+        return xp.sum(x, axis=axes, keepdims=keepdims, dtype=xp.float32).astype(x.dtype, copy=False)
+    parts = xp.sum(x, axis=last, keepdims=True, dtype=xp.float32) if last else x
+    return xp.sum(parts, axis=axes, keepdims=keepdims, dtype=xp.float64).astype(x.dtype)
+
+
+def _last_axes(axes: Shape, ndim: int) -> Shape:
+    """Those of the axes that no other axis follows."""
+    first = ndim
+    while first - 1 in axes:
+        first -= 1
+    return tuple(range(first, ndim))
 
 
 def unbroadcast(xp: ArrayModule, g: Array, shape: Shape) -> Array:

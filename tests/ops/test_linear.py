@@ -74,6 +74,30 @@ def test_an_empty_batch_gives_zero_gradients():
     assert y.shape == (0, 4) and not w.grad.numpy().any() and b.grad.tolist() == [0.0] * 4
 
 
+def test_a_layer_without_outputs_has_gradients():
+    x, w = minicnn.ones(2, 3, requires_grad=True), minicnn.zeros(0, 3, requires_grad=True)
+    y = F.linear(x, w, minicnn.zeros(0))
+    y.sum().backward()
+    assert y.shape == (2, 0) and w.grad.shape == (0, 3) and x.grad.tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("rows", [(10**5,), (10**3, 10**2)])
+def test_the_bias_gradient_of_many_rows_keeps_float32s_digits(rows):
+    b = minicnn.zeros(4, requires_grad=True)
+    y = F.linear(minicnn.zeros(*rows, 1), minicnn.zeros(4, 1), b)
+    y.backward(np.full((*rows, 4), 0.1, np.float32))
+    np.testing.assert_allclose(b.grad.numpy(), np.full(4, np.float64(np.float32(0.1)) * 10**5), rtol=5e-7)
+
+
+@pytest.mark.parametrize("function", [F.conv2d, F.conv_transpose2d])
+def test_the_bias_gradient_of_many_images_keeps_float32s_digits(function):
+    b = minicnn.zeros(2, requires_grad=True)
+    w = minicnn.zeros(*((2, 1) if function is F.conv2d else (1, 2)), 1, 1)
+    y = function(minicnn.zeros(10**5, 1, 1, 1), w, b)
+    y.backward(np.full(y.shape, 0.1, np.float32))
+    np.testing.assert_allclose(b.grad.numpy(), np.full(2, np.float64(np.float32(0.1)) * 10**5), rtol=5e-7)
+
+
 def test_a_float64_batch_meets_a_float32_layer():
     with pytest.raises(DTypeError, match=r"linear: expected x in the dtype of w, float32, got float64"):
         F.linear(tensor(np.zeros((1, 3))), minicnn.zeros(2, 3))

@@ -5,7 +5,7 @@ import pytest
 
 import minicnn
 from minicnn import Tensor
-from minicnn.errors import OptionError, ShapeError
+from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.nn import functional as F
 from minicnn.ops.normalization import batch_norm, batch_norm_inference
 
@@ -193,3 +193,49 @@ def test_meta_tensors_give_shapes_and_leave_statistics_alone():
     assert F.batch_norm(x, mean, var, training=True).shape == X.shape
     assert F.instance_norm(x, mean, var).shape == X.shape
     assert mean.tolist() == [1, 2, 3]
+
+
+# -- types and sizes -------------------------------------------------------------------------
+
+
+def normalizations(size):
+    """Each on (N, size) float32, as functions of input, weight and bias."""
+    return {
+        "batch_norm": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        "layer_norm": lambda x, w, b: F.layer_norm(x, (size,), w, b),
+        "group_norm": lambda x, w, b: F.group_norm(x, 1, w, b),
+    }
+
+
+@pytest.mark.parametrize("name", normalizations(4))
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_parameters_of_another_type_than_the_input_are_refused(name, dtype):
+    x, good = minicnn.ones(2, 4), minicnn.ones(4)
+    with pytest.raises(
+        DTypeError, match=f"expected weight in the dtype of the input, float32, got {dtype.__name__}"
+    ):
+        normalizations(4)[name](x, Tensor(np.ones(4, dtype)), good)
+    with pytest.raises(
+        DTypeError, match=f"expected bias in the dtype of the input, float32, got {dtype.__name__}"
+    ):
+        normalizations(4)[name](x, good, Tensor(np.ones(4, dtype)))
+
+
+def test_evaluation_takes_statistics_of_another_type():
+    y = F.batch_norm(minicnn.ones(2, 3), *running(np.float64))
+    assert y.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", normalizations(2))
+def test_gradients_of_a_large_batch_keep_float32s_digits(name, rng):
+    x, gy = rng.standard_normal((10**5, 2)).astype(np.float32), rng.uniform(0.1, 1.0, (10**5, 2))
+    gradients = []
+    for dtype in (np.float32, np.float64):
+        operands = [Tensor(a.astype(dtype), requires_grad=True) for a in (x, np.ones(2), np.zeros(2))]
+        normalizations(2)[name](*operands).backward(gy.astype(dtype))
+        gradients.append([operand.grad.numpy() for operand in operands])
+    (gx, gw, gb), (exact_x, exact_w, exact_b) = gradients
+    np.testing.assert_allclose(gb, exact_b, rtol=5e-7)
+    np.testing.assert_allclose(gw, exact_w, atol=1e-6 * np.abs(exact_b).max())
+    if name == "batch_norm":  # the others divide by deviations near 0
+        np.testing.assert_allclose(gx, exact_x, atol=2e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn
+import minicnn.nn.functional as F
 from minicnn import tensor
 from minicnn.errors import DTypeError, OptionError, ShapeError
 
@@ -58,6 +59,44 @@ def test_integers_are_summed_as_int64(dtype):
 
 def test_a_sum_of_many_ones_is_exact_in_float32():
     assert minicnn.ones(1, dtype=np.float32).expand(2**12, 2**13).contiguous().sum().item() == 2**25
+
+
+LONG = (  # shape, dimensions summed over: all that NumPy alone would add one number after the other
+    ((10**5, 3), (0,)),
+    ((10**5, 3, 2), (0, 2)),
+    ((10**5, 2, 1, 1), (0, 2, 3)),
+    ((2, 10**5, 2), (1,)),
+)
+
+
+@pytest.mark.parametrize(("shape", "dim"), LONG)
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_long_sums_over_any_dimensions_keep_float32s_digits(name, shape, dim):
+    x = np.full(shape, 0.1, np.float32)
+    exact = getattr(x.astype(np.float64), name)(dim)
+    np.testing.assert_allclose(getattr(tensor(x), name)(dim).numpy(), exact, rtol=5e-7)
+
+
+def test_long_sums_of_transposed_and_expanded_numbers_keep_float32s_digits():
+    x = np.full((10**5, 3), 0.1, np.float32)
+    for view in (tensor(x).T, tensor(x[:1, :1]).expand(3, 10**5), tensor(np.repeat(x, 2, axis=1))[:, ::2].T):
+        np.testing.assert_allclose(view.sum(1).numpy(), np.full(3, np.float64(x[0, 0]) * 10**5), rtol=5e-7)
+
+
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_long_variances_keep_float32s_digits(name, rng):
+    x = rng.uniform(1, 1.1, (10**5, 2)).astype(np.float32)
+    exact = getattr(np, name)(x.astype(np.float64), axis=0, ddof=1)
+    np.testing.assert_allclose(getattr(tensor(x), name)(0).numpy(), exact, rtol=2e-6)
+
+
+def test_long_sums_of_float16_neither_overflow_nor_lose_digits():
+    x = minicnn.ones(70_000, 2, dtype=np.float16)
+    assert x.mean(0).tolist() == [1.0, 1.0] and x.mean().item() == 1.0
+    sign = tensor(np.resize(np.array([1, -1], np.float16), 70_000))
+    assert sign.var().item() == sign.std().item() == 1.0
+    assert F.mse_loss(x, minicnn.zeros_like(x)).item() == 1.0
+    assert minicnn.full((6000, 2), 0.5, dtype=np.float16).sum(0).tolist() == [3000.0, 3000.0]
 
 
 def test_variance_survives_a_large_mean(rng):
@@ -164,27 +203,30 @@ def test_sums_of_broadcast_views_do_not_touch_their_source():
     assert x.grad.tolist() == [3.0, 3.0]
 
 
-@pytest.mark.parametrize("dim", [0, (0, 1)])
-def test_long_sums_in_float32_keep_their_digits(dim):
-    x = np.random.default_rng(0).normal(3, 1, (200_000, 1, 3)).astype(np.float32)
-    exact = x.astype(np.float64)
-    axes = dim if isinstance(dim, tuple) else (dim,)
-    for name in ("sum", "mean", "var"):
-        ours = getattr(minicnn, name)(tensor(x), dim=dim).numpy()
-        wanted = getattr(exact, name)(axis=axes, **({"ddof": 1} if name == "var" else {}))
-        np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+# -- operands of two kinds: shapes that broadcast, types that differ --------------------------
 
 
-def test_gradients_summed_over_a_long_batch_keep_their_digits():
-    rows = 300_000
-    bias = minicnn.zeros(3, requires_grad=True)
-    gy = np.full((rows, 3), 0.1, np.float32)
-    minicnn.nn.functional.linear(minicnn.ones(rows, 1), minicnn.ones(3, 1), bias).backward(gy)
-    np.testing.assert_allclose(bias.grad.numpy(), rows * np.float64(np.float32(0.1)), rtol=1e-6)
-    bias.grad = None
-    (minicnn.ones(rows, 3) + bias).backward(gy)
-    np.testing.assert_allclose(bias.grad.numpy(), rows * np.float64(np.float32(0.1)), rtol=1e-6)
+def test_the_gradient_of_a_broadcast_operand_keeps_float32s_digits():
+    x = minicnn.full((10**5, 3), 0.1, dtype=np.float32)
+    b = minicnn.zeros(3, requires_grad=True)
+    (b * x).sum().backward()
+    np.testing.assert_allclose(b.grad.numpy(), np.full(3, np.float64(np.float32(0.1)) * 10**5), rtol=5e-7)
 
 
-def test_the_mean_of_many_halves_is_finite():
-    assert minicnn.ones(70_000, dtype=minicnn.float16).mean().item() == 1.0
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "pow"])
+@pytest.mark.parametrize("shape", [(2, 3), (3,)])
+def test_float32_meets_float64_and_each_gradient_has_its_operands_type(name, shape, rng):
+    x = tensor(rng.uniform(1, 2, (2, 3)).astype(np.float32), requires_grad=True)
+    y = tensor(rng.uniform(1, 2, shape), requires_grad=True)
+    same = [tensor(operand.detach().numpy().astype(np.float64), requires_grad=True) for operand in (x, y)]
+    expected = getattr(minicnn, name)(*same)
+    expected.sum().backward()
+    operands, types = [x + 0, y + 0], []
+    for operand in operands:  # a hook sees what the operation gave, a leaf would convert it
+        operand.register_hook(lambda g: types.append(g.dtype))
+    z = getattr(minicnn, name)(*operands)
+    assert z.dtype == np.float64 and z.tolist() == expected.tolist()
+    z.sum().backward()
+    assert sorted(types, key=str) == [np.float32, np.float64]
+    for operand, other in zip((x, y), same, strict=True):
+        np.testing.assert_allclose(operand.grad.numpy(), other.grad.numpy(), rtol=1e-6)

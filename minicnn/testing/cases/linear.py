@@ -21,7 +21,14 @@ PRODUCTS = (
     ((2, 2, 3), (3,)),
     ((0, 3), (3, 2)),
 )
-LAYERS = (((2, 3), 4, True), ((3,), 2, True), ((2, 2, 3), 2, False), ((1, 1), 1, True), ((0, 3), 2, True))
+LAYERS = (
+    ((2, 3), 4, True),
+    ((3,), 2, True),
+    ((2, 2, 3), 2, False),
+    ((1, 1), 1, True),
+    ((0, 3), 2, True),
+    ((2, 3), 0, True),
+)
 
 
 def products(rng: np.random.Generator) -> list[Sample]:

@@ -83,7 +83,12 @@ BAD_LABELS = (
     Invalid((SCORES, np.array([0.0, 1.0])), {}, DTypeError, r"indices.*got float64; use \.long\(\)"),
     Invalid((np.array([[1, 2]]), np.array([0])), {}, DTypeError, "floating point"),
     Invalid((SCORES, np.array([0, 1]), np.ones(2)), {}, ShapeError, r"shape \(3,\), got \(2,\)"),
-    Invalid((SCORES, np.array([0, 1]), np.ones(3, np.float32)), {}, DTypeError, "type float64, got float32"),
+    Invalid(
+        (SCORES, np.array([0, 1]), np.ones(3, np.float32)),
+        {},
+        DTypeError,
+        "weight in the dtype of the input, float64, got float32",
+    ),
     Invalid((SCORES, np.array([0, 1])), {"reduction": "avg"}, OptionError, "'sum', got 'avg'"),
 )
 BAD_SMOOTHING = Invalid(

@@ -120,6 +120,7 @@ CASES = [
             Invalid((np.zeros(3),), {"normalized_shape": (1, 3)}, ShapeError, r"\(\.\.\., 1, 3\)"),
             Invalid((np.zeros((2, 3)), np.ones(2)), {"normalized_shape": (3,)}, ShapeError, "weight of sh"),
             Invalid((np.arange(3),), {"normalized_shape": (3,)}, DTypeError, "floating point"),
+            Invalid((np.ones(3),), {"normalized_shape": (3,), "eps": -1.0}, OptionError, "eps of at least 0"),
         ),
     ),
     OpCase(
@@ -131,6 +132,7 @@ CASES = [
             Invalid((IMAGE,), {"num_groups": 2}, ShapeError, "channels that 2 groups divide, got 3"),
             Invalid((IMAGE,), {"num_groups": 0}, OptionError, "at least 1, got 0"),
             Invalid((IMAGE, np.ones(4)), {"num_groups": 3}, ShapeError, WRONG_WEIGHT),
+            Invalid((IMAGE,), {"num_groups": 3, "eps": -1.0}, OptionError, "eps of at least 0"),
         ),
     ),
     OpCase(
