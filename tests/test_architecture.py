@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = sorted(
     path
     for folder in ("minicnn", "tests", "examples", "benchmarks", "kernels")
-    for pattern in ("*.py", "*.pyx", "*.c", "*.h")
+    for pattern in ("*.py", "*.pyx", "*.pxi", "*.cpp", "*.h")
     for path in (ROOT / folder).rglob(pattern)
 )
 
@@ -189,15 +190,26 @@ def test_dangers_are_found():
     assert sorted(dangers(tree)) == ["allow_pickle", "eval", "pickle", "shelve"]
 
 
+KERNEL_SOURCES = [p for p in (ROOT / "kernels").rglob("*") if p.suffix in (".cpp", ".h", ".pyx", ".pxi")]
+
+
 def test_compiler_flags_are_portable_and_keep_the_rules_of_floating_point():
     tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
-    (flags,) = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "C_FLAGS"]
-    flags = set(ast.literal_eval(flags))
-    assert {"-O3", "-ffp-contract=fast"} <= flags
-    sources = [path for path in (ROOT / "kernels").rglob("*") if path.suffix in (".c", ".h", ".pyx")]
-    text = "\n".join([*flags, *(path.read_text(encoding="utf-8") for path in sources)])
+    words = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    flags = {word for word in words if word.startswith("-")}
+    assert {"-O3", "-ffp-contract=fast", "-mavx512f", "-mavx2"} <= flags
+    text = "\n".join([*flags, *(path.read_text(encoding="utf-8") for path in KERNEL_SOURCES)])
     for forbidden in ("ffast-math", "Ofast", "funsafe-math", "march=native"):
         assert forbidden not in text
+
+
+def test_kernels_include_no_library_code():
+    """A library's inline functions, compiled for AVX-512 in one file, could be linked into the baseline."""
+    allowed = {"<stddef.h>", "<stdint.h>", "<immintrin.h>"}
+    for path in KERNEL_SOURCES:
+        if path.suffix in (".cpp", ".h") and path.parent.name != "frame":
+            included = re.findall(r"^\s*#include\s+(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert {name for name in included if name.startswith("<")} <= allowed, path.name
 
 
 def imported_by(statement, tmp_path):

@@ -1,5 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Calls the C kernels: each array is checked, then the GIL is released."""
+"""Calls the kernels: each array is checked, then the GIL is released. One included file per family."""
+
+import os
 
 cimport numpy as cnp
 
@@ -7,27 +9,43 @@ cnp.import_array()
 
 
 cdef extern from "mk.h" nogil:
-    void mk_relu_forward_f32(float *y, const float *x, ptrdiff_t n)
-    void mk_relu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n)
+    ctypedef struct mk_table:
+        const char *level
+    const mk_table *mk
+    const mk_table *mk_choose(const char *level) noexcept
+
+cdef extern from "parallel.h" nogil:
+    void mk_set_threads(int threads) noexcept
+    int mk_get_threads() noexcept
 
 
-def relu_forward(cnp.ndarray y not None, cnp.ndarray x not None):
-    """y = max(0, x)"""
-    cdef ptrdiff_t n = cnp.PyArray_SIZE(y)
-    cdef float *to = floats(y, n)
-    cdef float *of = floats(x, n)
-    with nogil:
-        mk_relu_forward_f32(to, of, n)
+def levels():
+    """The CPU levels of this machine, best first."""
+    return [level for level in ("avx512", "avx2", "baseline") if mk_choose(level.encode()) != NULL]
 
 
-def relu_backward(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray y not None):
-    """gx = gy where y > 0, else 0"""
-    cdef ptrdiff_t n = cnp.PyArray_SIZE(gx)
-    cdef float *to = floats(gx, n)
-    cdef float *gradient = floats(gy, n)
-    cdef float *of = floats(y, n)
-    with nogil:
-        mk_relu_backward_f32(to, gradient, of, n)
+def level():
+    """The CPU level whose kernels are used."""
+    return mk.level.decode()
+
+
+def set_level(name):
+    """Use the kernels of a CPU level, process-wide."""
+    global mk
+    cdef const mk_table *chosen = mk_choose(name.encode())
+    if chosen == NULL:
+        raise ValueError(f"expected a CPU level out of {', '.join(levels())}, got {name!r}")
+    mk = chosen
+
+
+def set_threads(int threads):
+    """How many threads share a call; the results do not depend on it."""
+    mk_set_threads(threads)
+
+
+def threads():
+    """How many threads share a call."""
+    return mk_get_threads()
 
 
 cdef float *floats(cnp.ndarray array, ptrdiff_t n) except NULL:
@@ -35,5 +53,18 @@ cdef float *floats(cnp.ndarray array, ptrdiff_t n) except NULL:
     if cnp.PyArray_TYPE(array) != cnp.NPY_FLOAT32 or not cnp.PyArray_ISCARRAY_RO(array):
         raise ValueError("the kernel needs float32 numbers in one C-contiguous, aligned run")
     if cnp.PyArray_SIZE(array) != n:
-        raise ValueError(f"arrays of {n} and {cnp.PyArray_SIZE(array)} elements")
+        raise ValueError(f"expected {n} numbers, got {cnp.PyArray_SIZE(array)}")
     return <float *>cnp.PyArray_DATA(array)
+
+
+cdef int done(int failed) except -1:
+    """Raise what a kernel could not do."""
+    if failed:
+        raise MemoryError("no memory for the kernel's scratch")
+    return 0
+
+
+include "activation.pxi"
+
+if os.environ.get("MINICNN_CPU_LEVEL"):
+    set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -1,15 +1,61 @@
-/* The C interface of the kernels: every prototype, with the shapes of its pointers.
+/* The C interface: every kernel there is, once. From this list come the prototypes, the table of a CPU
+ * level, and its filling (level.cpp).
  *
- * Rules: outputs first; no allocation; no checks (backends/native.py and _native.pyx made them);
- * sizes are ptrdiff_t; arrays are C-contiguous and do not overlap.
- */
+ * Rules: outputs first; no checks (minicnn/backends/native/ and the Cython layer made them); sizes are
+ * ptrdiff_t; arrays are C-contiguous float32 and do not overlap; an optional array may be NULL. A kernel
+ * that needs memory takes a workspace, whose size in floats <kernel>_workspace tells, or scratch from
+ * parallel(); then it returns -1 if that could not be had and nothing was computed, else 0. */
 #ifndef MK_H
 #define MK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-/* activation.c */
-void mk_relu_forward_f32(float *restrict y, const float *restrict x, ptrdiff_t n);
-void mk_relu_backward_f32(float *restrict gx, const float *restrict gy, const float *restrict y, ptrdiff_t n);
+#define MK_KERNELS(KERNEL)                                                                                      \
+    MK_ACTIVATION(KERNEL)                                                                                       \
+    MK_WINOGRAD(KERNEL)
+
+/* activation.cpp.  All arrays: (n) */
+#define MK_ACTIVATION(KERNEL)                                                                                   \
+    KERNEL(int, relu_forward, (float *y, const float *x, ptrdiff_t n))                                          \
+    KERNEL(int, relu_backward, (float *gx, const float *gy, const float *y, ptrdiff_t n))
+
+/* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */
+#define MK_WINOGRAD(KERNEL)                                                                                     \
+    KERNEL(ptrdiff_t, winograd_workspace, (ptrdiff_t C, ptrdiff_t K))                                           \
+    KERNEL(int, winograd_forward,                                                                               \
+           (float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,         \
+            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MK_MEMBER(result, name, arguments) result(*name) arguments;
+typedef struct {
+    const char *level; /* "avx512", "avx2" or "baseline" */
+    MK_KERNELS(MK_MEMBER)
+} mk_table;
+#undef MK_MEMBER
+
+/* The kernels of a CPU level, the best that this CPU has if level is NULL; NULL if it does not have it. */
+const mk_table *mk_choose(const char *level);
+
+/* The kernels in use. */
+extern const mk_table *mk;
+
+/* Each family is compiled once for each level; its functions carry the level's name. */
+#ifdef MK_LEVEL
+#define MK_JOIN(name, level) mk_##name##_##level
+#define MK_EXPAND(name, level) MK_JOIN(name, level)
+#define MK(name) MK_EXPAND(name, MK_LEVEL)
+#define MK_PROTOTYPE(result, name, arguments) result MK(name) arguments;
+MK_KERNELS(MK_PROTOTYPE)
+#undef MK_PROTOTYPE
+#endif
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,0 +1,107 @@
+/* The one page of vectors: `vec`, as many floats as the CPU level's registers hold, and what kernels do to it.
+ *
+ * The compilers' own vector types carry the operators; what they have no operator for stands here. The
+ * same code is compiled for AVX-512 (16 floats), AVX2 (8), and the baseline, SSE2 or NEON (4). */
+#ifndef MK_SIMD_H
+#define MK_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX2__)
+#define VL 8
+#else
+#define VL 4
+#endif
+
+typedef float vec __attribute__((vector_size(4 * VL)));
+typedef int32_t ivec __attribute__((vector_size(4 * VL)));
+typedef float loose_vec __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+#define MK_INLINE static inline __attribute__((always_inline))
+#define MK_INLINE_MEMBER inline __attribute__((always_inline))
+
+MK_INLINE vec load(const float *p) { return *(const loose_vec *)p; }
+MK_INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
+MK_INLINE vec all(float x) { return x - (vec){}; } /* x - 0 = x, also for -0 */
+
+/* The first n < VL floats, zeros behind them; nothing beyond them is touched. */
+MK_INLINE vec load_first(const float *p, ptrdiff_t n)
+{
+#if VL == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif VL == 8
+    const ivec lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (vec)_mm256_maskload_ps(p, (__m256i)(lane < (int32_t)n));
+#else
+    vec v = {};
+    for (ptrdiff_t i = 0; i < n; i++)
+        v[i] = p[i];
+    return v;
+#endif
+}
+
+MK_INLINE void store_first(float *p, vec v, ptrdiff_t n)
+{
+#if VL == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif VL == 8
+    const ivec lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    _mm256_maskstore_ps(p, (__m256i)(lane < (int32_t)n), (__m256)v);
+#else
+    for (ptrdiff_t i = 0; i < n; i++)
+        p[i] = v[i];
+#endif
+}
+
+/* max(v, 0) that keeps NaN and turns -0 into 0, as the reference does. */
+MK_INLINE vec relu(vec v) { return v <= 0.0f ? (vec){} : v; }
+MK_INLINE vec vmax(vec a, vec b) { return a > b ? a : b; }
+
+/* The sum of the lanes, by halves. */
+MK_INLINE float sum(vec v)
+{
+    float s[VL];
+    store(s, v);
+#pragma GCC unroll 4
+    for (int half = VL / 2; half; half /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
+}
+
+/* -- shuffles of two vectors, seen as one row of 2 VL numbers ------------------------------------------ */
+
+MK_INLINE vec pick(vec a, vec b, ivec index) { return __builtin_shuffle(a, b, index); }
+
+MK_INLINE ivec count_up(int start, int step)
+{
+    ivec index = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        index[i] = start + i * step;
+    return index;
+}
+
+MK_INLINE vec evens(vec a, vec b) { return pick(a, b, count_up(0, 2)); }
+MK_INLINE vec odds(vec a, vec b) { return pick(a, b, count_up(1, 2)); }
+
+/* a0 b0 a1 b1 ..., the lower and the upper half of it. */
+MK_INLINE ivec zip(int start)
+{
+    ivec index = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        index[i] = start + i / 2 + (i % 2) * VL;
+    return index;
+}
+MK_INLINE vec zip_low(vec a, vec b) { return pick(a, b, zip(0)); }
+MK_INLINE vec zip_high(vec a, vec b) { return pick(a, b, zip(VL / 2)); }
+
+#endif

@@ -1,0 +1,81 @@
+/* The micro-kernel: a tile of M rows x V vectors of a product, held in registers and summed over k.
+ *
+ *     c[i][j] += sum over k of  a[k][i] * b[k][j]
+ *
+ * One number of a is spread over a register and meets V vectors of row k of b. Dense products, Winograd's
+ * products and direct convolution are this one loop: they differ in where the numbers of a and b lie. */
+#ifndef MK_TILE_H
+#define MK_TILE_H
+
+#include "simd.h"
+
+#if VL == 16 /* 32 registers: 24 sums, 2 of b, 1 of a */
+enum { MR = 12, MR_SMALL = 8 };
+#else        /* 16 registers: 12 sums, 2 of b, 1 of a */
+enum { MR = 6, MR_SMALL = 4 };
+#endif
+enum { NV = 2, NR = NV * VL };
+
+/* Row k of b: at a fixed distance, or wherever a table of offsets says. */
+struct EvenRows {
+    const float *b;
+    ptrdiff_t step;
+    MK_INLINE_MEMBER const float *operator()(ptrdiff_t k) const { return b + k * step; }
+};
+
+struct OffsetRows {
+    const float *b;
+    const int32_t *offsets;
+    MK_INLINE_MEMBER const float *operator()(ptrdiff_t k) const { return b + offsets[k]; }
+};
+
+/* a[k][i] lies at a[k * a_k + i * a_i], vector j of a row of b at row + j * gap. */
+template <int M, int V, class Rows>
+MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrdiff_t a_i, Rows rows,
+                          ptrdiff_t gap, ptrdiff_t K)
+{
+    for (ptrdiff_t k = 0; k < K; k++, a += a_k) {
+        const float *row = rows(k);
+        vec b[V];
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++)
+            b[j] = load(row + j * gap);
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < V; j++)
+                sums[i][j] += all(a[i * a_i]) * b[j];
+    }
+}
+
+/* The rows of a product in panels of MR, or MR_SMALL where that wastes less; the last may be padded. */
+template <int M>
+struct Panel {
+    static constexpr int rows = M;
+    ptrdiff_t first;
+};
+
+MK_INLINE bool small_panel(ptrdiff_t rest) { return rest <= MR_SMALL || rest == 2 * MR_SMALL; }
+
+template <class Body>
+MK_INLINE void each_panel(ptrdiff_t rows, Body body)
+{
+    for (ptrdiff_t i = 0; i < rows;)
+        if (small_panel(rows - i)) {
+            body(Panel<MR_SMALL>{i});
+            i += MR_SMALL;
+        } else {
+            body(Panel<MR>{i});
+            i += MR;
+        }
+}
+
+MK_INLINE ptrdiff_t panel_rows(ptrdiff_t rows) /* rows with the padding of the last panel */
+{
+    ptrdiff_t i = 0;
+    while (i < rows)
+        i += small_panel(rows - i) ? MR_SMALL : MR;
+    return i;
+}
+
+#endif
