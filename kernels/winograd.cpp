@@ -89,16 +89,102 @@ MK_INLINE void multiply(float *products, const float *u, const float *patches, p
             const float *a = u + (f * panel_rows(K) + panel.first) * C;
             for (ptrdiff_t j = 0; j < tiles; j += NR) {
                 vec sums[M][NV] = {};
-                accumulate<M, NV>(sums, a, M, 1, EvenRows{patches + f * patch_step + j, tiles}, VL, C);
-                float *to = products + f * product_step + panel.first * tiles + j;
-#pragma GCC unroll 16
-                for (int i = 0; i < M; i++)
-#pragma GCC unroll 4
-                    for (int v = 0; v < NV; v++)
-                        store(to + i * tiles + v * VL, sums[i][v]);
+                accumulate(sums, EvenColumns{a, M, 1}, EvenRows{patches + f * patch_step + j, tiles}, VL, C);
+                store_tile(products + f * product_step + panel.first * tiles + j, tiles, sums);
             }
         });
 }
+
+/* -- the weights' gradient ----------------------------------------------------------------------------- */
+
+/* Images are summed in chunks, each into an accumulator of its own: their number depends on the shape only. */
+struct Accumulators {
+    ptrdiff_t rows, columns, blocks, chunks;
+
+    Accumulators(ptrdiff_t C, ptrdiff_t K, ptrdiff_t blocks)
+        : rows(panel_rows(K)), columns(ceil_div(C, VL) * VL), blocks(blocks), chunks(smaller(blocks, 8))
+    {
+    }
+
+    ptrdiff_t size() const { return FREQUENCIES * rows * columns; }
+};
+
+/* to[f][tile][channel] = frequency f of the patches of VL tiles, for VL channels from c on. */
+void transform_patches_across(const Group &group, const float *x, ptrdiff_t image_step, ptrdiff_t plane,
+                              ptrdiff_t channels, float *square, float *to, ptrdiff_t tile_step, ptrdiff_t step)
+{
+    for (ptrdiff_t c = 0; c < VL; c++)
+        if (c < channels)
+            transform_patches(group, x + c * plane, image_step, square + c * VL, VL * VL);
+        else
+            for (int f = 0; f < FREQUENCIES; f++)
+                store(square + f * VL * VL + c * VL, (vec){});
+    for (int f = 0; f < FREQUENCIES; f++) {
+        vec v[VL];
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            v[i] = load(square + (f * VL + i) * VL);
+        transpose(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            store(to + f * step + i * tile_step, v[i]);
+    }
+}
+
+template <int M, int V>
+MK_INLINE void add_products(float *to, ptrdiff_t to_step, const float *gradients, const float *patches,
+                            ptrdiff_t columns, ptrdiff_t tiles)
+{
+    vec sums[M][V];
+    load_tile(sums, to, to_step);
+    accumulate(sums, EvenColumns{gradients, 1, tiles}, EvenRows{patches, columns}, VL, tiles);
+    store_tile(to, to_step, sums);
+}
+
+/* sums[f][k][c] += sum over tiles of gradients[f][k][tile] * patches[f][tile][c]. */
+void add_all_products(float *sums, const float *gradients, ptrdiff_t gradient_step, const float *patches,
+                      ptrdiff_t patch_step, ptrdiff_t K, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t tiles)
+{
+    for (int f = 0; f < FREQUENCIES; f++)
+        each_panel(K, [&](auto panel) {
+            constexpr int M = panel.rows;
+            const float *a = gradients + f * gradient_step + panel.first * tiles;
+            float *to = sums + (f * rows + panel.first) * columns;
+            ptrdiff_t c = 0;
+            for (; c + NR <= columns; c += NR)
+                add_products<M, NV>(to + c, columns, a, patches + f * patch_step + c, columns, tiles);
+            for (; c < columns; c += VL)
+                add_products<M, 1>(to + c, columns, a, patches + f * patch_step + c, columns, tiles);
+        });
+}
+
+/* gw: (K, C, 3, 3) from the sums of all chunks. */
+void finish_weight_gradient(float *gw, const float *workspace, const Accumulators &sums, ptrdiff_t C, ptrdiff_t K)
+{
+    parallel(K, 0, [&](ptrdiff_t k, float *) {
+        for (ptrdiff_t c = 0; c < C; c += VL) {
+            vec rows[3][6], taps[9];
+            for (int s = 0; s < 6; s++) {
+                vec u[6] = {}, g[3];
+                for (int r = 0; r < 6; r++)
+                    for (ptrdiff_t chunk = 0; chunk < sums.chunks; chunk++)
+                        u[r] += load(workspace + chunk * sums.size() +
+                                     ((r * 6 + s) * sums.rows + k) * sums.columns + c);
+                weight_gradient_transform(u, g);
+                for (int r = 0; r < 3; r++)
+                    rows[r][s] = g[r];
+            }
+            for (int r = 0; r < 3; r++)
+                weight_gradient_transform(rows[r], taps + 3 * r);
+            float *to = gw + (k * C + c) * 9;
+            for (int tap = 0; tap < 9; tap++)
+                for (int lane = 0; lane < VL && c + lane < C; lane++)
+                    to[lane * 9 + tap] = taps[tap][lane];
+        }
+    });
+}
+
+enum { GRADIENT_TILES = 64 };
 
 } // namespace
 
@@ -133,4 +219,41 @@ int MK(winograd_forward)(float *y, const float *x, const float *w, const float *
                                y + k * H * W, K * H * W);
         }
     });
+}
+
+ptrdiff_t MK(winograd_gradient_workspace)(ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K)
+{
+    Accumulators sums(C, K, ceil_div(Tiling(N, H, W).count, GRADIENT_TILES));
+    return sums.chunks * sums.size();
+}
+
+int MK(winograd_weight_gradient)(float *gw, const float *gy, const float *x, float *workspace, ptrdiff_t N, ptrdiff_t C,
+                                 ptrdiff_t H, ptrdiff_t W, ptrdiff_t K)
+{
+    const Tiling tiling(N, H, W);
+    const ptrdiff_t tiles = GRADIENT_TILES;
+    const Accumulators sums(C, K, ceil_div(tiling.count, tiles));
+    ptrdiff_t gradient_step = frequency_distance(sums.rows, tiles), patch_step = frequency_distance(sums.columns, tiles);
+    size_t bytes = FREQUENCIES * (gradient_step + patch_step + VL * VL) * sizeof(float);
+    int failed = parallel(sums.chunks, bytes, [&](ptrdiff_t chunk, float *gradients) {
+        float *patches = gradients + FREQUENCIES * gradient_step, *square = patches + FREQUENCIES * patch_step;
+        float *to = workspace + chunk * sums.size();
+        for (ptrdiff_t i = 0; i < sums.size(); i += VL)
+            store(to + i, (vec){});
+        for (ptrdiff_t block = sums.blocks * chunk / sums.chunks; block < sums.blocks * (chunk + 1) / sums.chunks; block++) {
+            for (ptrdiff_t j = 0; j < tiles; j += VL) {
+                const Group group(tiling, block * tiles + j);
+                for (ptrdiff_t k = 0; k < sums.rows; k++)
+                    transform_gradients(group, gy + smaller(k, K - 1) * H * W, K * H * W, gradients + k * tiles + j,
+                                        gradient_step);
+                for (ptrdiff_t c = 0; c < C; c += VL)
+                    transform_patches_across(group, x + c * H * W, C * H * W, H * W, C - c, square,
+                                             patches + j * sums.columns + c, sums.columns, patch_step);
+            }
+            add_all_products(to, gradients, gradient_step, patches, patch_step, K, sums.rows, sums.columns, tiles);
+        }
+    });
+    if (!failed)
+        finish_weight_gradient(gw, workspace, sums, C, K);
+    return failed;
 }

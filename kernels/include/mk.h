@@ -25,7 +25,12 @@
     KERNEL(ptrdiff_t, winograd_workspace, (ptrdiff_t C, ptrdiff_t K))                                           \
     KERNEL(int, winograd_forward,                                                                               \
            (float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,         \
-            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))
+            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))                      \
+    KERNEL(ptrdiff_t, winograd_gradient_workspace,                                                              \
+           (ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K))                                   \
+    KERNEL(int, winograd_weight_gradient,                                                                       \
+           (float *gw, const float *gy, const float *x, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, \
+            ptrdiff_t W, ptrdiff_t K))
 
 #ifdef __cplusplus
 extern "C" {

@@ -104,4 +104,21 @@ MK_INLINE ivec zip(int start)
 MK_INLINE vec zip_low(vec a, vec b) { return pick(a, b, zip(0)); }
 MK_INLINE vec zip_high(vec a, vec b) { return pick(a, b, zip(VL / 2)); }
 
+/* Lane j of vector i becomes lane i of vector j. */
+MK_INLINE void transpose(vec *v)
+{
+#pragma GCC unroll 4
+    for (int stage = 1; stage < VL; stage *= 2) {
+        vec w[VL];
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            w[2 * i] = zip_low(v[i], v[i + VL / 2]);
+            w[2 * i + 1] = zip_high(v[i], v[i + VL / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            v[i] = w[i];
+    }
+}
+
 #endif

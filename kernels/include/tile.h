@@ -16,7 +16,19 @@ enum { MR = 6, MR_SMALL = 4 };
 #endif
 enum { NV = 2, NR = NV * VL };
 
-/* Row k of b: at a fixed distance, or wherever a table of offsets says. */
+/* Where a[k][i] and row k of b lie: at fixed distances, or where a table of offsets says. */
+struct EvenColumns {
+    const float *a;
+    ptrdiff_t k_step, i_step;
+    MK_INLINE_MEMBER float operator()(ptrdiff_t k, int i) const { return a[k * k_step + i * i_step]; }
+};
+
+struct OffsetColumns {
+    const float *a;
+    const ptrdiff_t *offsets;
+    MK_INLINE_MEMBER float operator()(ptrdiff_t k, int i) const { return a[k + offsets[i]]; }
+};
+
 struct EvenRows {
     const float *b;
     ptrdiff_t step;
@@ -25,16 +37,15 @@ struct EvenRows {
 
 struct OffsetRows {
     const float *b;
-    const int32_t *offsets;
+    const ptrdiff_t *offsets;
     MK_INLINE_MEMBER const float *operator()(ptrdiff_t k) const { return b + offsets[k]; }
 };
 
-/* a[k][i] lies at a[k * a_k + i * a_i], vector j of a row of b at row + j * gap. */
-template <int M, int V, class Rows>
-MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrdiff_t a_i, Rows rows,
-                          ptrdiff_t gap, ptrdiff_t K)
+/* Vector j of a row of b lies `gap` numbers behind vector j - 1. */
+template <int M, int V, class Columns, class Rows>
+MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, ptrdiff_t gap, ptrdiff_t K)
 {
-    for (ptrdiff_t k = 0; k < K; k++, a += a_k) {
+    for (ptrdiff_t k = 0; k < K; k++) {
         const float *row = rows(k);
         vec b[V];
 #pragma GCC unroll 4
@@ -44,8 +55,29 @@ MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrd
         for (int i = 0; i < M; i++)
 #pragma GCC unroll 4
             for (int j = 0; j < V; j++)
-                sums[i][j] += all(a[i * a_i]) * b[j];
+                sums[i][j] += all(a(k, i)) * b[j];
     }
+}
+
+/* c[i][j] at to + i * step + j * VL. */
+template <int M, int V>
+MK_INLINE void load_tile(vec (&sums)[M][V], const float *from, ptrdiff_t step)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++)
+            sums[i][j] = load(from + i * step + j * VL);
+}
+
+template <int M, int V>
+MK_INLINE void store_tile(float *to, ptrdiff_t step, const vec (&sums)[M][V])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++)
+            store(to + i * step + j * VL, sums[i][j]);
 }
 
 /* The rows of a product in panels of MR, or MR_SMALL where that wastes less; the last may be padded. */
