@@ -13,12 +13,31 @@
 
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
+    MK_CONV(KERNEL)                                                                                             \
     MK_WINOGRAD(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
     KERNEL(int, relu_forward, (float *y, const float *x, ptrdiff_t n))                                          \
     KERNEL(int, relu_backward, (float *gx, const float *gy, const float *y, ptrdiff_t n))
+
+/* conv.cpp.  x: (N, C, H, W)  w: (K, C / groups, KH, KW)  bias: (K) or NULL  y: (N, K, OH, OW)
+ * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding. */
+typedef struct {
+    ptrdiff_t N, C, H, W, K, KH, KW, OH, OW;
+    ptrdiff_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
+} mk_conv;
+
+#define MK_CONV(KERNEL)                                                                                         \
+    KERNEL(ptrdiff_t, conv_workspace, (const mk_conv *p))                                                       \
+    KERNEL(int, conv_forward,                                                                                   \
+           (float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,    \
+            int with_relu))                                                                                     \
+    KERNEL(int, conv_backward_data,                                                                             \
+           (float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p))                    \
+    KERNEL(ptrdiff_t, conv_gradient_workspace, (const mk_conv *p))                                              \
+    KERNEL(int, conv_weight_gradient,                                                                           \
+           (float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p))
 
 /* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */
 #define MK_WINOGRAD(KERNEL)                                                                                     \
