@@ -4,6 +4,7 @@
 import os
 
 cimport numpy as cnp
+from cpython.ref cimport Py_INCREF, PyObject
 
 cnp.import_array()
 
@@ -64,7 +65,9 @@ cdef int done(int failed) except -1:
     return 0
 
 
+include "memory.pxi"
 include "activation.pxi"
+include "conv.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from minicnn.core import threads
 from minicnn.core.dispatch import Backend, register_backend
 from minicnn.errors import BackendError
 
@@ -21,7 +22,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation",)
+FAMILIES = ("activation", "conv")
 
 
 def unavailable() -> str | None:
@@ -49,4 +50,6 @@ def create() -> Backend:
         import_module(f"{__name__}.{family}")
     backend = Backend("native", np, np.ndarray)
     register_backend(backend)
+    _native.set_threads(threads.get_num_threads())
+    threads.on_change(_native.set_threads)
     return backend

@@ -1,0 +1,96 @@
+cdef extern from "mk.h" nogil:
+    ctypedef struct mk_conv:
+        ptrdiff_t N, C, H, W, K, KH, KW, OH, OW
+        ptrdiff_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
+    ptrdiff_t mk_conv_workspace "mk->conv_workspace"(const mk_conv *p) noexcept
+    int mk_conv_forward "mk->conv_forward"(float *y, const float *x, const float *w, const float *bias,
+                                           float *workspace, const mk_conv *p, int with_relu) noexcept
+    int mk_conv_backward_data "mk->conv_backward_data"(float *gx, const float *gy, const float *w, float *workspace,
+                                                       const mk_conv *p) noexcept
+    ptrdiff_t mk_conv_gradient_workspace "mk->conv_gradient_workspace"(const mk_conv *p) noexcept
+    int mk_conv_weight_gradient "mk->conv_weight_gradient"(float *gw, const float *gy, const float *x,
+                                                           float *workspace, const mk_conv *p) noexcept
+    ptrdiff_t mk_winograd_workspace "mk->winograd_workspace"(ptrdiff_t C, ptrdiff_t K) noexcept
+    int mk_winograd_forward "mk->winograd_forward"(
+        float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N, ptrdiff_t C,
+        ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu) noexcept
+    ptrdiff_t mk_winograd_gradient_workspace "mk->winograd_gradient_workspace"(
+        ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K) noexcept
+    int mk_winograd_weight_gradient "mk->winograd_weight_gradient"(
+        float *gw, const float *gy, const float *x, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t H,
+        ptrdiff_t W, ptrdiff_t K) noexcept
+
+
+cdef mk_conv geometry(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, stride, padding, dilation, ptrdiff_t groups) except *:
+    """The shapes of images, weights and results, checked: what the kernels rely on."""
+    cdef mk_conv p
+    if x.ndim != 4 or w.ndim != 4 or y.ndim != 4:
+        raise ValueError("images, weights and results have 4 dimensions")
+    p.N, p.C, p.H, p.W = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+    p.K, p.KH, p.KW = w.shape[0], w.shape[2], w.shape[3]
+    p.OH, p.OW = y.shape[2], y.shape[3]
+    p.stride_h, p.stride_w = stride
+    (p.pad_top, _), (p.pad_left, _) = padding
+    p.dilation_h, p.dilation_w = dilation
+    p.groups = groups
+    if groups < 1 or p.C % groups or p.K % groups or w.shape[1] != p.C // groups or y.shape[0] != p.N or y.shape[1] != p.K:
+        raise ValueError("channels of images, weights and results do not fit")
+    if min(p.stride_h, p.stride_w, p.dilation_h, p.dilation_w) < 1 or cnp.PyArray_SIZE(y) == 0 or cnp.PyArray_SIZE(w) == 0:
+        raise ValueError("no stride, no dilation, or nothing to compute")
+    return p
+
+
+def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray bias, *,
+                 stride, padding, dilation, groups, bint with_relu=False, bint winograd=False):
+    """y = the convolution of x with w, plus the bias, if any, of each channel, through a ReLU if asked for"""
+    cdef mk_conv p = geometry(x, w, y, stride, padding, dilation, groups)
+    cdef float *to = floats(y, cnp.PyArray_SIZE(y))
+    cdef float *of = floats(x, cnp.PyArray_SIZE(x))
+    cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
+    cdef float *plus = NULL if bias is None else floats(bias, p.K)
+    cdef float *scratch = workspace(mk_winograd_workspace(p.C, p.K) if winograd else mk_conv_workspace(&p))
+    cdef int failed
+    with nogil:
+        if winograd:
+            failed = mk_winograd_forward(to, of, weight, plus, scratch, p.N, p.C, p.H, p.W, p.K, 0, with_relu)
+        else:
+            failed = mk_conv_forward(to, of, weight, plus, scratch, &p, with_relu)
+        mk_give(scratch)
+    done(failed)
+
+
+def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray w not None, *,
+                       stride, padding, dilation, groups, bint winograd=False):
+    """gx = the gradient of the images"""
+    cdef mk_conv p = geometry(gx, w, gy, stride, padding, dilation, groups)
+    cdef float *to = floats(gx, cnp.PyArray_SIZE(gx))
+    cdef float *of = floats(gy, cnp.PyArray_SIZE(gy))
+    cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
+    cdef float *scratch = workspace(mk_winograd_workspace(p.K, p.C) if winograd else mk_conv_workspace(&p))
+    cdef int failed
+    with nogil:
+        if winograd:
+            failed = mk_winograd_forward(to, of, weight, NULL, scratch, p.N, p.K, p.H, p.W, p.C, 1, 0)
+        else:
+            failed = mk_conv_backward_data(to, of, weight, scratch, &p)
+        mk_give(scratch)
+    done(failed)
+
+
+def conv_weight_gradient(cnp.ndarray gw not None, cnp.ndarray gy not None, cnp.ndarray x not None, *,
+                         stride, padding, dilation, groups, bint winograd=False):
+    """gw = the gradient of the weights"""
+    cdef mk_conv p = geometry(x, gw, gy, stride, padding, dilation, groups)
+    cdef float *to = floats(gw, cnp.PyArray_SIZE(gw))
+    cdef float *gradient = floats(gy, cnp.PyArray_SIZE(gy))
+    cdef float *of = floats(x, cnp.PyArray_SIZE(x))
+    cdef float *scratch = workspace(mk_winograd_gradient_workspace(p.N, p.C, p.H, p.W, p.K) if winograd
+                                    else mk_conv_gradient_workspace(&p))
+    cdef int failed
+    with nogil:
+        if winograd:
+            failed = mk_winograd_weight_gradient(to, gradient, of, scratch, p.N, p.C, p.H, p.W, p.K)
+        else:
+            failed = mk_conv_weight_gradient(to, gradient, of, scratch, &p)
+        mk_give(scratch)
+    done(failed)

@@ -1,0 +1,108 @@
+"""Convolutions; kernels/conv.cpp and kernels/winograd.cpp.
+
+A transposed convolution is the backward pass of a convolution, and the other way round.
+"""
+
+from __future__ import annotations
+
+from minicnn import _native
+from minicnn.backends.native.arrays import not_float32, one_run
+from minicnn.core.dispatch import Declined
+from minicnn.ops.conv import conv2d, conv_transpose2d
+from minicnn.ops.rules import total
+from minicnn.typing import Shape
+
+_SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+
+
+def _winograd(w_shape: Shape, attrs: dict) -> bool:
+    """Whether Winograd's algorithm takes the case: 3 x 3 with stride 1 and padding 1, and pays."""
+    return w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8
+
+
+def _declined(*arrays) -> Declined | None:
+    declined = not_float32(*arrays)
+    if declined is None and any(array is not None and array.size == 0 for array in arrays):
+        return Declined("an empty array")
+    return declined
+
+
+def _correlate(x, w, b, size, **attrs):
+    y = _native.empty((len(x), len(w), *size))
+    b = None if b is None else one_run(b)
+    _native.conv_forward(y, one_run(x), one_run(w), b, winograd=_winograd(w.shape, attrs), **attrs)
+    return y
+
+
+def _spread(gy, w, channels, size, **attrs):
+    gx = _native.empty((len(gy), channels, *size))
+    _native.conv_backward_data(gx, one_run(gy), one_run(w), winograd=_winograd(w.shape, attrs), **attrs)
+    return gx
+
+
+def _weight_gradient(gy, x, shape, **attrs):
+    gw = _native.empty(shape)
+    _native.conv_weight_gradient(gw, one_run(gy), one_run(x), winograd=_winograd(shape, attrs), **attrs)
+    return gw
+
+
+@conv2d.forward_kernel.overlay("native")
+def conv2d_native(xp, x, w, b=None, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+    declined = _declined(x, w, b)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    size = conv2d.output_shape(x, w, **attrs)[2:]
+    return _correlate(x, w, b, size, **attrs), (x, w)
+
+
+@conv2d.backward_kernel.overlay("native")
+def conv2d_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+    x, w = saved
+    declined = _declined(gy, x, w)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    gx = _spread(gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(gy, x, w.shape, **attrs) if needs[1] else None
+    gb = total(xp, gy, (0, 2, 3)) if len(needs) > 2 and needs[2] else None
+    return (gx, gw, gb)[: len(needs)]
+
+
+@conv_transpose2d.forward_kernel.overlay("native")
+def conv_transpose2d_native(
+    xp,
+    x,
+    w,
+    b=None,
+    *,
+    stride=(1, 1),
+    padding=((0, 0), (0, 0)),
+    output_padding=(0, 0),
+    dilation=(1, 1),
+    groups=1,
+):
+    declined = _declined(x, w, b)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    size = conv_transpose2d.output_shape(x, w, output_padding=output_padding, **attrs)[2:]
+    y = _spread(x, w, w.shape[1] * groups, size, **attrs)
+    if b is not None:
+        y += b[:, None, None]
+    return y, (x, w)
+
+
+@conv_transpose2d.backward_kernel.overlay("native")
+def conv_transpose2d_backward_native(
+    xp, gy, saved, needs, *, stride, padding, output_padding, dilation, groups
+):
+    x, w = saved
+    declined = _declined(gy, x, w)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    gx = _correlate(gy, w, None, x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(x, gy, w.shape, **attrs) if needs[1] else None
+    gb = total(xp, gy, (0, 2, 3)) if len(needs) > 2 and needs[2] else None
+    return (gx, gw, gb)[: len(needs)]
