@@ -279,18 +279,17 @@ int MK(conv_forward)(float *y, const float *x, const float *w, const float *bias
 
 int MK(conv_backward_data)(float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p)
 {
-    ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups, size = p->N * p->C * p->H * p->W;
-    bool covered = p->KH >= p->stride_h && p->KW >= p->stride_w && p->dilation_h == 1 && p->dilation_w == 1;
-    if (!covered) /* some pixels may lie under no tap */
-        for (ptrdiff_t i = 0; i < size; i++)
+    ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups;
+    if (!every_pixel_has_a_tap(*p))
+        for (ptrdiff_t i = 0; i < p->N * p->C * p->H * p->W; i++)
             gx[i] = 0.0f;
     for (ptrdiff_t a = 0; a < p->stride_h; a++)
         for (ptrdiff_t b = 0; b < p->stride_w; b++) {
             const Correlation c = {p->N, p->groups, K, C, K * C * taps, taps, C * taps, p->KW,
                                    backward_axis(p->H, p->OH, p->KH, p->stride_h, p->pad_top, p->dilation_h, a),
                                    backward_axis(p->W, p->OW, p->KW, p->stride_w, p->pad_left, p->dilation_w, b)};
-            bool nothing = !c.down.taps || !c.across.taps || !c.down.count || !c.across.count;
-            if (!nothing && correlate(gx, gy, w, nullptr, workspace, false, c))
+            bool empty = c.down.is_empty() || c.across.is_empty();
+            if (!empty && correlate(gx, gy, w, nullptr, workspace, false, c))
                 return -1;
         }
     return 0;

@@ -10,6 +10,13 @@ cdef extern from "mk.h" nogil:
     ptrdiff_t mk_conv_gradient_workspace "mk->conv_gradient_workspace"(const mk_conv *p) noexcept
     int mk_conv_weight_gradient "mk->conv_weight_gradient"(float *gw, const float *gy, const float *x,
                                                            float *workspace, const mk_conv *p) noexcept
+    ptrdiff_t mk_depthwise_workspace "mk->depthwise_workspace"(const mk_conv *p) noexcept
+    int mk_depthwise_forward "mk->depthwise_forward"(float *y, const float *x, const float *w, const float *bias,
+                                                     float *workspace, const mk_conv *p, int with_relu) noexcept
+    int mk_depthwise_backward_data "mk->depthwise_backward_data"(float *gx, const float *gy, const float *w,
+                                                                 float *workspace, const mk_conv *p) noexcept
+    int mk_depthwise_weight_gradient "mk->depthwise_weight_gradient"(float *gw, const float *gy, const float *x,
+                                                                     float *workspace, const mk_conv *p) noexcept
     ptrdiff_t mk_winograd_workspace "mk->winograd_workspace"(ptrdiff_t C, ptrdiff_t K) noexcept
     int mk_winograd_forward "mk->winograd_forward"(
         float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N, ptrdiff_t C,
@@ -40,19 +47,38 @@ cdef mk_conv geometry(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, stride, paddi
     return p
 
 
+cdef enum:
+    DIRECT, WINOGRAD, DEPTHWISE
+
+CONV_ALGORITHMS = {"direct": DIRECT, "winograd": WINOGRAD, "depthwise": DEPTHWISE}
+
+
+cdef int chosen(str algorithm, mk_conv p) except -1:
+    """The algorithm's number, if it takes the case."""
+    cdef int number = CONV_ALGORITHMS[algorithm]
+    cdef bint same = (p.KH == p.KW == 3 and p.stride_h == p.stride_w == p.dilation_h == p.dilation_w == p.groups == 1
+                      and p.pad_top == p.pad_left == 1 and p.OH == p.H and p.OW == p.W)
+    if (number == WINOGRAD and not same) or (number == DEPTHWISE and not p.groups == p.C == p.K):
+        raise ValueError(f"{algorithm} does not take this convolution")
+    return number
+
+
 def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray bias, *,
-                 stride, padding, dilation, groups, bint with_relu=False, bint winograd=False):
+                 str algorithm, stride, padding, dilation, groups, bint with_relu=False):
     """y = the convolution of x with w, plus the bias, if any, of each channel, through a ReLU if asked for"""
     cdef mk_conv p = geometry(x, w, y, stride, padding, dilation, groups)
+    cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(y, cnp.PyArray_SIZE(y))
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
     cdef float *plus = NULL if bias is None else floats(bias, p.K)
-    cdef float *scratch = workspace(mk_winograd_workspace(p.C, p.K) if winograd else mk_conv_workspace(&p))
-    cdef int failed
+    cdef float *scratch = workspace(mk_winograd_workspace(p.C, p.K) if which == WINOGRAD else
+                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
     with nogil:
-        if winograd:
+        if which == WINOGRAD:
             failed = mk_winograd_forward(to, of, weight, plus, scratch, p.N, p.C, p.H, p.W, p.K, 0, with_relu)
+        elif which == DEPTHWISE:
+            failed = mk_depthwise_forward(to, of, weight, plus, scratch, &p, with_relu)
         else:
             failed = mk_conv_forward(to, of, weight, plus, scratch, &p, with_relu)
         mk_give(scratch)
@@ -60,17 +86,20 @@ def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w n
 
 
 def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray w not None, *,
-                       stride, padding, dilation, groups, bint winograd=False):
+                       str algorithm, stride, padding, dilation, groups):
     """gx = the gradient of the images"""
     cdef mk_conv p = geometry(gx, w, gy, stride, padding, dilation, groups)
+    cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(gx, cnp.PyArray_SIZE(gx))
     cdef float *of = floats(gy, cnp.PyArray_SIZE(gy))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
-    cdef float *scratch = workspace(mk_winograd_workspace(p.K, p.C) if winograd else mk_conv_workspace(&p))
-    cdef int failed
+    cdef float *scratch = workspace(mk_winograd_workspace(p.K, p.C) if which == WINOGRAD else
+                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
     with nogil:
-        if winograd:
+        if which == WINOGRAD:
             failed = mk_winograd_forward(to, of, weight, NULL, scratch, p.N, p.K, p.H, p.W, p.C, 1, 0)
+        elif which == DEPTHWISE:
+            failed = mk_depthwise_backward_data(to, of, weight, scratch, &p)
         else:
             failed = mk_conv_backward_data(to, of, weight, scratch, &p)
         mk_give(scratch)
@@ -78,18 +107,21 @@ def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.nda
 
 
 def conv_weight_gradient(cnp.ndarray gw not None, cnp.ndarray gy not None, cnp.ndarray x not None, *,
-                         stride, padding, dilation, groups, bint winograd=False):
+                         str algorithm, stride, padding, dilation, groups):
     """gw = the gradient of the weights"""
     cdef mk_conv p = geometry(x, gw, gy, stride, padding, dilation, groups)
+    cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(gw, cnp.PyArray_SIZE(gw))
     cdef float *gradient = floats(gy, cnp.PyArray_SIZE(gy))
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
-    cdef float *scratch = workspace(mk_winograd_gradient_workspace(p.N, p.C, p.H, p.W, p.K) if winograd
-                                    else mk_conv_gradient_workspace(&p))
-    cdef int failed
+    cdef float *scratch = workspace(
+        mk_winograd_gradient_workspace(p.N, p.C, p.H, p.W, p.K) if which == WINOGRAD else
+        mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_gradient_workspace(&p))
     with nogil:
-        if winograd:
+        if which == WINOGRAD:
             failed = mk_winograd_weight_gradient(to, gradient, of, scratch, p.N, p.C, p.H, p.W, p.K)
+        elif which == DEPTHWISE:
+            failed = mk_depthwise_weight_gradient(to, gradient, of, scratch, &p)
         else:
             failed = mk_conv_weight_gradient(to, gradient, of, scratch, &p)
         mk_give(scratch)

@@ -24,6 +24,7 @@ struct Axis {
     ptrdiff_t moved(ptrdiff_t t) const { return at + t * at_step - first(); }
     ptrdiff_t reach() const { return span() / stride; } /* further pixels that the last result needs */
     ptrdiff_t phases() const { return taps == 1 || at_step % stride == 0 ? 1 : stride; }
+    bool is_empty() const { return taps == 0 || count == 0; }
     bool lies_inside() const { return stride == 1 && first() >= 0 && first() + count - 1 + span() < input; }
 };
 
@@ -49,6 +50,12 @@ inline Axis backward_axis(ptrdiff_t input, ptrdiff_t output, ptrdiff_t taps, ptr
     ptrdiff_t count = start < input ? (input - 1 - start) / stride + 1 : 0;
     return {some,   first, weight_step, m - (first * dilation - residue) / stride, -weight_step * dilation / stride, 1,
             output, count, start,       stride,                                    input};
+}
+
+/* Whether no pixel of the images lies between the taps: else some gradients are 0 and nothing writes them. */
+inline bool every_pixel_has_a_tap(const mk_conv &p)
+{
+    return p.KH >= p.stride_h && p.KW >= p.stride_w && p.dilation_h == 1 && p.dilation_w == 1;
 }
 
 /* A correlation of N images with groups of `channels` inputs and `results` outputs. Weight (group, result k,

@@ -14,6 +14,7 @@
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
     MK_CONV(KERNEL)                                                                                             \
+    MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
@@ -37,6 +38,17 @@ typedef struct {
            (float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p))                    \
     KERNEL(ptrdiff_t, conv_gradient_workspace, (const mk_conv *p))                                              \
     KERNEL(int, conv_weight_gradient,                                                                           \
+           (float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p))
+
+/* depthwise.cpp.  As conv.cpp, with groups = C = K. */
+#define MK_DEPTHWISE(KERNEL)                                                                                    \
+    KERNEL(ptrdiff_t, depthwise_workspace, (const mk_conv *p))                                                  \
+    KERNEL(int, depthwise_forward,                                                                              \
+           (float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,    \
+            int with_relu))                                                                                     \
+    KERNEL(int, depthwise_backward_data,                                                                        \
+           (float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p))                    \
+    KERNEL(int, depthwise_weight_gradient,                                                                      \
            (float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p))
 
 /* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */

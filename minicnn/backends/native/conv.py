@@ -1,4 +1,4 @@
-"""Convolutions; kernels/conv.cpp and kernels/winograd.cpp.
+"""Convolutions; kernels/conv.cpp, winograd.cpp and depthwise.cpp.
 
 A transposed convolution is the backward pass of a convolution, and the other way round.
 """
@@ -10,14 +10,20 @@ from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.rules import total
-from minicnn.typing import Shape
+from minicnn.typing import Attrs, Shape
 
 _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
 
-def _winograd(w_shape: Shape, attrs: dict) -> bool:
-    """Whether Winograd's algorithm takes the case: 3 x 3 with stride 1 and padding 1, and pays."""
-    return w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8
+def algorithm(w_shape: Shape, channels: int, attrs: Attrs) -> str:
+    """The algorithm of a convolution with weights of a shape, on images of so many channels.
+
+    Winograd's takes 3 x 3 with stride 1 and padding 1; its transforms need channels enough to pay. One
+    channel for each group is a depthwise convolution. All else is direct.
+    """
+    if w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8:
+        return "winograd"
+    return "depthwise" if attrs["groups"] == channels == w_shape[0] > 1 else "direct"
 
 
 def _declined(*arrays) -> Declined | None:
@@ -30,19 +36,25 @@ def _declined(*arrays) -> Declined | None:
 def _correlate(x, w, b, size, **attrs):
     y = _native.empty((len(x), len(w), *size))
     b = None if b is None else one_run(b)
-    _native.conv_forward(y, one_run(x), one_run(w), b, winograd=_winograd(w.shape, attrs), **attrs)
+    _native.conv_forward(
+        y, one_run(x), one_run(w), b, algorithm=algorithm(w.shape, x.shape[1], attrs), **attrs
+    )
     return y
 
 
 def _spread(gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
-    _native.conv_backward_data(gx, one_run(gy), one_run(w), winograd=_winograd(w.shape, attrs), **attrs)
+    _native.conv_backward_data(
+        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
+    )
     return gx
 
 
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
-    _native.conv_weight_gradient(gw, one_run(gy), one_run(x), winograd=_winograd(shape, attrs), **attrs)
+    _native.conv_weight_gradient(
+        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
+    )
     return gw
 
 
