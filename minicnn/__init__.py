@@ -33,6 +33,8 @@ from minicnn.core.creation import *
 from minicnn.core.device import device as device
 from minicnn.core.dtypes import *
 from minicnn.core.gradcheck import gradcheck as gradcheck
+from minicnn.core.precision import get_conv_precision as get_conv_precision
+from minicnn.core.precision import set_conv_precision as set_conv_precision
 from minicnn.core.random import Generator as Generator
 from minicnn.core.random import get_rng_state as get_rng_state
 from minicnn.core.random import manual_seed as manual_seed

@@ -18,6 +18,7 @@ from minicnn.errors import BackendError
 __all__ = [
     "Backend",
     "active",
+    "cpu_level",
     "cudnn",
     "load",
     "mps",
@@ -108,6 +109,11 @@ def status() -> dict[str, str]:
     """What ``minicnn info`` says of each backend: "active", "available", or why it is missing."""
     serving = {b.name for b in dispatch.backends().values() if dispatch.active(b.array_type) is b}
     return {name: "active" if name in serving else unavailable(name) or "available" for name in _MODULES}
+
+
+def cpu_level() -> str | None:
+    """The CPU level of the native kernels, "avx512", "avx2" or "baseline"; None without the backend."""
+    return None if unavailable("native") else import_module("minicnn._native").level()
 
 
 def table() -> dict[str, dict[str, str]]:

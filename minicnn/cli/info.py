@@ -12,6 +12,7 @@ import numpy as np
 import minicnn
 from minicnn import backends
 from minicnn.cli.output import print_json, table
+from minicnn.core.precision import get_conv_precision
 from minicnn.core.threads import get_num_threads, processors
 
 HELP = "version, processor, BLAS, backends"
@@ -29,6 +30,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"minicnn {facts['version']}, Python {facts['python']}, NumPy {facts['numpy']}")
     print(f"processor: {facts['cpu']}, {facts['processors']} to use, {facts['threads']} threads")
+    if facts["kernels"]:
+        winograd = "with" if facts["conv_precision"] == "high" else "without"
+        print(f"native kernels: {facts['kernels']}, convolutions {winograd} Winograd's algorithm")
     for library in facts["libraries"]:
         print("library: {name} {version} ({kernels}), {threads} threads".format(**library))
     print("\nbackends")
@@ -50,6 +54,8 @@ def gather() -> dict[str, Any]:
         "cpu_features": _cpu_features(),
         "processors": processors(),
         "threads": get_num_threads(),
+        "kernels": backends.cpu_level(),
+        "conv_precision": get_conv_precision(),
         "libraries": _libraries(),
         "backends": backends.status(),
         "operations": backends.table(),

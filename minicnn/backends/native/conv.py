@@ -8,6 +8,7 @@ from __future__ import annotations
 from minicnn import _native
 from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
+from minicnn.core.precision import get_conv_precision
 from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.rules import total
 from minicnn.typing import Attrs, Shape
@@ -18,10 +19,11 @@ _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "gro
 def algorithm(w_shape: Shape, channels: int, attrs: Attrs) -> str:
     """The algorithm of a convolution with weights of a shape, on images of so many channels.
 
-    Winograd's takes 3 x 3 with stride 1 and padding 1; its transforms need channels enough to pay. One
-    channel for each group is a depthwise convolution. All else is direct.
+    Winograd's takes 3 x 3 with stride 1 and padding 1, unless the highest precision is asked for; its
+    transforms need channels enough to pay. One channel for each group is a depthwise convolution. All
+    else is direct.
     """
-    if w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8:
+    if w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8 and get_conv_precision() == "high":
         return "winograd"
     return "depthwise" if attrs["groups"] == channels == w_shape[0] > 1 else "direct"
 

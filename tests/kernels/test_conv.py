@@ -1,0 +1,225 @@
+"""The convolution kernels: every geometry, every level, exactly where the algorithm is exact."""
+
+import numpy as np
+import pytest
+
+from minicnn import set_conv_precision
+from minicnn.backends.native.conv import algorithm
+from minicnn.ops.conv import conv2d, conv_transpose2d
+from minicnn.ops.windows import output_sizes
+
+PASSES = ("y", "gx", "gw")
+
+
+def convolution(x, w, b, gy, op=conv2d, **attrs):
+    """The result and both gradients by the native kernels, or the reference for float64."""
+    y, saved = op.run([x, w, b], op.defaults | attrs)
+    gx, gw, gb = op.run_backward(gy(y.shape).astype(x.dtype), saved, (True, True, True), op.defaults | attrs)
+    return {"y": y, "gx": gx, "gw": gw, "gb": gb}
+
+
+def integers(rng, shape):
+    """Small enough that every sum is exact in float32."""
+    return rng.integers(-3, 4, shape).astype(np.float32)
+
+
+def random_case(rng, *, depthwise=False):
+    """Shapes and attributes that fit, with every kind of border and tail."""
+    while True:
+        groups = int(rng.integers(2, 8)) if depthwise else int(rng.choice([1, 1, 1, 2, 3]))
+        channels, outputs = (1, 1) if depthwise else rng.integers(1, 7), rng.choice([1, 3, 8, 13, 20, 40])
+        (channels, outputs) = (1, 1) if depthwise else (int(channels), int(outputs))
+        height, width = int(rng.integers(1, 24)), int(rng.choice([1, 2, 3, 7, 10, 15, 16, 17, 33, 64]))
+        kernel = tuple(int(n) for n in rng.integers(1, 6, 2))
+        attrs = {
+            "stride": tuple(int(n) for n in rng.choice([1, 1, 2, 3], 2)),
+            "padding": tuple(tuple(int(n) for n in rng.integers(0, 4, 2)) for _ in range(2)),
+            "dilation": tuple(int(n) for n in rng.choice([1, 1, 2, 3], 2)),
+            "groups": groups,
+        }
+        x_shape = (int(rng.integers(1, 4)), groups * channels, height, width)
+        w_shape = (groups * outputs, channels, *kernel)
+        size = output_sizes(x_shape, kernel, attrs["stride"], attrs["padding"], attrs["dilation"])
+        if min(size) > 0:
+            return x_shape, w_shape, attrs
+
+
+def assert_equal_to_the_reference(rng, x_shape, w_shape, attrs, op=conv2d):
+    x, w, b = integers(rng, x_shape), integers(rng, w_shape), None
+    b = integers(rng, (w_shape[0] if op is conv2d else w_shape[1] * attrs["groups"],))
+    seed = int(rng.integers(2**31))
+    got, expected = (
+        convolution(*arrays, lambda shape: integers(np.random.default_rng(seed), shape), op, **attrs)
+        for arrays in ((x, w, b), [a.astype(np.float64) for a in (x, w, b)])
+    )
+    for name, array in got.items():
+        assert array.dtype == np.float32
+        assert np.array_equal(array, expected[name]), f"{name} for x {x_shape}, w {w_shape}, {attrs}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_direct_convolution_is_exact_on_integers(level, seed):
+    rng = np.random.default_rng(seed)
+    set_conv_precision("highest")
+    try:
+        for _ in range(40):
+            assert_equal_to_the_reference(rng, *random_case(rng))
+    finally:
+        set_conv_precision("high")
+
+
+def test_depthwise_convolution_is_exact_on_integers(level, rng):
+    for _ in range(60):
+        x_shape, w_shape, attrs = random_case(rng, depthwise=True)
+        assert algorithm(w_shape, x_shape[1], attrs) == "depthwise"
+        assert_equal_to_the_reference(rng, x_shape, w_shape, attrs)
+
+
+def test_transposed_convolution_is_exact_on_integers(level, rng):
+    done = 0
+    while done < 30:
+        x_shape, w_shape, attrs = random_case(rng)
+        size = [
+            (n - 1) * s - sum(p) + d * (k - 1) + 1
+            for n, s, p, d, k in zip(
+                x_shape[2:], attrs["stride"], attrs["padding"], attrs["dilation"], w_shape[2:], strict=True
+            )
+        ]
+        if min(size) > 0:
+            outputs = w_shape[0] // attrs["groups"]
+            assert_equal_to_the_reference(
+                rng, x_shape, (x_shape[1], outputs, *w_shape[2:]), attrs, conv_transpose2d
+            )
+            done += 1
+
+
+# -- Winograd --------------------------------------------------------------------------------
+
+SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+
+# N, C, H, W, K: widths whose tiles are 1, 2, 4, 8, 16 and more in a row, all tails, and 1-pixel images.
+WINOGRAD = (
+    (3, 8, 1, 1, 8), (5, 16, 4, 4, 16), (2, 17, 7, 9, 9), (3, 8, 8, 8, 33), (2, 9, 14, 14, 20),
+    (1, 40, 5, 33, 12), (2, 12, 16, 16, 24), (1, 8, 66, 67, 8), (1, 8, 3, 130, 11), (70, 8, 2, 3, 8),
+)  # fmt: skip
+
+
+# The transforms' matrices: Lavin & Gray 2016, in the notation of kernels/winograd.cpp.
+A = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]])
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+B = np.array(
+    [
+        [4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1],
+    ]
+).T  # fmt: skip
+
+
+def sums_of_absolute_values(x, w, gy):
+    """Winograd's formulas on absolute values: what bounds its rounding errors, for each pass."""
+    n, c, h, width = x.shape
+    down, across = -(-h // 4), -(-width // 4)
+
+    def tiles(images, size, before):
+        after = [(before, 4 * m + size - 4 - before - k) for m, k in ((down, h), (across, width))]
+        padded = np.pad(images, ((0, 0), (0, 0), *after))
+        view = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (2, 3))
+        return view[:, :, ::4, ::4]
+
+    a, g, b = abs(A), abs(G), abs(B)
+    patches = np.einsum("fi,gj,ncyxij->ncyxfg", b.T, b.T, tiles(abs(x), 6, 1))
+    weights = np.einsum("fi,gj,kcij->kcfg", g, g, abs(w))
+    gradients = np.einsum("fi,gj,nkyxij->nkyxfg", a, a, tiles(abs(gy), 4, 0))
+    patches_of_gy = np.einsum("fi,gj,nkyxij->nkyxfg", b.T, b.T, tiles(abs(gy), 6, 1))
+    turned = np.einsum("fi,gj,kcij->kcfg", g, g, abs(w)[:, :, ::-1, ::-1])
+
+    def images(products):
+        y = np.einsum("fi,gj,nkyxfg->nkyixj", a, a, products)
+        return y.reshape(*y.shape[:2], 4 * down, 4 * across)[:, :, :h, :width]
+
+    return {
+        "y": images(np.einsum("kcfg,ncyxfg->nkyxfg", weights, patches)),
+        "gx": images(np.einsum("kcfg,nkyxfg->ncyxfg", turned, patches_of_gy)),
+        "gw": np.einsum("fi,gj,nkyxfg,ncyxfg->kcij", g, g, gradients, patches, optimize=True),
+    }
+
+
+@pytest.mark.parametrize("shape", WINOGRAD, ids=str)
+def test_winograd_is_within_its_error_bound(level, shape, rng):
+    n, c, h, w, k = shape
+    assert algorithm((k, c, 3, 3), c, SAME) == "winograd"
+    x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((k, c, 3, 3))
+    bias, gy = np.zeros(k), rng.standard_normal((n, k, h, w))
+    x, weight, gy = (a.astype(np.float32).astype(np.float64) for a in (x, weight, gy))
+    exact = convolution(x, weight, bias, lambda shape: gy, **SAME)
+    got = convolution(*(a.astype(np.float32) for a in (x, weight, bias)), lambda shape: gy, **SAME)
+    scale = sums_of_absolute_values(x, weight, gy)
+    for name in PASSES:
+        units = (abs(got[name] - exact[name]) / scale[name]).max() / 2**-24
+        assert units < 4, f"{name}: {units:.1f} units in the last place of the sum of absolute values"
+
+
+@pytest.mark.parametrize("shape", WINOGRAD, ids=str)
+def test_winograd_is_exact_where_its_fractions_are(level, shape, rng):
+    n, c, h, w, k = shape
+    x, weight = integers(rng, (n, c, h, w)).clip(-1, 1), 576 * integers(rng, (k, c, 3, 3)).clip(-1, 1)
+    gy = 576 * integers(rng, (n, k, h, w)).clip(-1, 1)
+    bias = np.zeros(k, np.float32)
+    exact = convolution(*(a.astype(np.float64) for a in (x, weight, bias)), lambda shape: gy, **SAME)
+    got = convolution(x, weight, bias, lambda shape: gy, **SAME)
+    assert np.array_equal(got["y"], exact["y"])
+    assert np.array_equal(np.rint(got["gw"]), exact["gw"])  # sixths of sums are all but exact
+    gy //= 576
+    exact = convolution(*(a.astype(np.float64) for a in (x, weight, bias)), lambda shape: gy, **SAME)
+    assert np.array_equal(convolution(x, weight, bias, lambda shape: gy, **SAME)["gx"], exact["gx"])
+
+
+def test_the_highest_precision_sums_directly(native):
+    set_conv_precision("highest")
+    try:
+        assert algorithm((32, 32, 3, 3), 32, SAME) == "direct"
+    finally:
+        set_conv_precision("high")
+
+
+# -- what holds for all of them --------------------------------------------------------------
+
+KINDS = {
+    "winograd": ((9, 16, 12, 12), (24, 16, 3, 3), SAME),
+    "direct": ((9, 6, 14, 14), (16, 6, 5, 5), {**SAME, "padding": ((0, 0), (0, 0))}),
+    "strided": ((5, 8, 16, 16), (12, 8, 3, 3), {**SAME, "stride": (2, 2)}),
+    "depthwise": ((5, 12, 15, 17), (12, 1, 3, 3), {**SAME, "groups": 12}),
+    "one image": ((1, 16, 40, 40), (16, 16, 3, 3), SAME),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_the_same_for_any_number_of_threads(native, level, kind, rng):
+    x_shape, w_shape, attrs = KINDS[kind]
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
+    results = []
+    for threads in (1, 2, 3, 4, 8, 8):
+        native.set_threads(threads)
+        found = convolution(x, w, b, lambda shape: np.random.default_rng(1).standard_normal(shape), **attrs)
+        results.append([array.tobytes() for array in found.values()])
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_relu_behind_is_a_relu(native, kind, rng):
+    x_shape, w_shape, attrs = KINDS[kind]
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
+    y = conv2d.run([x, w, b], attrs)[0]
+    rectified = np.empty_like(y)
+    chosen = algorithm(w_shape, x_shape[1], attrs)
+    native.conv_forward(rectified, x, w, b, algorithm=chosen, with_relu=True, **attrs)
+    assert np.array_equal(rectified, np.maximum(y, 0))
+
+
+def test_shapes_that_do_not_fit_are_refused(native):
+    x, w, y = (np.zeros(s, np.float32) for s in ((1, 3, 8, 8), (4, 2, 3, 3), (1, 4, 6, 6)))
+    plain = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    with pytest.raises(ValueError, match="channels"):
+        native.conv_forward(y, x, w, None, algorithm="direct", **plain)
+    with pytest.raises(ValueError, match="winograd does not take"):
+        native.conv_forward(y, x, np.zeros((4, 3, 3, 3), np.float32), None, algorithm="winograd", **plain)

@@ -1,0 +1,108 @@
+"""The thread pool, the memory pool and the CPU levels."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+CODE = """
+import numpy as np, os, minicnn
+from minicnn import _native
+_native.set_threads(4)
+x = np.linspace(-1, 1, 10**6, dtype=np.float32); y = np.empty_like(x)
+_native.relu_forward(y, x)
+"""
+
+
+def run(code, **environment):
+    command = [sys.executable, "-c", CODE + code]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_levels_are_named_and_wrong_ones_refused(native):
+    assert native.levels()[-1] == "baseline" and native.level() in native.levels()
+    with pytest.raises(ValueError, match="expected a CPU level out of .*baseline, got 'mmx'"):
+        native.set_level("mmx")
+
+
+def test_a_lower_level_can_be_asked_for_from_outside():
+    assert run("print(_native.level())", MINICNN_CPU_LEVEL="baseline") == "baseline"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_computes_with_threads_of_its_own():
+    code = """
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        z = np.empty_like(x)
+        _native.relu_forward(z, x)
+        os._exit(0 if np.array_equal(y, z) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    _native.relu_forward(y, x)
+print("done")
+"""
+    assert run(code) == "done"
+
+
+def test_many_python_threads_at_once_get_the_same(native, rng):
+    native.set_threads(3)
+    x = rng.standard_normal(300_000).astype(np.float32)
+    expected, failures = np.maximum(x, 0), []
+
+    def work():
+        for _ in range(50):
+            y = np.empty_like(x)
+            native.relu_forward(y, x)
+            if not np.array_equal(y, expected):
+                failures.append("differs")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures and not any(thread.is_alive() for thread in threads)
+
+
+def test_subnormal_numbers_stay(native):
+    x = np.full(100_000, 1e-40, np.float32)
+    y = np.empty_like(x)
+    native.relu_forward(y, x)
+    assert np.array_equal(y, x) and np.float32(1e-40) * np.float32(1.0) != 0
+    assert 5e-324 * 1.0 != 0.0
+
+
+def test_arrays_of_the_pool_are_arrays_like_any_other(native):
+    array = native.empty((3, 5))
+    assert array.flags.owndata and array.flags.c_contiguous and array.base is None
+    assert array.shape == (3, 5) and array.dtype == np.float32 and array.ctypes.data % 64 == 0
+    array.fill(2)
+    array.resize((40, 50), refcheck=False)
+    assert array[0, 0] == 2 and array.size == 2000
+    assert native.empty((0, 4)).shape == (0, 4) and native.empty(()).shape == ()
+
+
+def test_memory_is_kept_and_given_back(native):
+    native.trim()
+    first = native.empty((1000, 1000))
+    place = first.ctypes.data
+    del first
+    gc.collect()
+    assert native.kept() >= 4_000_000
+    assert native.empty((1000, 1000)).ctypes.data == place
+    native.trim()
+    assert native.kept() == 0
+
+
+def test_absurd_sizes_are_refused(native):
+    with pytest.raises(MemoryError):
+        native.empty((2**40, 2**10))
