@@ -31,7 +31,7 @@ from weakref import ref
 
 import numpy as np
 
-from minicnn.core import dispatch
+from minicnn.core import dispatch, fusion
 from minicnn.core.device import MetaArray
 from minicnn.core.dispatch import Kernel, backend_of
 from minicnn.core.tape import Node, grad_enabled
@@ -77,6 +77,10 @@ class Op:
         self.view = view
         self.forward_kernel = Kernel(forward, self.name, view=view)
         self.backward_kernel: Kernel | None = None
+        # See core/fusion.py: producers whose pending result this operation can take over, and whether its
+        # own result waits for such a partner. None: it takes no part.
+        self.partners: dict[str, fusion.Rule] | None = None
+        self.waits = False
         self._shape = shape
         self._dtype = dtype or widest_float
         self._validates = False
@@ -114,6 +118,10 @@ class Op:
         """Like calling the operation, and also return what it saved (see its Notes)."""
         if self._has_attrs:
             attrs = self.defaults | attrs
+        if self.partners is not None:
+            fused = fusion.fuse(self, operands, attrs)
+            if fused is not None:
+                return fused, None
         arrays = []
         records = False
         for operand in operands:
@@ -141,6 +149,16 @@ class Op:
             result.requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
         return result, saved
+
+    def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
+        """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
+        if self.partners is not None:
+            fused = fusion.fuse(self, operands, self.defaults | attrs, then)
+            if fused is not None:
+                return fused
+        result, saved = fusion.compute(self, operands, attrs)
+        then(saved)
+        return result
 
     def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
         """The forward pass on arrays: check, compute, name the operation in every error."""

@@ -67,11 +67,13 @@ def batch_norm(
     if not training:
         return _with_running(input, running_mean, running_var, weight, bias, eps, "batch_norm")
     _check_running(input, running_mean, running_var, "batch_norm")
-    y, saved = ops.batch_norm.call_with_saved(input, weight, bias, eps=float(eps))
-    if saved is not None:  # None on the meta device
-        _, mean, var, _ = saved
-        _update_running(running_mean, running_var, mean, var, _count(input, mean), momentum)
-    return y
+
+    def update(saved: Any) -> None:
+        if saved is not None:  # None on the meta device
+            _, mean, var, *_ = saved
+            _update_running(running_mean, running_var, mean, var, _count(input, mean), momentum)
+
+    return ops.batch_norm.call_then(update, input, weight, bias, eps=float(eps))
 
 
 def instance_norm(

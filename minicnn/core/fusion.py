@@ -1,0 +1,185 @@
+"""Fusion: a result waits until it is used, so that the operation that uses it can be computed with it.
+
+Inside a ``fusing`` block an operation that has partners (a convolution, whose partner is the ReLU) gives
+a :class:`Pending` tensor: everything is checked, nothing is computed. If the next thing that happens to
+it is a partner, one fused operation computes both; at any other touch it is computed as it is, and is a
+plain tensor from then on. So any Python code fuses, nothing is traced, and results stay the same.
+
+Which operations are partners stands in ``minicnn/ops/fused.py``. A pair is fused only where the
+backend has a kernel for it: the reference of a fused operation is the composition of its parts.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from minicnn.core.dispatch import backend_of
+from minicnn.core.tape import Node, grad_enabled
+from minicnn.core.tensor import Tensor
+from minicnn.errors import GradError
+from minicnn.typing import Array, Attrs
+
+if TYPE_CHECKING:
+    from minicnn.core.op import Op
+
+__all__ = ["Pending", "Rule", "compute", "fuse", "fusing"]
+
+# Rule(producer's operands, its attributes, consumer's other operands, consumer's attributes):
+# the operation that computes both, its operands and attributes; or None if this case does not fuse.
+Rule = Callable[[tuple[Any, ...], Attrs, tuple[Any, ...], Attrs], "tuple[Op, tuple[Any, ...], Attrs] | None"]
+
+# The pending results of the block, in this thread; None outside.
+_pending: ContextVar[list[weakref.ref[Pending]] | None] = ContextVar("pending", default=None)
+
+
+class Pending(Tensor):
+    """A tensor that is computed at its first touch. Then it becomes a plain one."""
+
+    def __init__(
+        self, op: Op, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None
+    ) -> None:
+        self._call = op, operands, attrs, then
+        self._versions = [x._version if isinstance(x, Tensor) else None for x in operands]
+        self._records = grad_enabled.get()
+
+    def _settle(self) -> None:
+        op, operands, attrs, then = self._call
+        self.check_operands()
+        token = grad_enabled.set(self._records)
+        try:
+            made, saved = compute(op, operands, attrs)
+        finally:
+            grad_enabled.reset(token)
+        del self._call, self._versions, self._records
+        self.__class__ = Tensor  # type: ignore[assignment]
+        self.array = made.array
+        if made.node is not None:
+            self.node, self.requires_grad = made.node, True
+        if then is not None:
+            then(saved)
+
+    def check_operands(self) -> None:
+        """Refuse to compute with operands that have changed since the call."""
+        op, operands = self._call[:2]
+        for operand, version in zip(operands, self._versions, strict=True):
+            if version is not None and operand._version != version:
+                raise GradError(
+                    "an operand was changed in place before the result was first used",
+                    hint="use the result first, or leave this model uncompiled",
+                    op=op.name,
+                )
+
+    def touch(self) -> Tensor:
+        """Itself, computed."""
+        if type(self) is Pending:
+            self._settle()
+        return self
+
+    # What a tensor has as plain attributes, computed at the first look.
+
+    @property
+    def array(self) -> Array:  # type: ignore[override]
+        return self.touch().array
+
+    @array.setter
+    def array(self, value: Array) -> None:
+        self.touch().array = value
+
+    @property
+    def node(self) -> Node | None:  # type: ignore[override]
+        return self.touch().node
+
+    @node.setter
+    def node(self, value: Node | None) -> None:
+        self.touch().node = value
+
+    @property
+    def requires_grad(self) -> bool:  # type: ignore[override]
+        return self.touch().requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.touch().requires_grad = value
+
+
+class fusing:  # noqa: N801 - used like a function
+    """Fuse what is computed in a block; all results are computed at its end. Blocks may be nested.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> from minicnn.nn import functional as F
+    >>> with fusing():
+    ...     y = F.relu(F.linear(minicnn.ones(1, 2), minicnn.ones(3, 2)))
+    >>> y.tolist()
+    [[2.0, 2.0, 2.0]]
+    """
+
+    def __enter__(self) -> None:
+        self._token = _pending.set([])
+
+    def __exit__(self, kind: Any, *exc: object) -> None:
+        waiting = _pending.get() or []
+        _pending.reset(self._token)
+        if kind is None:
+            for reference in waiting:
+                tensor = reference()
+                if tensor is not None:
+                    tensor.touch()
+
+
+def fuse(
+    op: Op, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
+) -> Tensor | None:
+    """The result of an operation that has partners, fused or pending; None to compute it as it is."""
+    waiting = _pending.get()
+    if waiting is None:
+        return None
+    for place, operand in enumerate(operands):
+        if type(operand) is Pending and then is None:
+            fused = _with_producer(op, operand, operands[:place] + operands[place + 1 :], attrs)
+            if fused is not None:
+                return fused
+    if not op.waits or backend_of([getattr(x, "array", x) for x in operands]).is_reference:
+        return None
+    op.output_shape(*operands, **attrs)  # errors belong to this call, not to the first touch
+    result = Pending(op, operands, attrs, then)
+    waiting.append(weakref.ref(result))
+    return result
+
+
+def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Tensor | None:
+    made_by, operands, its_attrs, then = producer._call
+    rule = op.partners.get(made_by.name)
+    if rule is None or producer._records != grad_enabled.get():
+        return None
+    match = rule(operands, its_attrs, others, attrs)
+    if match is None:
+        return None
+    fused, all_operands, all_attrs = match
+    backend = backend_of([getattr(x, "array", x) for x in all_operands])
+    if backend.name not in fused.forward_kernel.overlays:
+        return None
+    producer.check_operands()
+    producer._call = made_by, operands, its_attrs, None  # should anybody else look at it: once is enough
+    if fused.waits:
+        waiting = _pending.get()
+        result = Pending(fused, all_operands, all_attrs, then)
+        waiting.append(weakref.ref(result))  # type: ignore[union-attr]
+        return result
+    made, saved = compute(fused, all_operands, all_attrs)
+    if then is not None:
+        then(saved)
+    return made
+
+
+def compute(op: Op, operands: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, Any]:
+    """Call the operation with nothing waiting."""
+    token = _pending.set(None)
+    try:
+        return op.call_with_saved(*operands, **attrs)
+    finally:
+        _pending.reset(token)
