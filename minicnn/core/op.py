@@ -48,7 +48,7 @@ _observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVa
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
-_PLAIN = frozenset([int, float, bool, type(None), np.ndarray])  # operands to take as they are
+_PLAIN = frozenset([int, float, bool, type(None)])  # operands to take as they are
 
 
 class Op:
@@ -78,7 +78,7 @@ class Op:
         self.forward_kernel = Kernel(forward, self.name, view=view)
         self.backward_kernel: Kernel | None = None
         self._shape = shape
-        self._dtype = dtype or widest_float
+        self._dtype = dtype or first_dtype
         self._validates = False
         parameters = list(inspect.signature(forward).parameters.values())[1:]  # without xp
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -90,9 +90,11 @@ class Op:
 
     # -- declaring ---------------------------------------------------------------------------
 
-    def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: the function that gives the operands' gradients."""
-        self.backward_kernel = Kernel(function, f"{self.name}.backward", view=self.view)
+    def backward(self, function: Callable[..., Any] | None = None, *, view: bool = False) -> Any:
+        """Decorator: the function that gives the operands' gradients; ``view`` if it only makes views."""
+        if function is None:
+            return functools.partial(self.backward, view=view)
+        self.backward_kernel = Kernel(function, f"{self.name}.backward", view=view)
         return function
 
     def shape(self, function: Callable[..., Shape]) -> Callable[..., Shape]:
@@ -113,7 +115,7 @@ class Op:
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
         """Like calling the operation, and also return what it saved (see its Notes)."""
         if self._has_attrs:
-            attrs = self.defaults | attrs
+            attrs = self.defaults | {name: plain(value) for name, value in attrs.items()}
         arrays = []
         records = False
         for operand in operands:
@@ -140,6 +142,8 @@ class Op:
                         leaves.append((ref(operand), operand._version))
             result.requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
+        if self.view:
+            result._is_view = views(y, arrays[0])
         return result, saved
 
     def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
@@ -212,13 +216,13 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
         The reference, in array code that NumPy and CuPy both run. A trailing underscore of its
         name (``abs_``, to spare a builtin) is not part of the operation's name.
     view : bool
-        True if the result is a view: then the reference counts as served on every backend.
+        True if the forward only makes a view: then the reference counts as served on every backend.
     shape : callable, optional
         Shape rule of an operation that cannot fail silently (elementwise ones); it is used for
         abstract runs only. Rules that also check are given by ``@name.shape`` instead.
     dtype : callable, optional
-        ``dtype(*operands, **attributes)``, the result's element type in an abstract run. Default:
-        the widest floating point type among the operands, else the first operand's type.
+        ``dtype(*operands, **attributes)``, the result's element type in an abstract run; by default
+        the first operand's.
     """
     if forward is None:
         return lambda function: Op(function, **options)
@@ -242,15 +246,26 @@ class observe:  # noqa: N801 - used like a function
         _observer.reset(self._token)
 
 
-def widest_float(*operands: Any, **attrs: Any) -> np.dtype:
-    """The widest floating point type among the operands, else the type of the first."""
-    types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
-    floats = [t for t in types if t.kind == "f"]
-    return max(floats, key=lambda t: t.itemsize) if floats else types[0]
+def first_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """The element type of the first operand that is an array."""
+    return next(operand.dtype for operand in operands if hasattr(operand, "dtype"))
+
+
+def views(y: Array, x: Array) -> bool:
+    """Whether y, the result of an operation that makes views where it can, views x's memory.
+
+    Not if NumPy had to copy, as for some shapes: then y views that copy. Meta arrays have no memory.
+    """
+    base = getattr(y, "base", None)
+    return base is not None and (base is x or base is x.base)
 
 
 def plain(operand: Any) -> Any:
-    """An operand that is no tensor: subclasses of NumPy's array, such as memmap, become plain arrays."""
+    """An operand or attribute that is no tensor: NumPy's scalars become Python numbers, and its arrays
+    plain ones of a type that tensors have, in native byte order.
+    """
+    if isinstance(operand, np.generic):
+        return as_array(operand).item()
     return as_array(operand) if isinstance(operand, np.ndarray) else operand
 
 

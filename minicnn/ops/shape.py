@@ -58,7 +58,7 @@ def reshape_shape(x: Any, *, shape: Shape) -> Shape:
     return tuple(count // known if n == -1 else n for n in shape)
 
 
-@reshape.backward
+@reshape.backward(view=True)
 def reshape_backward(xp, gy, saved, needs, *, shape):
     """dL/dx = dL/dy in x's shape."""
     (x_shape,) = saved
@@ -106,7 +106,7 @@ def permute_shape(x: Any, *, dim: Shape) -> Shape:
     return tuple(x.shape[d] for d in dim)
 
 
-@permute.backward
+@permute.backward(view=True)
 def permute_backward(xp, gy, saved, needs, *, dim):
     """dL/dx = dL/dy in the old order."""
     return (xp.transpose(gy, [dim.index(i) for i in range(len(dim))]),)
@@ -148,7 +148,7 @@ def broadcast_to(xp, x, *, shape):
 @broadcast_to.shape
 def broadcast_to_shape(x: Any, *, shape: Shape) -> Shape:
     aligned = zip(reversed(x.shape), reversed(shape), strict=False)
-    if x.ndim > len(shape) or any(old not in (1, new) for old, new in aligned):
+    if x.ndim > len(shape) or min(shape, default=0) < 0 or any(old not in (1, new) for old, new in aligned):
         raise ShapeError(expected=f"a shape that {x.shape} broadcasts to", got=str(shape))
     return tuple(shape)
 
