@@ -167,6 +167,22 @@ def test_clamp_needs_a_bound_and_takes_tensors():
     assert tensor([1, 5]).clamp(max=2.5).dtype == np.float32
 
 
+@pytest.mark.parametrize("kind", [tensor, np.asarray])
+def test_clamp_takes_arrays_on_either_side(kind, rng):
+    x, low, high = (rng.standard_normal(shape) for shape in ((2, 3), (3,), (2, 1)))
+    for limits in ((low, high), (None, high), (low, None), (low, 0.5)):
+        bounds = [kind(bound) if isinstance(bound, np.ndarray) else bound for bound in limits]
+        assert tensor(x).clamp(*bounds).tolist() == np.clip(x, *limits).tolist()
+    assert tensor([1.0, 2.0]).clamp(max=np.array([0.0, 9.0], np.float32)).tolist() == [0.0, 2.0]
+
+
+def test_outside_the_bounds_of_clamp_the_bound_has_the_gradient():
+    x = [-2.0, -1.0, 0.0, 1.0, 2.0, 0.0]
+    y, *found = gradients(minicnn.clamp, x, [-1.0] * 5 + [3.0], [1.0] * 6)
+    assert y == [-1.0, -1.0, 0.0, 1.0, 1.0, 1.0]
+    assert found == [[0.0, 1.0, 1.0, 1.0, 0.0, 0.0], [1.0] + [0.0] * 5, [0.0] * 4 + [1.0, 1.0]]
+
+
 def test_add_and_sub_take_a_factor():
     assert minicnn.add(tensor([1.0]), 2, alpha=3).item() == 7.0
     assert tensor([1.0]).sub(tensor([2.0]), alpha=0.5).item() == 0.0
