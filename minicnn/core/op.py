@@ -49,6 +49,7 @@ _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up
 
 _new = Tensor.__new__
 _PLAIN = frozenset([int, float, bool, type(None)])  # operands to take as they are
+_ATTRIBUTES = _PLAIN | {tuple, str}  # and attributes
 
 
 class Op:
@@ -110,12 +111,18 @@ class Op:
     # -- calling -----------------------------------------------------------------------------
 
     def __call__(self, *operands: Any, **attrs: Any) -> Tensor:
-        return self.call_with_saved(*operands, **attrs)[0]
+        return self.apply(operands, attrs)[0]
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
         """Like calling the operation, and also return what it saved (see its Notes)."""
+        return self.apply(operands, attrs)
+
+    def apply(self, operands: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, Any]:
+        """:meth:`call_with_saved` without unpacking: the hottest path."""
         if self._has_attrs:
-            attrs = self.defaults | {name: plain(value) for name, value in attrs.items()}
+            attrs = self.defaults | attrs
+            if not _ATTRIBUTES.issuperset(map(type, attrs.values())):
+                attrs = {name: plain(value) for name, value in attrs.items()}
         arrays = []
         records = False
         for operand in operands:
@@ -142,8 +149,8 @@ class Op:
                         leaves.append((ref(operand), operand._version))
             result.requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
-        if self.view:
-            result._is_view = views(y, arrays[0])
+        if self.view and views(y, arrays[0]):
+            result._is_view = True
         return result, saved
 
     def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
@@ -155,13 +162,13 @@ class Op:
             if backend.array_type is MetaArray:
                 y, saved = self.abstract(arrays, attrs), None
             else:
-                y, saved = self.forward_kernel.run(backend, *arrays, **attrs)
+                y, saved = self.forward_kernel.run(backend, arrays, attrs)
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise
         except (OverflowError, TypeError, ValueError) as error:
             self.__signature__.bind(*arrays, **attrs)  # a wrong call is Python's own TypeError
-            raise self.explain(error, arrays) from error
+            raise self.explain(error, arrays, attrs) from error
         if isinstance(y, np.generic):  # NumPy turns 0-dimensional results into scalars
             y = backend.xp.asarray(y)
         if _observing:
@@ -176,13 +183,22 @@ class Op:
         """The backward pass on arrays: one gradient per operand, None where it is not needed."""
         assert self.backward_kernel is not None
         backend = dispatch.backend_of((gy,))
-        gradients = self.backward_kernel.run(backend, gy, saved, needs, **attrs)
+        gradients = self.backward_kernel.run(backend, (gy, saved, needs), attrs)
         if len(gradients) != len(needs):
             raise GradError(expected=f"{len(needs)} gradients", got=f"{len(gradients)}", op=self.name)
         return gradients
 
-    def explain(self, error: Exception, arrays: list[Any]) -> MiniCNNError:
-        """The array library's refusal as an error that names the operation and its operands."""
+    def explain(self, error: Exception, arrays: list[Any], attrs: Attrs) -> MiniCNNError:
+        """The array library's refusal as an error that names the operation and its operands.
+
+        The shape rule knows best what is wrong, where it was not asked before.
+        """
+        if self._shape is not None and not self._validates:
+            try:
+                self._shape(*arrays, **attrs)
+            except MiniCNNError as better:
+                better.op = better.op or self.name
+                return better
         kind = ShapeError if isinstance(error, ValueError) else DTypeError
         return kind(f"{error} (operands: {', '.join(describe(array) for array in arrays)})", op=self.name)
 

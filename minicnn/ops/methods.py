@@ -18,6 +18,7 @@ from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, GradError, ShapeError
 from minicnn.ops import functions as F
+from minicnn.ops import shape
 from minicnn.ops.indexing import without_leading_ones
 from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
@@ -32,13 +33,13 @@ Function = Callable[..., Any]
 
 
 def _binary(op: Op) -> Function:
-    call = op.call_with_saved  # rather than op itself: one frame less in the hottest path
-    return lambda self, other: call(self, other)[0]
+    apply = op.apply  # rather than op itself: one frame less in the hottest path
+    return lambda self, other: apply((self, other), {})[0]
 
 
 def _reflected(op: Op) -> Function:
-    call = op.call_with_saved
-    return lambda self, other: call(other, self)[0]
+    apply = op.apply
+    return lambda self, other: apply((other, self), {})[0]
 
 
 def _comparison(function: Function) -> Function:
@@ -344,7 +345,7 @@ METHODS: dict[str, Function] = {
 }  # fmt: skip
 
 PROPERTIES: dict[str, Function] = {
-    "T": lambda self: F.permute(self, tuple(reversed(range(self.ndim)))),
+    "T": lambda self: shape.permute(self, dim=tuple(range(self.array.ndim - 1, -1, -1))),
     "mT": lambda self: F.transpose(self, -2, -1),
     "is_cuda": lambda self: self.device.type == "cuda",
 }

@@ -38,16 +38,20 @@ def reshape(input: Tensor, *shape_: Any) -> Tensor:
     >>> reshape(zeros(2, 6), (3, -1)).shape, reshape(zeros(4), 2, 2).shape
     ((3, 4), (2, 2))
     """
-    return shape.reshape(input, shape=sizes(shape_, "reshape"))
+    return shape.reshape.apply((input,), {"shape": sizes(shape_, "reshape")})[0]
 
 
 def sizes(given: tuple[Any, ...], op: str) -> Shape:
     """The tuple of integers from ``((2, 3),)`` or ``(2, 3)``."""
-    return integers(_listed(given), "sizes", op)
+    given = _listed(given)
+    return given if _INTEGERS.issuperset(map(type, given)) else integers(given, "sizes", op)
 
 
 def _listed(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
+_INTEGERS = frozenset([int])
 
 
 def integers(values: Sequence[Any], name: str, op: str) -> Shape:

@@ -138,8 +138,8 @@ def normal_dim(dim: int, ndim: int, op: str | None = None) -> int:
     >>> normal_dim(-1, 3)
     2
     """
-    count = max(ndim, 1)
-    number = whole(dim)
+    count = ndim or 1
+    number = dim if type(dim) is int else whole(dim)
     if number is None or not -count <= number < count:
         raise ShapeError(expected=f"a dimension from {-count} to {count - 1}", got=repr(dim), op=op)
     return number % count
@@ -160,7 +160,9 @@ def normal_dims(dim: int | tuple[int, ...] | list[int] | None, ndim: int, op: st
     """
     if dim is None:
         return tuple(range(ndim))
-    named = [normal_dim(d, ndim, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if not isinstance(dim, (tuple, list)):
+        return (normal_dim(dim, ndim, op),)[:ndim]
+    named = [normal_dim(d, ndim, op) for d in dim]
     if len(set(named)) != len(named):
         raise ShapeError(expected="each dimension once", got=str(dim), op=op)
     return tuple(sorted(named)) if ndim else ()
@@ -328,18 +330,21 @@ def total(xp: ArrayModule, x: Array, axis: Any, keepdims: bool = False) -> Array
     >>> float(total(np, np.full((10**6, 2), 0.1, np.float32), (0,))[0]) - 1e5 < 0.01
     True
     """
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
     if x.dtype.itemsize == 8 or x.dtype.kind != "f":
-        return xp.sum(x, axis=axes, keepdims=keepdims)
+        return x.sum(axis, keepdims=keepdims)
+    axes = axis if type(axis) is tuple else (axis,)
     last = _last_axes(axes, x.ndim) if x.flags.c_contiguous else ()
     if len(last) == len(axes):
-        return xp.sum(x, axis=axes, keepdims=keepdims, dtype=xp.float32).astype(x.dtype, copy=False)
-    parts = xp.sum(x, axis=last, keepdims=True, dtype=xp.float32) if last else x
-    return xp.sum(parts, axis=axes, keepdims=keepdims, dtype=xp.float64).astype(x.dtype)
+        y = x.sum(axes, dtype=xp.float32, keepdims=keepdims)
+        return y if x.dtype.itemsize == 4 else y.astype(x.dtype)
+    parts = x.sum(last, dtype=xp.float32, keepdims=True) if last else x
+    return parts.sum(axes, dtype=xp.float64, keepdims=keepdims).astype(x.dtype)
 
 
 def _last_axes(axes: Shape, ndim: int) -> Shape:
     """Those of the axes that no other axis follows."""
+    if len(axes) == ndim:
+        return axes
     first = ndim
     while first - 1 in axes:
         first -= 1

@@ -31,7 +31,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     [4, 2, 0]
     """
     parts = normal_index(input, index)
-    picks = any(hasattr(part, "dtype") for part in parts)
+    picks = not _PLAIN.issuperset(map(type, parts))
     return (indexing.pick if picks else indexing.getitem)(input, index=parts)
 
 
@@ -47,7 +47,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
     return indexing.setitem(input, value, index=normal_index(input, index))
 
 
-_PLAIN = (int, slice, type(None), type(...))
+_PLAIN = frozenset([int, slice, type(None), type(...)])
 
 
 def normal_index(input: Tensor, index: Any) -> tuple[Any, ...]:
@@ -56,6 +56,8 @@ def normal_index(input: Tensor, index: Any) -> tuple[Any, ...]:
     Single integers of NumPy and of tensors become Python's, as in PyTorch: they make a view.
     """
     parts = index if type(index) is tuple else (index,)
+    if _PLAIN.issuperset(map(type, parts)):
+        return parts
     return tuple(part if type(part) in _PLAIN else _index_array(input, part) for part in parts)
 
 

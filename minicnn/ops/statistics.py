@@ -37,7 +37,8 @@ def _reduce(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Ten
 
 def _reduce_named(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
     """Reduce over the dimensions named: all for None, none for ``()``."""
-    return op(input, dim=normal_dims(dim, input.ndim, op.name), keepdim=bool(keepdim), **attrs)
+    attrs = {"dim": normal_dims(dim, input.array.ndim, op.name), "keepdim": bool(keepdim), **attrs}
+    return op.apply((input,), attrs)[0]
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -87,7 +87,7 @@ def test_what_is_no_number_is_refused():
 
 
 def test_shapes_that_do_not_broadcast_are_named():
-    with pytest.raises(ShapeError, match=r"mul: .*float32 \(2, 3\), float32 \(2,\)"):
+    with pytest.raises(ShapeError, match=r"^mul: .* got \(2, 3\) and \(2,\)$"):
         minicnn.ones(2, 3) * minicnn.ones(2)
 
 
