@@ -46,6 +46,12 @@ def calls() -> dict[str, Callable[[], object]]:
         "np.add": lambda: np.add(a, b),
         "x + y": lambda: x + y,
         "w + y, recorded": lambda: w + y,
+        "np.reshape": lambda: a.reshape(2, 4),
+        "w.reshape, recorded": lambda: w.reshape(2, 4),
+        "np.sum": lambda: a.sum(),
+        "w.sum, recorded": lambda: w.sum(),
+        "np.ndarray[1]": lambda: a[1:],
+        "w[1:], recorded": lambda: w[1:],
     }
 
 

@@ -155,7 +155,7 @@ def full(
     >>> full((2,), 7).tolist()
     [7, 7]
     """
-    value = as_array(fill_value, dtype)
+    value = as_array(fill_value.item() if isinstance(fill_value, np.generic) else fill_value, dtype)
     return _finish(np.full(_shape((size,)), value, value.dtype), None, device, requires_grad)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -215,7 +215,7 @@ class Kernel:
 
         return attach
 
-    def run(self, backend: Backend, *operands: Any, **attributes: Any) -> Any:
+    def run(self, backend: Backend, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
         """Call the backend's overlay, or the reference where there is none or it declines."""
         if backend.is_reference:
             return self.reference(backend.xp, *operands, **attributes)
@@ -242,7 +242,7 @@ class Kernel:
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Run on arrays, on the backend that serves them."""
-        return self.run(backend_of(operands), *operands, **attributes)
+        return self.run(backend_of(operands), operands, attributes)
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -48,7 +48,8 @@ _observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVa
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
-_PLAIN = frozenset([int, float, bool, type(None), np.ndarray])  # operands to take as they are
+_PLAIN = frozenset([int, float, bool, type(None)])  # operands to take as they are
+_ATTRIBUTES = _PLAIN | {tuple, str}  # and attributes
 
 
 class Op:
@@ -82,7 +83,7 @@ class Op:
         self.partners: dict[str, fusion.Rule] | None = None
         self.waits = False
         self._shape = shape
-        self._dtype = dtype or widest_float
+        self._dtype = dtype or first_dtype
         self._validates = False
         parameters = list(inspect.signature(forward).parameters.values())[1:]  # without xp
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -94,9 +95,11 @@ class Op:
 
     # -- declaring ---------------------------------------------------------------------------
 
-    def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: the function that gives the operands' gradients."""
-        self.backward_kernel = Kernel(function, f"{self.name}.backward", view=self.view)
+    def backward(self, function: Callable[..., Any] | None = None, *, view: bool = False) -> Any:
+        """Decorator: the function that gives the operands' gradients; ``view`` if it only makes views."""
+        if function is None:
+            return functools.partial(self.backward, view=view)
+        self.backward_kernel = Kernel(function, f"{self.name}.backward", view=view)
         return function
 
     def shape(self, function: Callable[..., Shape]) -> Callable[..., Shape]:
@@ -112,14 +115,26 @@ class Op:
     # -- calling -----------------------------------------------------------------------------
 
     def __call__(self, *operands: Any, **attrs: Any) -> Tensor:
-        return self.call_with_saved(*operands, **attrs)[0]
+        return self.apply(operands, attrs)[0]
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
         """Like calling the operation, and also return what it saved (see its Notes)."""
+        return self.apply(operands, attrs)
+
+    def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
+        """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
+        return self.apply(operands, attrs, then)[0]
+
+    def apply(
+        self, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
+    ) -> tuple[Tensor, Any]:
+        """:meth:`call_with_saved` without unpacking: the hottest path."""
         if self._has_attrs:
             attrs = self.defaults | attrs
+            if not _ATTRIBUTES.issuperset(map(type, attrs.values())):
+                attrs = {name: plain(value) for name, value in attrs.items()}
         if self.partners is not None:
-            fused = fusion.fuse(self, operands, attrs)
+            fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None
         arrays = []
@@ -148,17 +163,11 @@ class Op:
                         leaves.append((ref(operand), operand._version))
             result.requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
+        if self.view and views(y, arrays[0]):
+            result._is_view = True
+        if then is not None:
+            then(saved)
         return result, saved
-
-    def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
-        """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
-        if self.partners is not None:
-            fused = fusion.fuse(self, operands, self.defaults | attrs, then)
-            if fused is not None:
-                return fused
-        result, saved = fusion.compute(self, operands, attrs)
-        then(saved)
-        return result
 
     def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
         """The forward pass on arrays: check, compute, name the operation in every error."""
@@ -169,13 +178,13 @@ class Op:
             if backend.array_type is MetaArray:
                 y, saved = self.abstract(arrays, attrs), None
             else:
-                y, saved = self.forward_kernel.run(backend, *arrays, **attrs)
+                y, saved = self.forward_kernel.run(backend, arrays, attrs)
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise
         except (OverflowError, TypeError, ValueError) as error:
             self.__signature__.bind(*arrays, **attrs)  # a wrong call is Python's own TypeError
-            raise self.explain(error, arrays) from error
+            raise self.explain(error, arrays, attrs) from error
         if isinstance(y, np.generic):  # NumPy turns 0-dimensional results into scalars
             y = backend.xp.asarray(y)
         if _observing:
@@ -190,13 +199,22 @@ class Op:
         """The backward pass on arrays: one gradient per operand, None where it is not needed."""
         assert self.backward_kernel is not None
         backend = dispatch.backend_of((gy,))
-        gradients = self.backward_kernel.run(backend, gy, saved, needs, **attrs)
+        gradients = self.backward_kernel.run(backend, (gy, saved, needs), attrs)
         if len(gradients) != len(needs):
             raise GradError(expected=f"{len(needs)} gradients", got=f"{len(gradients)}", op=self.name)
         return gradients
 
-    def explain(self, error: Exception, arrays: list[Any]) -> MiniCNNError:
-        """The array library's refusal as an error that names the operation and its operands."""
+    def explain(self, error: Exception, arrays: list[Any], attrs: Attrs) -> MiniCNNError:
+        """The array library's refusal as an error that names the operation and its operands.
+
+        The shape rule knows best what is wrong, where it was not asked before.
+        """
+        if self._shape is not None and not self._validates:
+            try:
+                self._shape(*arrays, **attrs)
+            except MiniCNNError as better:
+                better.op = better.op or self.name
+                return better
         kind = ShapeError if isinstance(error, ValueError) else DTypeError
         return kind(f"{error} (operands: {', '.join(describe(array) for array in arrays)})", op=self.name)
 
@@ -230,13 +248,13 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
         The reference, in array code that NumPy and CuPy both run. A trailing underscore of its
         name (``abs_``, to spare a builtin) is not part of the operation's name.
     view : bool
-        True if the result is a view: then the reference counts as served on every backend.
+        True if the forward only makes a view: then the reference counts as served on every backend.
     shape : callable, optional
         Shape rule of an operation that cannot fail silently (elementwise ones); it is used for
         abstract runs only. Rules that also check are given by ``@name.shape`` instead.
     dtype : callable, optional
-        ``dtype(*operands, **attributes)``, the result's element type in an abstract run. Default:
-        the widest floating point type among the operands, else the first operand's type.
+        ``dtype(*operands, **attributes)``, the result's element type in an abstract run; by default
+        the first operand's.
     """
     if forward is None:
         return lambda function: Op(function, **options)
@@ -260,15 +278,26 @@ class observe:  # noqa: N801 - used like a function
         _observer.reset(self._token)
 
 
-def widest_float(*operands: Any, **attrs: Any) -> np.dtype:
-    """The widest floating point type among the operands, else the type of the first."""
-    types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
-    floats = [t for t in types if t.kind == "f"]
-    return max(floats, key=lambda t: t.itemsize) if floats else types[0]
+def first_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """The element type of the first operand that is an array."""
+    return next(operand.dtype for operand in operands if hasattr(operand, "dtype"))
+
+
+def views(y: Array, x: Array) -> bool:
+    """Whether y, the result of an operation that makes views where it can, views x's memory.
+
+    Not if NumPy had to copy, as for some shapes: then y views that copy. Meta arrays have no memory.
+    """
+    base = getattr(y, "base", None)
+    return base is not None and (base is x or base is x.base)
 
 
 def plain(operand: Any) -> Any:
-    """An operand that is no tensor: subclasses of NumPy's array, such as memmap, become plain arrays."""
+    """An operand or attribute that is no tensor: NumPy's scalars become Python numbers, and its arrays
+    plain ones of a type that tensors have, in native byte order.
+    """
+    if isinstance(operand, np.generic):
+        return as_array(operand).item()
     return as_array(operand) if isinstance(operand, np.ndarray) else operand
 
 

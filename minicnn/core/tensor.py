@@ -59,6 +59,7 @@ class Tensor:
     requires_grad: bool = False
     _version: int = 0  # counts changes in place
     _retains_grad: bool = False
+    _is_view: bool = False  # of another tensor's memory
     _hooks: list[Callable[[Array], Array | None]] | None = None
 
     __array_priority__ = 1000.0
@@ -86,10 +87,11 @@ class Tensor:
             self.requires_grad_()
 
     @classmethod
-    def wrap(cls, array: Array) -> Tensor:
+    def wrap(cls, array: Array, is_view: bool = False) -> Tensor:
         """A tensor around an array as it is, with no check: for code that made the array."""
         self = Tensor.__new__(cls)
         self.array = array
+        self._is_view = is_view
         return self
 
     # -- what it is --------------------------------------------------------------------------
@@ -201,7 +203,7 @@ class Tensor:
 
     def __index__(self) -> int:
         value = self.item()
-        if not isinstance(value, int):
+        if type(value) is not int:
             raise TypeError(f"only an integer tensor can be an index, not {self.dtype}")
         return value
 
@@ -218,7 +220,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same numbers, outside the graph."""
-        return Tensor.wrap(self.array)
+        return Tensor.wrap(self.array, self._is_view)
 
     @property
     def data(self) -> Tensor:
@@ -359,20 +361,19 @@ class Tensor:
             )
         if not is_writeable(self.array):
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
-        value = value.array if isinstance(value, Tensor) else value
-        self.array[index] = move(value, self.device) if hasattr(value, "dtype") else value
+        if not isinstance(value, (int, float)):
+            value = move(as_array(value, None if hasattr(value, "dtype") else self.dtype), self.device)
+        self.array[index] = value
         self._version += 1
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
-            raise GradError(
-                "only a leaf can be copied deeply: a copy of its graph is of no use",
-                hint="use detach().clone()",
-            )
+            raise GradError("only a leaf can be copied deeply", hint="use detach().clone()")
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        made._is_view = False
         return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minicnn.core.op import op
 from minicnn.errors import OptionError
 from minicnn.ops.gates import gelu, silu
 from minicnn.ops.probability import log_softmax, softmax
 from minicnn.ops.rules import as_float, float_dtype, same_shape
-from minicnn.ops.special import float_shape, logistic
+from minicnn.ops.special import float_shape, logistic, number_shape
 from minicnn.typing import Array, ArrayModule
 
 __all__ = [
@@ -28,7 +30,7 @@ __all__ = [
 # -- piecewise linear ------------------------------------------------------------------------
 
 
-@op(shape=same_shape)
+@op
 def relu(xp, x):
     """Rectified linear unit:  y = max(0, x).
 
@@ -39,6 +41,10 @@ def relu(xp, x):
     Returns
     -------
     y : as x
+
+    Raises
+    ------
+    DTypeError : if x is bool
 
     Notes
     -----
@@ -56,6 +62,9 @@ def relu(xp, x):
     """
     y = xp.maximum(x, 0)
     return y, (y,)
+
+
+relu.shape(number_shape)
 
 
 @relu.backward
@@ -109,7 +118,7 @@ def leaky_relu_backward(xp, gy, saved, needs, *, negative_slope):
     return (xp.where(x > 0, gy, gy * negative_slope),)
 
 
-@op(shape=same_shape)
+@op
 def hardtanh(xp, x, *, min_val=-1.0, max_val=1.0):
     """Clipping:  y = min(max(x, min_val), max_val).
 
@@ -117,11 +126,15 @@ def hardtanh(xp, x, *, min_val=-1.0, max_val=1.0):
     ----------
     x : any shape
     min_val, max_val : float
-        The bounds; 0 and 6 make ReLU6.
+        The bounds; 0 and 6 make ReLU6. For integers their fractions are cut off.
 
     Returns
     -------
     y : as x
+
+    Raises
+    ------
+    DTypeError : if x is bool
 
     Notes
     -----
@@ -138,7 +151,19 @@ def hardtanh(xp, x, *, min_val=-1.0, max_val=1.0):
     >>> hardtanh(Tensor([-3.0, 0.5, 9.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
-    return xp.clip(x, min_val, max_val), (x,)
+    low, high = (_in_range_of(x.dtype, bound) for bound in (min_val, max_val))
+    return xp.clip(x, low, high), (x,)
+
+
+hardtanh.shape(number_shape)
+
+
+def _in_range_of(dtype: np.dtype, bound: float) -> float:
+    """For integers the bound as one that the type can hold."""
+    if dtype.kind == "f":
+        return bound
+    limits = np.iinfo(dtype)
+    return int(max(limits.min, min(bound, limits.max)))
 
 
 @hardtanh.backward

@@ -6,7 +6,8 @@ from typing import Any
 
 from minicnn.core.op import op
 from minicnn.errors import ShapeError
-from minicnn.ops.windows import Pair, check_floats, check_images, check_numbers, check_pairs
+from minicnn.ops.rules import require_number
+from minicnn.ops.windows import Pair, check_floats, check_images, check_pairs
 from minicnn.typing import Shape
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d"]
@@ -150,7 +151,7 @@ def adaptive_max_pool2d_backward(xp, gy, saved, needs, *, output_size):
 @adaptive_max_pool2d.shape
 def adaptive_max_pool2d_shape(x: Any, *, output_size: Pair) -> Shape:
     """(N, C, OH, OW), once everything fits."""
-    check_numbers(x)
+    require_number(x, "x")
     return _adaptive_shape(x, output_size)
 
 

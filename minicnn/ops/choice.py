@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.core.op import op
-from minicnn.ops.rules import align, broadcast_shape, common_dtype, form, same_shape, to_form
+import numpy as np
+
+from minicnn.core.op import describe, op
+from minicnn.errors import DTypeError
+from minicnn.ops.rules import align, broadcast_shape, common_dtype, form, in_dtype, to_form
+from minicnn.typing import Shape
 
 __all__ = ["clip", "maximum", "minimum", "where"]
 
@@ -14,7 +18,7 @@ def _choice_dtype(condition: Any, x: Any, y: Any) -> Any:
     return common_dtype(x, y)
 
 
-@op(shape=broadcast_shape, dtype=_choice_dtype)
+@op(dtype=_choice_dtype)
 def where(xp, condition, x, y):
     """Choose element by element:  z = x where the condition holds, else y.
 
@@ -33,6 +37,8 @@ def where(xp, condition, x, y):
     ------
     ShapeError
         If the shapes do not broadcast.
+    DTypeError
+        If the condition is not bool.
 
     Notes
     -----
@@ -51,6 +57,15 @@ def where(xp, condition, x, y):
     forms = form(x), form(y)
     x, y, _ = align(x, y)
     return xp.where(condition, x, y), (condition, forms)
+
+
+@where.shape
+def where_shape(condition: Any, x: Any, y: Any) -> Shape:
+    if getattr(condition, "dtype", None) != np.bool_ and type(condition) is not bool:
+        raise DTypeError(
+            expected="a condition (a mask) of bools", got=describe(condition), hint="use .bool()"
+        )
+    return broadcast_shape(condition, x, y)
 
 
 @where.backward
@@ -143,19 +158,15 @@ def minimum_backward(xp, gy, saved, needs):
     )
 
 
-def _clip_dtype(x: Any, *, low: Any, high: Any) -> Any:
-    return common_dtype(x, low, high)
-
-
-@op(shape=same_shape, dtype=_clip_dtype)
-def clip(xp, x, *, low=None, high=None):
+@op(shape=broadcast_shape, dtype=common_dtype)
+def clip(xp, x, low=None, high=None):
     """Limit values to a range:  y = min(max(x, low), high).
 
     Parameters
     ----------
     x : (...)
-    low, high : number or None
-        The bounds; None leaves that side open. If low > high, all values become high.
+    low, high : (...) or None
+        The bounds, arrays or numbers; None leaves that side open. Where low > high, y is high.
 
     Returns
     -------
@@ -163,27 +174,31 @@ def clip(xp, x, *, low=None, high=None):
 
     Notes
     -----
-    The derivative is 1 within the bounds and on them, 0 outside. NaN stays NaN. Saved: x.
+    Within the bounds and on them the derivative by x is 1; outside, that by the bound is 1. NaN stays NaN.
+    Saved: x, low, high, and their forms.
     Oracle: minicnn.oracles.elementwise.clip
 
     Examples
     --------
     >>> from minicnn import tensor
-    >>> clip(tensor([-1.0, 0.5, 2.0]), low=0.0, high=1.0).tolist()
+    >>> clip(tensor([-1.0, 0.5, 2.0]), 0.0, 1.0).tolist()
     [0.0, 0.5, 1.0]
     """
-    x = x.astype(common_dtype(x, low, high), copy=False)
+    forms = form(x), form(low), form(high)
+    dtype = common_dtype(x, low, high)
+    x, low, high = (None if bound is None else in_dtype(bound, dtype) for bound in (x, low, high))
     y = x if low is None else xp.maximum(x, low)
-    return (y if high is None else xp.minimum(y, high)), (x,)
+    return (y if high is None else xp.minimum(y, high)), (x, low, high, forms)
 
 
 @clip.backward
-def clip_backward(xp, gy, saved, needs, *, low, high):
-    """dL/dx = dL/dy where low ≤ x ≤ high, else 0."""
-    (x,) = saved
-    outside = xp.zeros(x.shape, bool)
-    if low is not None:
-        outside |= x < low
-    if high is not None:
-        outside |= x > high
-    return (xp.where(outside, 0, gy),)
+def clip_backward(xp, gy, saved, needs):
+    """dL/dx = dL/dy where low ≤ x ≤ high, dL/dlow where x < low ≤ high, dL/dhigh elsewhere; else 0."""
+    x, low, high, forms = saved
+    nowhere = xp.zeros(gy.shape, bool)
+    below = nowhere if low is None else x < low
+    above = nowhere if high is None else (x > high) if low is None else (x > high) | (low > high)
+    places = (~(below | above), below & ~above, above)[: len(needs)]
+    return tuple(
+        to_form(xp, xp.where(place, gy, 0), forms, i) if needs[i] else None for i, place in enumerate(places)
+    )

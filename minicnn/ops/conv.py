@@ -343,7 +343,7 @@ def _check(x: Any, w: Any, b: Any, stride: Pair, padding: Padding, dilation: Pai
     geometry.check_floats(x=x, w=w, b=b)
     geometry.check_pairs(1, stride=stride, dilation=dilation)
     geometry.check_padding(padding)
-    if not isinstance(groups, int) or groups < 1:
+    if not geometry.is_whole(groups, 1):
         raise OptionError(expected="groups = an integer of at least 1", got=repr(groups))
 
 

@@ -93,7 +93,7 @@ def to_device_shape(x: Any, *, device: Any) -> Shape:
     return x.shape
 
 
-@to_device.backward
+@to_device.backward(view=True)
 def to_device_backward(xp, gy, saved, needs, *, device):
     """dL/dx = dL/dy on x's device."""
     (source,) = saved

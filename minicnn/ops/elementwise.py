@@ -7,6 +7,10 @@ floating point wins over integers and the wider type over the narrower.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from minicnn.core.op import op
 from minicnn.errors import DTypeError
 from minicnn.ops.rules import (
@@ -17,6 +21,7 @@ from minicnn.ops.rules import (
     common_dtype,
     float_dtype,
     infinite_slope,
+    numeric_dtype,
     same_shape,
     to_form,
 )
@@ -66,7 +71,7 @@ def add_backward(xp, gy, saved, needs):
     return tuple(to_form(xp, gy, saved, i) if need else None for i, need in enumerate(needs))
 
 
-@op(shape=broadcast_shape, dtype=common_dtype)
+@op(shape=broadcast_shape, dtype=numeric_dtype)
 def sub(xp, x, y):
     """Difference:  z = x - y.
 
@@ -78,6 +83,11 @@ def sub(xp, x, y):
     Returns
     -------
     z : (...)
+
+    Raises
+    ------
+    DTypeError
+        If both are bools.
 
     Notes
     -----
@@ -183,7 +193,7 @@ def div_backward(xp, gy, saved, needs):
     )
 
 
-@op(shape=same_shape)
+@op(shape=same_shape, dtype=numeric_dtype)
 def neg(xp, x):
     """Negative:  y = -x, in x's shape and dtype.
 
@@ -215,7 +225,19 @@ def neg_backward(xp, gy, saved, needs):
     return (-gy,)
 
 
-@op(shape=broadcast_shape, dtype=common_dtype)
+def _power_dtype(x: Any, y: Any) -> np.dtype:
+    dtype = numeric_dtype(x, y)
+    if dtype.kind == "f" or not _has_negative(y):
+        return dtype
+    raise DTypeError("integers cannot be raised to negative powers", hint="use .float()")
+
+
+def _has_negative(y: Any) -> bool:
+    """Whether there is a negative number; of a meta array nobody knows."""
+    return bool((y < 0).any()) if hasattr(y, "any") else not hasattr(y, "dtype") and y < 0
+
+
+@op(shape=broadcast_shape, dtype=_power_dtype)
 def pow_(xp, x, y):
     """Power:  z = x^y.
 
@@ -232,7 +254,7 @@ def pow_(xp, x, y):
     Raises
     ------
     DTypeError
-        If integers are raised to a negative number.
+        If integers are raised to a negative number, or both are bools.
 
     Notes
     -----
@@ -247,12 +269,8 @@ def pow_(xp, x, y):
     >>> pow_(tensor([1.0, 2.0, 3.0]), 2).tolist()
     [1.0, 4.0, 9.0]
     """
+    _power_dtype(x, y)
     x, y, forms = align(x, y)
-    dtype = common_dtype(x, y)
-    if dtype.kind == "f":
-        x, y = (as_float(operand) if hasattr(operand, "dtype") else operand for operand in (x, y))
-    elif (y < 0) if isinstance(y, int) else bool((y < 0).any()):
-        raise DTypeError("integers cannot be raised to negative powers", hint="use .float()")
     return x**y, (x, y, forms)
 
 

@@ -10,13 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.core.op import op
+from minicnn.errors import ShapeError
 from minicnn.ops.rules import index_dtype, reduce_shape
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["amax", "amin", "argmax", "argmin"]
 
 
-@op(shape=reduce_shape)
+def _extreme_shape(x: Any, *, dim: Shape, keepdim: bool) -> Shape:
+    """As :func:`minicnn.ops.rules.reduce_shape`; refuses to choose from nothing."""
+    if not all(x.shape[d] for d in dim):
+        raise ShapeError(expected="at least one element to choose from", got=f"shape {x.shape}, dim {dim}")
+    return reduce_shape(x, dim=dim, keepdim=keepdim)
+
+
+@op
 def amax(xp, x, *, dim, keepdim=False):
     """Largest element over dimensions:  y = max x.
 
@@ -50,6 +58,9 @@ def amax(xp, x, *, dim, keepdim=False):
     return _extreme(xp, xp.argmax, x, dim, keepdim)
 
 
+amax.shape(_extreme_shape)
+
+
 @amax.backward
 def amax_backward(xp, gy, saved, needs, *, dim, keepdim):
     """dL/dx = dL/dy at the chosen element, else 0."""
@@ -60,7 +71,7 @@ def amax_backward(xp, gy, saved, needs, *, dim, keepdim):
     return (_from_rows(xp, chosen, shape, dim),)
 
 
-@op(shape=reduce_shape)
+@op
 def amin(xp, x, *, dim, keepdim=False):
     """Smallest element over dimensions:  y = min x.
 
@@ -86,6 +97,9 @@ def amin(xp, x, *, dim, keepdim=False):
     [1.0, 2.0]
     """
     return _extreme(xp, xp.argmin, x, dim, keepdim)
+
+
+amin.shape(_extreme_shape)
 
 
 @amin.backward
@@ -117,7 +131,7 @@ def _from_rows(xp: ArrayModule, rows: Array, shape: Shape, dim: Shape) -> Array:
     return xp.transpose(rows.reshape([shape[i] for i in order]), [order.index(i) for i in range(len(shape))])
 
 
-@op(shape=reduce_shape, dtype=index_dtype)
+@op(dtype=index_dtype)
 def argmax(xp, x, *, dim, keepdim=False):
     """Index of the largest element over dimensions, the first of equal ones:  y = argmax x.
 
@@ -146,7 +160,10 @@ def argmax(xp, x, *, dim, keepdim=False):
     return index.reshape(reduce_shape(x, dim=dim, keepdim=keepdim)), None
 
 
-@op(shape=reduce_shape, dtype=index_dtype)
+argmax.shape(_extreme_shape)
+
+
+@op(dtype=index_dtype)
 def argmin(xp, x, *, dim, keepdim=False):
     """Index of the smallest element over dimensions, the first of equal ones:  y = argmin x.
 
@@ -173,3 +190,6 @@ def argmin(xp, x, *, dim, keepdim=False):
     """
     index = xp.argmin(_as_rows(xp, x, dim), axis=1)
     return index.reshape(reduce_shape(x, dim=dim, keepdim=keepdim)), None
+
+
+argmin.shape(_extreme_shape)

@@ -101,8 +101,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     Parameters
     ----------
     input : Tensor
-    min, max : number, Tensor or None
-        The bounds, at least one.
+    min, max : number, Tensor, array or None
+        The bounds, at least one; tensors and arrays broadcast.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
     Notes
     -----
-    The derivative is 1 within numeric bounds and on them, 0 outside.
+    The derivative is 1 within the bounds and on them; outside, the bound has it.
 
     Examples
     --------
@@ -121,10 +121,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """
     if min is None and max is None:
         raise OptionError(expected="min or max", got="neither", op="clamp")
-    if not isinstance(min, Tensor) and not isinstance(max, Tensor):
-        return clip(input, low=min, high=max)
-    raised = input if min is None else maximum(input, min)
-    return raised if max is None else minimum(raised, max)
+    return clip(input, min, max)
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
@@ -136,7 +133,7 @@ def softmax(input: Tensor, dim: int) -> Tensor:
     >>> softmax(tensor([0.0, 0.0]), dim=-1).tolist()
     [0.5, 0.5]
     """
-    return probability.softmax(input, dim=normal_dim(dim, input.ndim))
+    return probability.softmax(input, dim=normal_dim(dim, input.ndim, "softmax"))
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
@@ -148,7 +145,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     >>> log_softmax(tensor([0.0, -1000.0]), dim=0).tolist()
     [0.0, -1000.0]
     """
-    return probability.log_softmax(input, dim=normal_dim(dim, input.ndim))
+    return probability.log_softmax(input, dim=normal_dim(dim, input.ndim, "log_softmax"))
 
 
 # -- comparing whole tensors -----------------------------------------------------------------

@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.op import op
-from minicnn.ops.rules import form, same_shape, to_form
+from minicnn.errors import DTypeError, ShapeError
+from minicnn.ops.rules import form, shape_of, to_form
 from minicnn.typing import Shape
 
-__all__ = ["getitem", "setitem"]
+__all__ = ["getitem", "pick", "setitem"]
 
 
 def _indexed_shape(x: Any, *others: Any, index: Any) -> Shape:
     empty = np.broadcast_to(np.empty((), np.bool_), x.shape)  # the shape without the memory
     return empty[index].shape
-
-
-def _may_repeat(index: tuple[Any, ...]) -> bool:
-    """Whether an element can be taken more than once: only arrays of integers can do that."""
-    return any(getattr(i, "dtype", np.dtype(np.bool_)).kind != "b" for i in index)
 
 
 @op(view=True, shape=_indexed_shape)
@@ -31,19 +27,16 @@ def getitem(xp, x, *, index):
     ----------
     x : (...)
     index : tuple
-        For each dimension an integer, a slice (negative steps too), an array of integers, or a bool
-        mask (which stands for as many dimensions as it has); further ``None`` for a new dimension and
-        ``...``.
+        For each dimension an integer or a slice (negative steps too); further ``None`` for a new dimension
+        and ``...``. Arrays are for :func:`pick`.
 
     Returns
     -------
     y : (...)
-        A view where there are only integers and slices.
+        A view.
 
     Raises
     ------
-    ShapeError
-        If index arrays do not broadcast, or a mask does not fit.
     IndexError
         If an index is out of range.
 
@@ -63,17 +56,62 @@ def getitem(xp, x, *, index):
 
 @getitem.backward
 def getitem_backward(xp, gy, saved, needs, *, index):
-    """dL/dx = dL/dy at the indexed places, summed where an element was taken repeatedly; else 0."""
+    """dL/dx = dL/dy at the indexed places, else 0."""
     (shape,) = saved
     gx = xp.zeros(shape, gy.dtype)
-    if _may_repeat(index):
+    gx[index] = gy
+    return (gx,)
+
+
+@op(shape=_indexed_shape)
+def pick(xp, x, *, index):
+    """Elements picked by index arrays:  y = x[index], a copy.
+
+    Parameters
+    ----------
+    x : (...)
+    index : tuple
+        As for :func:`getitem`, with at least one array: of integers, or a bool mask (which stands for as
+        many dimensions as it has).
+
+    Returns
+    -------
+    y : (...)
+
+    Raises
+    ------
+    ShapeError
+        If index arrays do not broadcast, or a mask does not fit.
+    IndexError
+        If an index is out of range.
+
+    Notes
+    -----
+    Saved: x's shape.
+    Oracle: minicnn.oracles.shape.getitem
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> pick(tensor([1, 2, 3]), index=(np.array([2, 0, 2]),)).tolist()
+    [3, 1, 3]
+    """
+    return x[index], (x.shape,)
+
+
+@pick.backward
+def pick_backward(xp, gy, saved, needs, *, index):
+    """dL/dx = dL/dy at the picked places, summed where an element was taken repeatedly; else 0."""
+    (shape,) = saved
+    gx = xp.zeros(shape, gy.dtype)
+    if any(part.dtype != np.bool_ for part in index if hasattr(part, "dtype")):
         xp.add.at(gx, index, gy)
-    else:
+    else:  # a mask takes nothing twice
         gx[index] = gy
     return (gx,)
 
 
-@op(shape=same_shape)
+@op
 def setitem(xp, x, value, *, index):
     """A copy of x with a part replaced:  y = x, y[index] = value.
 
@@ -81,18 +119,27 @@ def setitem(xp, x, value, *, index):
     ----------
     x : (...)
     value : (...)
-        A tensor, array or number that broadcasts to ``x[index]``.
+        A tensor, array or number that broadcasts to ``x[index]``; further dimensions of size 1 in front do
+        not matter.
     index : tuple
-        As for :func:`getitem`. If it names an element repeatedly, which value stays is not defined.
+        As for :func:`getitem` or :func:`pick`. If it names an element repeatedly, which value stays is not
+        defined.
 
     Returns
     -------
     y : (...)
         In x's shape and dtype.
 
+    Raises
+    ------
+    ShapeError
+        If the value does not broadcast to the part.
+    DTypeError
+        If it is floating point and x is not: its fractions and its gradient would be lost.
+
     Notes
     -----
-    Saved: the form of the value, and the shape of the replaced part.
+    Saved: the form of the value.
     Oracle: minicnn.oracles.shape.setitem
 
     Examples
@@ -102,8 +149,30 @@ def setitem(xp, x, value, *, index):
     [1, 9, 3]
     """
     y = x.copy()
-    y[index] = value
+    y[index] = without_leading_ones(value)
     return y, (form(value),)
+
+
+def without_leading_ones(value: Any) -> Any:
+    """The value without dimensions of size 1 in front: NumPy takes them only where there is a dimension."""
+    while shape_of(value)[:1] == (1,):
+        value = value[0]
+    return value
+
+
+@setitem.shape
+def setitem_shape(x: Any, value: Any, *, index: Any) -> Shape:
+    if hasattr(value, "dtype") and value.dtype.kind == "f" and x.dtype.kind != "f":
+        raise DTypeError(
+            expected=f"a value that fits {x.dtype}",
+            got=str(value.dtype),
+            hint="use .to(dtype) on one",
+        )
+    part, given = _indexed_shape(x, index=index), shape_of(value)
+    aligned = zip(reversed((1,) * len(given) + part), reversed(given), strict=False)
+    if any(own not in (1, n) for n, own in aligned):
+        raise ShapeError(expected=f"a value that broadcasts to the part of shape {part}", got=str(given))
+    return x.shape
 
 
 @setitem.backward
@@ -114,4 +183,9 @@ def setitem_backward(xp, gy, saved, needs, *, index):
     if needs[0]:
         gx = gy.copy()
         gx[index] = 0
-    return gx, to_form(xp, gy[index], (value_form, None), 0) if needs[1] else None
+    if not needs[1]:
+        return gx, None
+    shape, _ = value_form
+    g = gy[index]
+    g = g[(None,) * (len(shape) - g.ndim)]  # the value may have more dimensions, all of size 1
+    return gx, to_form(xp, g, (value_form, None), 0)

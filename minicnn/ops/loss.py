@@ -86,7 +86,7 @@ def cross_entropy(xp, x, target, w=None, *, reduction="mean", ignore_index=-100,
     losses = _picked(xp, logp, labels, weights, axis)
     if label_smoothing:
         spread = xp.where(target != ignore_index, -_class_sum(xp, logp, w, axis), 0)
-        losses = (1 - label_smoothing) * losses + label_smoothing / x.shape[axis] * spread
+        losses = (1 - label_smoothing) * losses + _each_share(label_smoothing, x.shape[axis]) * spread
     total = xp.sum(weights)
     return _weighted_mean(xp, losses, total, reduction), (xp.exp(logp), target, w, total)
 
@@ -112,7 +112,8 @@ def cross_entropy_backward(xp, gy, saved, needs, *, reduction, ignore_index, lab
     q = xp.where(_one_hot(xp, labels, p.shape, axis), hot, 0)
     sum_q = hot
     if label_smoothing:
-        even = xp.expand_dims((target != ignore_index) * (label_smoothing / p.shape[axis] * g), axis)
+        share = _each_share(label_smoothing, p.shape[axis])
+        even = xp.expand_dims((target != ignore_index) * (share * g), axis)
         q = q + even * (1 if w is None else _along(w, p.ndim, axis))
         sum_q = sum_q + even * (p.shape[axis] if w is None else xp.sum(w))
     return (p * sum_q - q, None, None)[: len(needs)]
@@ -255,11 +256,16 @@ def _smoothed(target: Array, w: Array | None, label_smoothing: float, axis: int)
     """The weighted target distribution q."""
     q = target
     if label_smoothing:
-        q = q * (1 - label_smoothing) + label_smoothing / target.shape[axis]
+        q = q * (1 - label_smoothing) + _each_share(label_smoothing, target.shape[axis])
     return q if w is None else q * _along(w, target.ndim, axis)
 
 
 # -- what they share -------------------------------------------------------------------------
+
+
+def _each_share(label_smoothing: float, classes: int) -> float:
+    """What each class gets of the share that is spread evenly; there may be none."""
+    return label_smoothing / max(classes, 1)
 
 
 def _class_dim(x: Any) -> int:

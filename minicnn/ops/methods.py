@@ -18,6 +18,8 @@ from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, GradError, ShapeError
 from minicnn.ops import functions as F
+from minicnn.ops import shape
+from minicnn.ops.indexing import without_leading_ones
 from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import grid, normal_index
@@ -31,13 +33,13 @@ Function = Callable[..., Any]
 
 
 def _binary(op: Op) -> Function:
-    call = op.call_with_saved  # rather than op itself: one frame less in the hottest path
-    return lambda self, other: call(self, other)[0]
+    apply = op.apply  # rather than op itself: one frame less in the hottest path
+    return lambda self, other: apply((self, other), {})[0]
 
 
 def _reflected(op: Op) -> Function:
-    call = op.call_with_saved
-    return lambda self, other: call(other, self)[0]
+    apply = op.apply
+    return lambda self, other: apply((other, self), {})[0]
 
 
 def _comparison(function: Function) -> Function:
@@ -89,7 +91,7 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
         raise DTypeError(expected=f"a result that fits {x.dtype} in place", got=str(result.dtype), op=name)
     if not result.requires_grad or (x.requires_grad and x.is_leaf):
         return x.write_(result)
-    if x.is_leaf and x.array.base is not None:
+    if x.is_leaf and x._is_view:
         raise GradError(
             "a view of other memory cannot take a recorded result: the memory it views would not follow",
             hint="assign to a part, base[index] = value, or clone() the view first",
@@ -108,10 +110,20 @@ def set_item(self: Tensor, index: Any, value: Any) -> None:
     if grad_enabled.get() and (self.requires_grad or getattr(value, "requires_grad", False)):
         become(self, F.setitem(_before(self), index, value), "setitem")
         return
+    numbers = value.array if isinstance(value, Tensor) else value
+    _write(self, without_leading_ones(numbers), normal_index(self, index), "setitem")
+
+
+def _write(x: Tensor, value: Any, index: Any, name: str) -> Tensor:
+    """Put numbers into x's own memory, with the array library's refusals in our words."""
     try:
-        self.write_(value, normal_index(self, index))
-    except ValueError as error:
-        raise ShapeError(str(error), op="setitem") from error
+        return x.write_(value, index)
+    except DTypeError as error:
+        error.op = name
+        raise
+    except (OverflowError, ValueError) as error:
+        kind = DTypeError if isinstance(value, (int, float)) else ShapeError  # a number has no shape
+        raise kind(str(error), op=name) from error
 
 
 def iterate(self: Tensor) -> Iterator[Tensor]:
@@ -128,12 +140,12 @@ def as_text(self: Tensor, spec: str) -> str:
 
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The shape, or one size."""
-    return self.shape if dim is None else self.shape[normal_dim(dim, self.ndim)]
+    return self.shape if dim is None else self.shape[normal_dim(dim, self.ndim, "size")]
 
 
 def expand(self: Tensor, *shape: Any) -> Tensor:
     """Stretch dimensions of size 1; -1 keeps a size. A view."""
-    return F.broadcast_to(self, sizes(shape))
+    return F.broadcast_to(self, sizes(shape, "expand"))
 
 
 def contiguous(self: Tensor) -> Tensor:
@@ -164,7 +176,7 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: float) -> Tensor:
     """One number everywhere, in place."""
-    return self.write_(value)
+    return _write(self, value, ..., "fill_")
 
 
 def uniform_(self: Tensor, from_: float = 0, to: float = 1) -> Tensor:
@@ -189,8 +201,14 @@ def addcdiv(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1)
 
 def scatter(self: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     """A copy with  x[i, index[i, j]] = src[i, j]  for ``dim`` = 1; the reverse of ``gather``."""
-    source = F.getitem(src, tuple(slice(n) for n in index.shape)) if isinstance(src, Tensor) else src
-    return F.setitem(self, grid(index, normal_dim(dim, self.ndim)), source)
+    places = grid(self, dim, index, "scatter")
+    if not isinstance(src, Tensor):
+        return F.setitem(self, places, src)
+    if src.ndim != index.ndim or any(n < m for n, m in zip(src.shape, index.shape, strict=True)):
+        raise ShapeError(
+            expected=f"a source of at least the index's shape {index.shape}", got=str(src.shape), op="scatter"
+        )
+    return F.setitem(self, places, F.getitem(src, tuple(slice(n) for n in index.shape)))
 
 
 def _converter(dtype: Any) -> Function:
@@ -276,7 +294,7 @@ METHODS: dict[str, Function] = {
     "reshape_as": lambda self, other: F.reshape(self, other.shape),
     "expand": expand,
     "expand_as": lambda self, other: F.broadcast_to(self, other.shape),
-    "repeat": lambda self, *times: F.tile(self, sizes(times)),
+    "repeat": lambda self, *times: F.tile(self, sizes(times, "repeat")),
     "clip": F.clamp,
     "multiply": F.mul,
     "divide": F.div,
@@ -327,7 +345,7 @@ METHODS: dict[str, Function] = {
 }  # fmt: skip
 
 PROPERTIES: dict[str, Function] = {
-    "T": lambda self: F.permute(self, tuple(reversed(range(self.ndim)))),
+    "T": lambda self: shape.permute(self, dim=tuple(range(self.array.ndim - 1, -1, -1))),
     "mT": lambda self: F.transpose(self, -2, -1),
     "is_cuda": lambda self: self.device.type == "cuda",
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from minicnn.core.op import op
 from minicnn.errors import OptionError, ShapeError
-from minicnn.ops.rules import require_dtype_of, require_float, total
+from minicnn.ops.rules import require_dtype_of, require_float, total, whole
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm"]
@@ -364,8 +364,8 @@ def _grouped(x: Array, num_groups: int) -> Array:
 def group_norm_shape(x, w=None, b=None, *, num_groups, eps):
     """The shape of x; refuses groups that do not divide the channels."""
     _check_eps(eps)
-    if num_groups < 1:
-        raise OptionError(expected="num_groups of at least 1", got=str(num_groups))
+    if (whole(num_groups) or 0) < 1:
+        raise OptionError(expected="num_groups = an integer of at least 1", got=repr(num_groups))
     channels = _channels(x)
     if channels % num_groups:
         raise ShapeError(expected=f"a number of channels that {num_groups} groups divide", got=str(channels))

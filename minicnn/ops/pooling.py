@@ -8,6 +8,7 @@ from minicnn.core.op import op
 from minicnn.errors import OptionError
 from minicnn.ops import windows as geometry
 from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
+from minicnn.ops.rules import require_number, whole
 from minicnn.ops.windows import Padding, Pair
 from minicnn.typing import Shape
 
@@ -110,7 +111,7 @@ def max_pool2d_shape(
     x: Any, *, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
 ) -> Shape:
     """(N, C, OH, OW), once everything fits."""
-    geometry.check_numbers(x)
+    require_number(x, "x")
     return _pooled_shape(x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
@@ -255,7 +256,7 @@ def avg_pool2d_shape(
 ) -> Shape:
     """(N, C, OH, OW), once everything fits."""
     geometry.check_floats(x=x)
-    if divisor_override is not None and (not isinstance(divisor_override, int) or divisor_override == 0):
+    if divisor_override is not None and (whole(divisor_override) or 0) == 0:
         raise OptionError(expected="divisor_override = None or an integer but 0", got=repr(divisor_override))
     return _pooled_shape(x, kernel_size, stride, padding, (1, 1), ceil_mode)
 

@@ -49,17 +49,24 @@ def softmax(xp, x, *, dim):
     """
     if x.size == 0:
         return x, (x,)
-    e = xp.exp(below_maximum(xp, x, dim))
-    y = e / xp.sum(e, axis=dim, keepdims=True)
+    axis = _axis(x, dim)
+    e = xp.exp(below_maximum(xp, x, axis))
+    y = e / xp.sum(e, axis=axis, keepdims=True)
     return y, (y,)
 
 
 def _softmax_shape(x: Any, *, dim: int) -> Shape:
     """The shape of x; refuses a dimension that does not exist."""
     require_float(x)
-    if not 0 <= dim < x.ndim:
-        raise ShapeError(expected=f"dim from 0 to {x.ndim - 1} for shape {tuple(x.shape)}", got=str(dim))
+    last = max(x.ndim, 1) - 1
+    if not 0 <= dim <= last:
+        raise ShapeError(expected=f"dim from 0 to {last} for shape {tuple(x.shape)}", got=str(dim))
     return x.shape
+
+
+def _axis(x: Any, dim: int) -> Shape:
+    """The dimension as NumPy's axes; none for a single number, which has, as in PyTorch, a dimension 0."""
+    return (dim,) if x.ndim else ()
 
 
 softmax.shape(_softmax_shape)
@@ -69,7 +76,7 @@ softmax.shape(_softmax_shape)
 def softmax_backward(xp, gy, saved, needs, *, dim):
     """dL/dx_i = y_i · (dL/dy_i - Σ_j dL/dy_j · y_j)."""
     (y,) = saved
-    return (y * (gy - xp.sum(gy * y, axis=dim, keepdims=True)),)
+    return (y * (gy - xp.sum(gy * y, axis=_axis(y, dim), keepdims=True)),)
 
 
 @op
@@ -102,7 +109,7 @@ def log_softmax(xp, x, *, dim):
     >>> log_softmax(Tensor([[1e4, 0.0]]), dim=1).tolist()
     [[0.0, -10000.0]]
     """
-    y = log_probabilities(xp, x, dim)
+    y = log_probabilities(xp, x, _axis(x, dim))
     return y, (y,)
 
 
@@ -113,24 +120,24 @@ log_softmax.shape(_softmax_shape)
 def log_softmax_backward(xp, gy, saved, needs, *, dim):
     """dL/dx_i = dL/dy_i - exp(y_i) · Σ_j dL/dy_j."""
     (y,) = saved
-    return (gy - xp.exp(y) * xp.sum(gy, axis=dim, keepdims=True),)
+    return (gy - xp.exp(y) * xp.sum(gy, axis=_axis(y, dim), keepdims=True),)
 
 
-def log_probabilities(xp: ArrayModule, x: Array, dim: int) -> Array:
+def log_probabilities(xp: ArrayModule, x: Array, axis: int | Shape) -> Array:
     """The logarithm of the softmax of an array, also used by the cross-entropy."""
     if x.size == 0:
         return x
-    shifted = below_maximum(xp, x, dim)
+    shifted = below_maximum(xp, x, axis)
     shifted = xp.where(shifted == -_largest(xp, x), -xp.inf, shifted)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=dim, keepdims=True))
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
-def below_maximum(xp: ArrayModule, x: Array, dim: int) -> Array:
-    """x - max(x) along ``dim``: at most 0, and NaN where the maximum is not finite.
+def below_maximum(xp: ArrayModule, x: Array, axis: int | Shape) -> Array:
+    """x - max(x) along ``axis``: at most 0, and NaN where the maximum is not finite.
 
     Differences beyond the range of the type, also those of -∞, become its lowest number: no warnings.
     """
-    top = xp.max(x, axis=dim, keepdims=True)
+    top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.nan)
     half = 0.5 * x - 0.5 * top  # the difference itself may overflow
     return 2 * xp.maximum(half, -0.5 * _largest(xp, x))

@@ -12,7 +12,7 @@ from minicnn.core.device import device as Device
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops import conversion, indexing, shape
-from minicnn.ops.rules import normal_dim, normal_dims
+from minicnn.ops.rules import normal_dim, normal_dims, whole
 from minicnn.typing import Shape
 
 __all__ = [
@@ -38,14 +38,34 @@ def reshape(input: Tensor, *shape_: Any) -> Tensor:
     >>> reshape(zeros(2, 6), (3, -1)).shape, reshape(zeros(4), 2, 2).shape
     ((3, 4), (2, 2))
     """
-    return shape.reshape(input, shape=sizes(shape_))
+    return shape.reshape.apply((input,), {"shape": sizes(shape_, "reshape")})[0]
 
 
-def sizes(given: tuple[Any, ...]) -> Shape:
+def sizes(given: tuple[Any, ...], op: str) -> Shape:
     """The tuple of integers from ``((2, 3),)`` or ``(2, 3)``."""
-    if len(given) == 1 and isinstance(given[0], (tuple, list)):
-        given = tuple(given[0])
-    return tuple(n.__index__() for n in given)
+    given = _listed(given)
+    return given if _INTEGERS.issuperset(map(type, given)) else integers(given, "sizes", op)
+
+
+def _listed(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
+_INTEGERS = frozenset([int])
+
+
+def integers(values: Sequence[Any], name: str, op: str) -> Shape:
+    """Values as Python's integers.
+
+    Raises
+    ------
+    ShapeError
+        If one is none.
+    """
+    numbers = tuple(number for number in map(whole, values) if number is not None)
+    if len(numbers) != len(values):
+        raise ShapeError(expected=f"{name} that are integers", got=str(tuple(values)), op=op)
+    return numbers
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -62,7 +82,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> flatten(zeros(2, 3, 4), 1).shape
     (2, 12)
     """
-    start, end = normal_dim(start_dim, input.ndim), normal_dim(end_dim, input.ndim)
+    start, end = (normal_dim(dim, input.ndim, "flatten") for dim in (start_dim, end_dim))
     if start > end:
         raise ShapeError(expected="start_dim <= end_dim", got=f"{start_dim} and {end_dim}", op="flatten")
     joined = math.prod(input.shape[start : end + 1])
@@ -70,7 +90,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def squeeze(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
-    """Drop dimensions of size 1: all, or those named. A named one of another size stays.
+    """Drop dimensions of size 1: all, or those named (none for ``()``). A named one of another size stays.
 
     Examples
     --------
@@ -78,7 +98,7 @@ def squeeze(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     >>> squeeze(zeros(1, 3, 1)).shape, squeeze(zeros(1, 3, 1), 0).shape
     ((3,), (3, 1))
     """
-    dims = normal_dims(dim, input.ndim)
+    dims = normal_dims(dim, input.ndim, "squeeze")
     return shape.reshape(input, shape=tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in dims))
 
 
@@ -91,7 +111,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     >>> unsqueeze(zeros(2, 3), -1).shape
     (2, 3, 1)
     """
-    place = normal_dim(dim, input.ndim + 1)
+    place = normal_dim(dim, input.ndim + 1, "unsqueeze")
     return shape.reshape(input, shape=(*input.shape[:place], 1, *input.shape[place:]))
 
 
@@ -104,7 +124,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     >>> permute(zeros(2, 3, 4), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    return shape.permute(input, dim=tuple(normal_dim(d, input.ndim) for d in sizes(dims)))
+    return shape.permute(input, dim=tuple(normal_dim(d, input.ndim, "permute") for d in _listed(dims)))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -117,7 +137,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     (4, 3, 2)
     """
     order = list(range(input.ndim))
-    first, second = normal_dim(dim0, input.ndim), normal_dim(dim1, input.ndim)
+    first, second = (normal_dim(dim, input.ndim, "transpose") for dim in (dim0, dim1))
     if order:
         order[first], order[second] = second, first
     return shape.permute(input, dim=tuple(order))
@@ -148,6 +168,7 @@ def broadcast_to(input: Tensor, size: Shape) -> Tensor:
     >>> broadcast_to(tensor([[1], [2]]), (-1, 2)).tolist()
     [[1, 1], [2, 2]]
     """
+    size = integers(size, "sizes", "broadcast_to")
     own = (1,) * (len(size) - input.ndim) + input.shape
     kept = tuple(o if n == -1 else n for n, o in zip(size, own, strict=False))
     return shape.broadcast_to(input, shape=kept if len(own) == len(size) else tuple(size))
@@ -162,7 +183,10 @@ def tile(input: Tensor, dims: Shape) -> Tensor:
     >>> tile(tensor([1, 2]), (2, 2)).tolist()
     [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
-    times = (1,) * (input.ndim - len(dims)) + tuple(dims)
+    dims = integers(dims, "numbers of copies", "tile")
+    if min(dims, default=0) < 0:
+        raise ShapeError(expected="numbers of copies >= 0", got=str(dims), op="tile")
+    times = (1,) * (input.ndim - len(dims)) + dims
     own = (1,) * (len(times) - input.ndim) + input.shape
     apart = reshape(input, [m for n in own for m in (1, n)])
     spread = shape.broadcast_to(apart, shape=tuple(m for pair in zip(times, own, strict=True) for m in pair))
@@ -188,7 +212,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     if not tensors:
         raise ShapeError(expected="at least one tensor", got="none", op="cat")
-    return shape.concatenate(*tensors, dim=normal_dim(dim, tensors[0].ndim))
+    return shape.concatenate(*tensors, dim=normal_dim(dim, tensors[0].ndim, "cat"))
 
 
 concat = cat
@@ -222,15 +246,12 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     >>> [part.tolist() for part in split(arange(5), 2)]
     [[0, 1], [2, 3], [4]]
     """
-    dim = normal_dim(dim, tensor.ndim)
-    total = tensor.shape[dim]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
-        if size < 1:
-            raise OptionError(expected="a size >= 1", got=str(size), op="split")
-        parts = [min(size, total - start) for start in range(0, total, size)] or [0]
+    dim, total = _divisible(tensor, dim, "split")
+    if isinstance(split_size_or_sections, (tuple, list)):
+        parts = list(integers(split_size_or_sections, "sizes", "split"))
     else:
-        parts = list(split_size_or_sections)
+        size = _at_least_1(split_size_or_sections, "a size", "split")
+        parts = [min(size, total - start) for start in range(0, total, size)] or [0]
     if sum(parts) != total or min(parts, default=0) < 0:
         raise ShapeError(expected=f"sizes that add up to {total}", got=str(parts), op="split")
     ends = np.cumsum(parts).tolist()
@@ -250,10 +271,24 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     >>> [part.tolist() for part in chunk(arange(5), 2)]
     [[0, 1, 2], [3, 4]]
     """
-    if chunks < 1:
-        raise OptionError(expected="chunks >= 1", got=str(chunks), op="chunk")
-    total = input.shape[normal_dim(dim, input.ndim)]
-    return split(input, max(-(-total // chunks), 1), dim)
+    count = _at_least_1(chunks, "chunks", "chunk")
+    dim, total = _divisible(input, dim, "chunk")
+    return split(input, max(-(-total // count), 1), dim)
+
+
+def _divisible(x: Tensor, dim: int, op: str) -> tuple[int, int]:
+    """A dimension counted from the front, and its size; a single number has none to divide."""
+    if not x.ndim:
+        raise ShapeError(expected="at least 1 dimension", got="()", op=op)
+    dim = normal_dim(dim, x.ndim, op)
+    return dim, x.shape[dim]
+
+
+def _at_least_1(value: Any, name: str, op: str) -> int:
+    number = whole(value)
+    if number is None or number < 1:
+        raise OptionError(expected=f"{name} >= 1", got=repr(value), op=op)
+    return number
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -265,8 +300,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     >>> [row.tolist() for row in unbind(tensor([[1, 2], [3, 4]]))]
     [[1, 2], [3, 4]]
     """
-    before = (slice(None),) * normal_dim(dim, input.ndim)
-    return tuple(indexing.getitem(input, index=(*before, i)) for i in range(input.shape[dim]))
+    dim, total = _divisible(input, dim, "unbind")
+    before = (slice(None),) * dim
+    return tuple(indexing.getitem(input, index=(*before, i)) for i in range(total))
 
 
 # -- converting ------------------------------------------------------------------------------

@@ -238,14 +238,16 @@ def _over(xp: ArrayModule, g: Array, y: Array) -> Array:
 
 
 @op
-def norm(xp, x, *, dim, keepdim=False):
-    """Euclidean norm over dimensions:  y = √Σ x².
+def norm(xp, x, *, dim, p=2.0, keepdim=False):
+    """Norm over dimensions:  y = (Σ |x|^p)^(1/p), Euclidean for p = 2.
 
     Parameters
     ----------
     x : (...) floating point
     dim, keepdim :
         As in :func:`sum_`.
+    p : float
+        At least 0 and finite. For 0 it is the number of elements that are not 0.
 
     Returns
     -------
@@ -258,8 +260,8 @@ def norm(xp, x, *, dim, keepdim=False):
 
     Notes
     -----
-    Squares are summed in float64, so that float32 neither overflows nor underflows. The gradient at
-    0 is 0. Saved: x, y.
+    Powers are summed in float64, so that float32 neither overflows nor underflows. The gradient is 0
+    where x = 0, whatever p, and everywhere for p = 0. Saved: x, y.
     Oracle: minicnn.oracles.reduction.norm
 
     Examples
@@ -268,8 +270,10 @@ def norm(xp, x, *, dim, keepdim=False):
     >>> norm(tensor([3.0, 4.0]), dim=(0,)).item()
     5.0
     """
-    squares = xp.square(x, dtype=np.float64)
-    y = xp.sqrt(xp.sum(squares, axis=dim, keepdims=keepdim)).astype(x.dtype)
+    size = xp.abs(x).astype(np.float64, copy=False)
+    powers = size**p if p else (size != 0).astype(np.float64)
+    total_power = xp.sum(powers, axis=dim, keepdims=keepdim)
+    y = (total_power ** (1 / p) if p else total_power).astype(x.dtype)
     return y, (x, y)
 
 
@@ -277,11 +281,15 @@ norm.shape(_float_reduce_shape)
 
 
 @norm.backward
-def norm_backward(xp, gy, saved, needs, *, dim, keepdim):
-    """dL/dx = dL/dy · x / y, and 0 where y = 0."""
+def norm_backward(xp, gy, saved, needs, *, dim, p, keepdim):
+    """dL/dx = dL/dy · sign(x) · (|x| / y)^(p-1), and 0 where x = 0 or y = 0."""
     x, y = saved
-    direction = _over(xp, x, _spread(xp, y, x.shape, dim))
-    return (_spread(xp, gy, x.shape, dim) * direction,)
+    if p == 0:
+        return (xp.zeros_like(x),)
+    ratio = xp.abs(_over(xp, x, _spread(xp, y, x.shape, dim)))
+    zero = ratio == 0
+    slope = xp.where(zero, 0, xp.where(zero, 1, ratio) ** (p - 1))
+    return (_spread(xp, gy, x.shape, dim) * xp.sign(x) * slope,)
 
 
 @op(shape=reduce_shape, dtype=bool_dtype)

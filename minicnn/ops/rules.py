@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,22 @@ __all__ = [
     "common_dtype",
     "float_dtype",
     "form",
+    "in_dtype",
     "index_dtype",
     "infinite_slope",
     "normal_dim",
     "normal_dims",
+    "numeric_dtype",
     "reduce_shape",
     "require_dtype_of",
     "require_float",
+    "require_number",
     "same_shape",
     "shape_of",
     "to_form",
     "total",
     "unbroadcast",
+    "whole",
 ]
 
 # Shape and dtype of an operand; None where it is a Python number.
@@ -103,43 +108,63 @@ def reduce_shape(x: Any, *, dim: Shape, keepdim: bool = False, **attrs: Any) -> 
     return tuple(n for i, n in enumerate(x.shape) if i not in dim)
 
 
-def normal_dim(dim: int, ndim: int) -> int:
+def whole(value: Any) -> int | None:
+    """An integer of Python, NumPy or a tensor as Python's own; None for all else, bools and 2.0 too.
+
+    Examples
+    --------
+    >>> whole(np.int64(3)), whole(3.0), whole(True)
+    (3, None, None)
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def normal_dim(dim: int, ndim: int, op: str | None = None) -> int:
     """A dimension counted from the front: ``-1`` of 3 dimensions is 2.
 
     Raises
     ------
     ShapeError
-        If there is no such dimension. A 0-dimensional tensor has, as in PyTorch, 0 and -1.
+        If it is no integer, or there is no such dimension. A 0-dimensional tensor has, as in PyTorch,
+        0 and -1.
 
     Examples
     --------
     >>> normal_dim(-1, 3)
     2
     """
-    count = max(ndim, 1)
-    if not -count <= dim < count:
-        raise ShapeError(expected=f"a dimension from {-count} to {count - 1}", got=str(dim))
-    return int(dim) % count
+    count = ndim or 1
+    number = dim if type(dim) is int else whole(dim)
+    if number is None or not -count <= number < count:
+        raise ShapeError(expected=f"a dimension from {-count} to {count - 1}", got=repr(dim), op=op)
+    return number % count
 
 
-def normal_dims(dim: int | tuple[int, ...] | list[int] | None, ndim: int) -> Shape:
-    """Dimensions in normal form: a sorted tuple counted from the front; ``None`` and ``()`` mean all.
+def normal_dims(dim: int | tuple[int, ...] | list[int] | None, ndim: int, op: str | None = None) -> Shape:
+    """Dimensions in normal form: a sorted tuple counted from the front; None means all, ``()`` none.
 
     Raises
     ------
     ShapeError
-        If a dimension does not exist or is named twice.
+        If a dimension is no integer, does not exist or is named twice.
 
     Examples
     --------
     >>> normal_dims((-1, 0), 3), normal_dims(None, 2)
     ((0, 2), (0, 1))
     """
-    if dim is None or dim == () or dim == []:
+    if dim is None:
         return tuple(range(ndim))
-    named = [normal_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if not isinstance(dim, (tuple, list)):
+        return (normal_dim(dim, ndim, op),)[:ndim]
+    named = [normal_dim(d, ndim, op) for d in dim]
     if len(set(named)) != len(named):
-        raise ShapeError(expected="each dimension once", got=str(dim))
+        raise ShapeError(expected="each dimension once", got=str(dim), op=op)
     return tuple(sorted(named)) if ndim else ()
 
 
@@ -147,25 +172,50 @@ def normal_dims(dim: int | tuple[int, ...] | list[int] | None, ndim: int) -> Sha
 
 
 def common_dtype(*operands: Any, **attrs: Any) -> np.dtype:
-    """The type in which operands meet: floating point wins over integers, the wider type over the narrower.
+    """The type in which operands meet, by PyTorch's rule; None among them is passed over.
 
-    Python numbers adapt to the arrays; only a float among integer arrays makes the result float32.
+    Floating point wins over integers, these over bools, and the wider type over the narrower. But
+    0-dimensional arrays adapt to arrays with dimensions, and Python numbers to both: they count only where
+    they are of a higher kind, a float as float32 and an int as int64.
 
     Examples
     --------
-    >>> str(common_dtype(np.zeros(1, np.float32), np.zeros(1, np.int64)))
+    >>> str(common_dtype(np.zeros(1, np.float32), np.zeros(1, np.int64), np.zeros((), np.float64), 0.5))
     'float32'
     """
-    operands = tuple(x.item() if isinstance(x, np.generic) else x for x in operands)
-    types = [operand.dtype for operand in operands if hasattr(operand, "dtype")]
-    floats = [dtype for dtype in types if dtype.kind == "f"]
-    if floats:
-        return max(floats, key=lambda dtype: dtype.itemsize)
-    if any(isinstance(operand, float) for operand in operands):
+    arrays: list[np.dtype] = []
+    points: list[np.dtype] = []
+    numbers: list[np.dtype] = []
+    for operand in operands:
+        if hasattr(operand, "dtype"):
+            (arrays if operand.shape else points).append(operand.dtype)
+        elif isinstance(operand, NUMBERS):
+            numbers.append(_number_dtype(operand))
+    met = [_widest(types) for types in (arrays, points, numbers) if types]
+    return max(met, key=_rank, default=np.dtype(np.bool_))  # of equal rank the first
+
+
+def _number_dtype(number: float) -> np.dtype:
+    if isinstance(number, float):
         return default_dtype
-    common = np.result_type(*types) if types else np.dtype(np.bool_)
-    has_int = any(type(operand) is int for operand in operands)
-    return np.dtype(np.int64) if common.kind == "b" and has_int else common
+    return np.dtype(np.bool_ if isinstance(number, bool) else np.int64)
+
+
+def _widest(types: list[np.dtype]) -> np.dtype:
+    floats = [dtype for dtype in types if dtype.kind == "f"]
+    return max(floats, key=lambda dtype: dtype.itemsize) if floats else np.result_type(*types)
+
+
+def _rank(dtype: np.dtype) -> int:
+    return {"b": 0, "i": 1, "u": 1, "f": 2}[dtype.kind]
+
+
+def numeric_dtype(*operands: Any, **attrs: Any) -> np.dtype:
+    """Dtype rule of operations that bools do not have, such as the difference: else :func:`common_dtype`."""
+    dtype = common_dtype(*operands)
+    if dtype.kind == "b":
+        raise DTypeError(expected="numbers", got="bool", hint="use & | ^ ~ on bools, or .long()")
+    return dtype
 
 
 def float_dtype(*operands: Any, **attrs: Any) -> np.dtype:
@@ -190,7 +240,7 @@ def as_float(x: Any) -> Any:
     return x if kind == "f" else x.astype(default_dtype)
 
 
-def require_float(x: Any, name: str = "input") -> None:
+def require_float(x: Any, name: str = "input", op: str | None = None) -> None:
     """Refuse an integer or bool array.
 
     Raises
@@ -199,7 +249,21 @@ def require_float(x: Any, name: str = "input") -> None:
         With the hint to convert.
     """
     if x.dtype.kind != "f":
-        raise DTypeError(expected=f"{name} of floating point numbers", got=str(x.dtype), hint="use .float()")
+        raise DTypeError(
+            expected=f"{name} of floating point numbers", got=str(x.dtype), hint="use .float()", op=op
+        )
+
+
+def require_number(x: Any, name: str = "input") -> None:
+    """Refuse a bool array.
+
+    Raises
+    ------
+    DTypeError
+        With the hint to convert.
+    """
+    if x.dtype.kind == "b":
+        raise DTypeError(expected=f"{name} of numbers", got="bool", hint="use .float()")
 
 
 def require_dtype_of(x: Any, **operands: Any) -> None:
@@ -235,7 +299,7 @@ def align(x: Any, y: Any) -> tuple[Any, Any, tuple[Form, Form] | None]:
     elif (y_type in NUMBERS and x.dtype.kind == "f") or (x_type in NUMBERS and y.dtype.kind == "f"):
         return x, y, None
     dtype = common_dtype(x, y)
-    return _in_dtype(x, dtype), _in_dtype(y, dtype), (form(x), form(y))
+    return in_dtype(x, dtype), in_dtype(y, dtype), (form(x), form(y))
 
 
 def to_form(xp: ArrayModule, g: Array, forms: tuple[Form, Form] | None, position: int) -> Array:
@@ -266,18 +330,21 @@ def total(xp: ArrayModule, x: Array, axis: Any, keepdims: bool = False) -> Array
     >>> float(total(np, np.full((10**6, 2), 0.1, np.float32), (0,))[0]) - 1e5 < 0.01
     True
     """
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
     if x.dtype.itemsize == 8 or x.dtype.kind != "f":
-        return xp.sum(x, axis=axes, keepdims=keepdims)
+        return x.sum(axis, keepdims=keepdims)
+    axes = axis if type(axis) is tuple else (axis,)
     last = _last_axes(axes, x.ndim) if x.flags.c_contiguous else ()
     if len(last) == len(axes):
-        return xp.sum(x, axis=axes, keepdims=keepdims, dtype=xp.float32).astype(x.dtype, copy=False)
-    parts = xp.sum(x, axis=last, keepdims=True, dtype=xp.float32) if last else x
-    return xp.sum(parts, axis=axes, keepdims=keepdims, dtype=xp.float64).astype(x.dtype)
+        y = x.sum(axes, dtype=xp.float32, keepdims=keepdims)
+        return y if x.dtype.itemsize == 4 else y.astype(x.dtype)
+    parts = x.sum(last, dtype=xp.float32, keepdims=True) if last else x
+    return parts.sum(axes, dtype=xp.float64, keepdims=keepdims).astype(x.dtype)
 
 
 def _last_axes(axes: Shape, ndim: int) -> Shape:
     """Those of the axes that no other axis follows."""
+    if len(axes) == ndim:
+        return axes
     first = ndim
     while first - 1 in axes:
         first -= 1
@@ -321,7 +388,8 @@ def form(x: Any) -> Form:
     return (x.shape, x.dtype) if hasattr(x, "shape") else None
 
 
-def _in_dtype(x: Any, dtype: np.dtype) -> Any:
+def in_dtype(x: Any, dtype: np.dtype) -> Any:
+    """An array in another dtype; Python numbers pass, all else is refused."""
     if hasattr(x, "dtype"):
         return x.astype(dtype, copy=False)
     if isinstance(x, NUMBERS):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.core.device import MetaArray, device_of, move
 from minicnn.core.tensor import Tensor
-from minicnn.errors import OptionError
+from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.ops import indexing
 from minicnn.ops.choice import where
-from minicnn.ops.rules import normal_dim, normal_dims
+from minicnn.ops.rules import broadcast_shape, normal_dim, normal_dims, whole
+from minicnn.ops.shape import broadcast_to, reshape
 from minicnn.ops.statistics import ValuesAndIndices
 
 __all__ = [
@@ -30,7 +30,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     >>> getitem(arange(5), slice(None, None, -2)).tolist()
     [4, 2, 0]
     """
-    return indexing.getitem(input, index=normal_index(input, index))
+    parts = normal_index(input, index)
+    picks = not _PLAIN.issuperset(map(type, parts))
+    return (indexing.pick if picks else indexing.getitem)(input, index=parts)
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
@@ -45,12 +47,17 @@ def setitem(input: Tensor, index: Any, value: Any) -> Tensor:
     return indexing.setitem(input, value, index=normal_index(input, index))
 
 
-_PLAIN = (int, slice, type(None), type(...))
+_PLAIN = frozenset([int, slice, type(None), type(...)])
 
 
 def normal_index(input: Tensor, index: Any) -> tuple[Any, ...]:
-    """The index as a tuple of integers, slices, None, ``...`` and arrays on the tensor's device."""
+    """The index as a tuple of integers, slices, None, ``...`` and arrays on the tensor's device.
+
+    Single integers of NumPy and of tensors become Python's, as in PyTorch: they make a view.
+    """
     parts = index if type(index) is tuple else (index,)
+    if _PLAIN.issuperset(map(type, parts)):
+        return parts
     return tuple(part if type(part) in _PLAIN else _index_array(input, part) for part in parts)
 
 
@@ -61,6 +68,8 @@ def _index_array(input: Tensor, part: Any) -> Any:
         array = array if array.size else array.astype(np.int64)
     if array.dtype.kind not in "biu":
         raise IndexError(f"indices are integers or bools, not {array.dtype}")
+    if array.ndim == 0 and array.dtype.kind != "b" and not isinstance(array, MetaArray):
+        return int(array)
     return array if isinstance(input.array, MetaArray) else move(array, device_of(input.array))
 
 
@@ -79,24 +88,50 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Tensor
         In index's shape.
 
+    Raises
+    ------
+    ShapeError, DTypeError
+        If the index is not such a tensor.
+    IndexError
+        If it points outside ``dim``.
+
     Examples
     --------
     >>> from minicnn import tensor
     >>> gather(tensor([[1, 2], [3, 4]]), 1, tensor([[0], [1]])).tolist()
     [[1], [4]]
     """
-    return getitem(input, grid(index, normal_dim(dim, input.ndim)))
+    return getitem(input, grid(input, dim, index, "gather"))
 
 
-def grid(index: Tensor, dim: int) -> tuple[Any, ...]:
+def grid(input: Tensor, dim: int, index: Tensor, op: str) -> tuple[Any, ...]:
     """Index arrays that take ``index`` along ``dim`` and the own position along all other dimensions."""
+    dim = normal_dim(dim, input.ndim, op)
+    _require_integers(index, op)
+    sizes = zip(index.shape, input.shape, strict=False)
+    if index.ndim != input.ndim or any(n > most for d, (n, most) in enumerate(sizes) if d != dim):
+        raise ShapeError(
+            expected=f"an index of {input.ndim} dimensions, no larger than {input.shape} but along {dim}",
+            got=str(index.shape),
+            op=op,
+        )
     return tuple(
         index if d == dim else positions for d, positions in enumerate(np.ogrid[*map(slice, index.shape)])
     )
 
 
+def _require_integers(index: Tensor, op: str) -> None:
+    if index.dtype.kind not in "iu":
+        raise DTypeError(expected="an index of integers", got=str(index.dtype), hint="use .long()", op=op)
+
+
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices picked along a dimension, in the order of a 1-D index.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If the index has more than one dimension, or no integers.
 
     Examples
     --------
@@ -104,11 +139,15 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     >>> index_select(tensor([[1, 2], [3, 4]]), 0, tensor([1, 1])).tolist()
     [[3, 4], [3, 4]]
     """
-    return getitem(input, (*(slice(None),) * normal_dim(dim, input.ndim), index))
+    before = (slice(None),) * normal_dim(dim, input.ndim, "index_select")
+    _require_integers(index, "index_select")
+    if index.ndim > 1:
+        raise ShapeError(expected="an index of 1 dimension", got=str(index.shape), op="index_select")
+    return getitem(input, (*before, index if index.ndim else reshape(index, shape=(1,))))
 
 
-def flip(input: Tensor, dims: int | Sequence[int]) -> Tensor:
-    """Reverse the order of elements along dimensions. A view.
+def flip(input: Tensor, dims: int | tuple[int, ...] | list[int]) -> Tensor:
+    """Reverse the order of elements along dimensions, none for ``()``. A view.
 
     Examples
     --------
@@ -116,7 +155,7 @@ def flip(input: Tensor, dims: int | Sequence[int]) -> Tensor:
     >>> flip(tensor([[1, 2], [3, 4]]), (1,)).tolist()
     [[2, 1], [4, 3]]
     """
-    flipped = normal_dims(dims if isinstance(dims, int) else tuple(dims), input.ndim)
+    flipped = normal_dims(dims, input.ndim, "flip")
     return indexing.getitem(
         input, index=tuple(slice(None, None, -1 if d in flipped else None) for d in range(input.ndim))
     )
@@ -135,7 +174,12 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask is true, in one dimension.
+    """The elements where the mask is true, in one dimension; tensor and mask broadcast.
+
+    Raises
+    ------
+    DTypeError
+        If the mask is not bool.
 
     Examples
     --------
@@ -143,7 +187,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     >>> masked_select(tensor([1.0, 2.0]), tensor([False, True])).tolist()
     [2.0]
     """
-    return getitem(input, mask)
+    if mask.dtype != np.bool_:
+        raise DTypeError(
+            expected="a mask of bools", got=str(mask.dtype), hint="use .bool()", op="masked_select"
+        )
+    size = broadcast_shape(input, mask)
+    return getitem(broadcast_to(input, shape=size), broadcast_to(mask, shape=size))
 
 
 def nonzero(input: Tensor) -> Tensor:
@@ -167,13 +216,13 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
     >>> argsort(tensor([3, 1, 2])).tolist()
     [1, 2, 0]
     """
-    dim = normal_dim(dim, input.ndim)
-    array = input.cpu_array()
+    dim = normal_dim(dim, input.ndim, "argsort")
+    array = input.cpu_array().reshape(input.shape or (1,))
     if descending:  # sorting backwards from the back keeps the order of equal elements
         order = array.shape[dim] - 1 - np.flip(np.argsort(np.flip(array, dim), dim, kind="stable"), dim)
     else:
         order = np.argsort(array, dim, kind="stable")
-    return Tensor.wrap(move(np.ascontiguousarray(order), input.device))
+    return Tensor.wrap(move(np.array(order, order="C").reshape(input.shape), input.device))
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False) -> ValuesAndIndices:
@@ -203,9 +252,11 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     >>> topk(tensor([1.0, 3.0, 2.0]), 2).indices.tolist()
     [1, 2]
     """
-    dim = normal_dim(dim, input.ndim)
-    if not 0 <= k <= input.shape[dim]:
-        raise OptionError(expected=f"k from 0 to {input.shape[dim]}", got=str(k), op="topk")
+    dim = normal_dim(dim, input.ndim, "topk")
+    count, most = whole(k), (input.shape or (1,))[dim]
+    if count is None or not 0 <= count <= most:
+        raise OptionError(expected=f"k from 0 to {most}", got=repr(k), op="topk")
     order = argsort(input, dim, descending=largest)
-    order = indexing.getitem(order, index=(*(slice(None),) * dim, slice(k)))
+    if input.ndim:
+        order = indexing.getitem(order, index=(*(slice(None),) * dim, slice(count)))
     return ValuesAndIndices(gather(input, dim, order), order)

@@ -13,7 +13,17 @@ from minicnn.typing import Array, Shape
 __all__ = ["broadcast_to", "concatenate", "pad", "permute", "reshape"]
 
 
-@op(view=True)
+def reshape_shape(x: Any, *, shape: Shape) -> Shape:
+    count = math.prod(x.shape)
+    known = math.prod(n for n in shape if n != -1)
+    unknown = shape.count(-1)
+    fits = count == known if not unknown else unknown == 1 and known > 0 and count % known == 0
+    if not fits or min(shape, default=0) < -1:
+        raise ShapeError(expected=f"a shape for the {count} elements of {x.shape}", got=str(shape))
+    return tuple(count // known if n == -1 else n for n in shape)
+
+
+@op(view=True, shape=reshape_shape)
 def reshape(xp, x, *, shape):
     """The same elements in row-major order, in another shape:  x.shape -> shape.
 
@@ -44,28 +54,25 @@ def reshape(xp, x, *, shape):
     >>> reshape(tensor([1, 2, 3, 4]), shape=(2, -1)).tolist()
     [[1, 2], [3, 4]]
     """
+    if shape and min(shape) < -1:  # NumPy takes any negative size for -1
+        raise ValueError("a negative size")
     return x.reshape(shape), (x.shape,)
 
 
-@reshape.shape
-def reshape_shape(x: Any, *, shape: Shape) -> Shape:
-    count = math.prod(x.shape)
-    known = math.prod(n for n in shape if n != -1)
-    unknown = shape.count(-1)
-    fits = count == known if not unknown else unknown == 1 and known > 0 and count % known == 0
-    if not fits or min(shape, default=0) < -1:
-        raise ShapeError(expected=f"a shape for the {count} elements of {x.shape}", got=str(shape))
-    return tuple(count // known if n == -1 else n for n in shape)
-
-
-@reshape.backward
+@reshape.backward(view=True)
 def reshape_backward(xp, gy, saved, needs, *, shape):
     """dL/dx = dL/dy in x's shape."""
     (x_shape,) = saved
     return (gy.reshape(x_shape),)
 
 
-@op(view=True)
+def permute_shape(x: Any, *, dim: Shape) -> Shape:
+    if sorted(dim) != list(range(x.ndim)):
+        raise ShapeError(expected=f"each of the dimensions 0 to {x.ndim - 1} once", got=str(dim))
+    return tuple(x.shape[d] for d in dim)
+
+
+@op(view=True, shape=permute_shape)
 def permute(xp, x, *, dim):
     """Reorder dimensions:  y.shape[i] = x.shape[dim[i]].
 
@@ -96,20 +103,13 @@ def permute(xp, x, *, dim):
     >>> permute(zeros(2, 3, 4), dim=(2, 0, 1)).shape
     (4, 2, 3)
     """
-    return xp.transpose(x, dim), None
+    return x.transpose(dim), None
 
 
-@permute.shape
-def permute_shape(x: Any, *, dim: Shape) -> Shape:
-    if sorted(dim) != list(range(x.ndim)):
-        raise ShapeError(expected=f"each of the dimensions 0 to {x.ndim - 1} once", got=str(dim))
-    return tuple(x.shape[d] for d in dim)
-
-
-@permute.backward
+@permute.backward(view=True)
 def permute_backward(xp, gy, saved, needs, *, dim):
     """dL/dx = dL/dy in the old order."""
-    return (xp.transpose(gy, [dim.index(i) for i in range(len(dim))]),)
+    return (gy.transpose([dim.index(i) for i in range(len(dim))]),)
 
 
 @op(view=True)
@@ -148,7 +148,7 @@ def broadcast_to(xp, x, *, shape):
 @broadcast_to.shape
 def broadcast_to_shape(x: Any, *, shape: Shape) -> Shape:
     aligned = zip(reversed(x.shape), reversed(shape), strict=False)
-    if x.ndim > len(shape) or any(old not in (1, new) for old, new in aligned):
+    if x.ndim > len(shape) or min(shape, default=0) < 0 or any(old not in (1, new) for old, new in aligned):
         raise ShapeError(expected=f"a shape that {x.shape} broadcasts to", got=str(shape))
     return tuple(shape)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.ops.rules import require_float
+from minicnn.ops.rules import require_float, require_number
 from minicnn.typing import Array, ArrayModule, Shape
 
-__all__ = ["erfc_of_positive", "float_shape", "logistic", "normal_cdf"]
+__all__ = ["erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape"]
 
 # Chebyshev coefficients of ln(erfc(z) / t) + z², t = 2 / (2 + z), in y = 2t - 1, after Press et al.,
 # "Numerical Recipes", 3rd ed. (2007), §6.2.2; computed anew at 60 nodes with 50 digits (mpmath).
@@ -25,6 +25,12 @@ _CHEBYSHEV = (
 def float_shape(x: Any, **attrs: Any) -> Shape:
     """Shape rule of operations that keep the shape and take floating point numbers only."""
     require_float(x)
+    return x.shape
+
+
+def number_shape(x: Any, **attrs: Any) -> Shape:
+    """Shape rule of operations that keep the shape and take numbers of any type, but no bools."""
+    require_number(x)
     return x.shape
 
 

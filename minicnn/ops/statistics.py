@@ -9,12 +9,12 @@ import numpy as np
 
 from minicnn.core.op import Op
 from minicnn.core.tensor import Tensor
-from minicnn.errors import OptionError, ShapeError
+from minicnn.errors import OptionError
 from minicnn.ops import extremes, reduction
 from minicnn.ops.choice import maximum, minimum
 from minicnn.ops.conversion import cast
 from minicnn.ops.elementwise import abs_
-from minicnn.ops.rules import normal_dims
+from minicnn.ops.rules import normal_dims, require_float
 
 __all__ = [
     "ValuesAndIndices", "all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "norm",
@@ -30,12 +30,15 @@ class ValuesAndIndices(NamedTuple):
 
 
 def _reduce(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
-    try:
-        dims = normal_dims(dim, input.ndim)
-    except ShapeError as error:
-        error.op = op.name
-        raise
-    return op(input, dim=dims, keepdim=keepdim, **attrs)
+    """Reduce over the dimensions named; over all for None and, as in PyTorch, for ``()``."""
+    named = dim if not isinstance(dim, (tuple, list)) or dim else None
+    return _reduce_named(op, input, named, keepdim, **attrs)
+
+
+def _reduce_named(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
+    """Reduce over the dimensions named: all for None, none for ``()``."""
+    attrs = {"dim": normal_dims(dim, input.array.ndim, op.name), "keepdim": bool(keepdim), **attrs}
+    return op.apply((input,), attrs)[0]
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -145,14 +148,17 @@ def norm(input: Tensor, p: float | str = 2, dim: Any = None, keepdim: bool = Fal
     input : Tensor
         Floating point.
     p : float or str
-        2 or ``"fro"`` for the Euclidean norm, 1 for the sum of absolute values, ``inf`` for the largest.
+        2 or ``"fro"`` for the Euclidean norm, 1 for the sum of absolute values, 0 for the number of elements
+        that are not 0, ``inf`` for the largest absolute value and ``-inf`` for the smallest.
     dim, keepdim :
         As in :func:`sum`.
 
     Raises
     ------
     OptionError
-        If p is not positive.
+        If p is another negative number or word.
+    DTypeError
+        For integers and bools.
 
     Examples
     --------
@@ -160,12 +166,13 @@ def norm(input: Tensor, p: float | str = 2, dim: Any = None, keepdim: bool = Fal
     >>> norm(tensor([3.0, -4.0])).item(), norm(tensor([3.0, -4.0]), p=1).item()
     (5.0, 7.0)
     """
-    if p in (2, "fro"):
-        return _reduce(reduction.norm, input, dim, keepdim)
-    if isinstance(p, str) or not p > 0:
-        raise OptionError(expected="p > 0 or 'fro'", got=repr(p), op="norm")
-    size = abs_(input)
-    return amax(size, dim, keepdim) if p == math.inf else sum(size**p, dim, keepdim) ** (1 / p)
+    order = 2.0 if p == "fro" else p
+    if isinstance(order, str) or not (order >= 0 or order == -math.inf):
+        raise OptionError(expected="p >= 0, inf, -inf or 'fro'", got=repr(p), op="norm")
+    if math.isfinite(order):
+        return _reduce(reduction.norm, input, dim, keepdim, p=float(order))
+    require_float(input, op="norm")
+    return _reduce(extremes.amax if order > 0 else extremes.amin, abs_(input), dim, keepdim)
 
 
 def amax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -213,7 +220,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         return maximum(input, dim)
     if dim is None:
         return amax(input, None, keepdim)
-    return ValuesAndIndices(amax(input, int(dim), keepdim), argmax(input, dim, keepdim))
+    return ValuesAndIndices(amax(input, dim, keepdim), argmax(input, dim, keepdim))
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -229,7 +236,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         return minimum(input, dim)
     if dim is None:
         return amin(input, None, keepdim)
-    return ValuesAndIndices(amin(input, int(dim), keepdim), argmin(input, dim, keepdim))
+    return ValuesAndIndices(amin(input, dim, keepdim), argmin(input, dim, keepdim))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -257,7 +264,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are true (not 0); parameters as in :func:`sum`.
+    """Whether all elements are true (not 0); parameters as in :func:`sum`, but ``dim=()`` reduces nothing.
 
     Examples
     --------
@@ -265,11 +272,11 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     >>> all(tensor([True, False])).item()
     False
     """
-    return _reduce(reduction.all_, input, dim, keepdim)
+    return _reduce_named(reduction.all_, input, dim, keepdim)
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is true (not 0); parameters as in :func:`sum`.
+    """Whether any element is true (not 0); parameters as in :func:`all`.
 
     Examples
     --------
@@ -277,4 +284,4 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     >>> any(tensor([True, False])).item()
     True
     """
-    return _reduce(reduction.any_, input, dim, keepdim)
+    return _reduce_named(reduction.any_, input, dim, keepdim)

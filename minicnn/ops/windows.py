@@ -14,12 +14,12 @@ __all__ = [
     "check_fit",
     "check_floats",
     "check_images",
-    "check_numbers",
     "check_padding",
     "check_pairs",
     "col2im",
     "crop",
     "im2col",
+    "is_whole",
     "output_size",
     "output_sizes",
     "pad",
@@ -220,7 +220,7 @@ def check_pairs(least: int, **options: Any) -> None:
         Naming the option and its value.
     """
     for name, value in options.items():
-        if not (isinstance(value, tuple) and len(value) == 2 and all(_at_least(v, least) for v in value)):
+        if not (isinstance(value, tuple) and len(value) == 2 and all(is_whole(v, least) for v in value)):
             raise OptionError(expected=f"{name} = two integers of at least {least}", got=repr(value))
 
 
@@ -237,8 +237,9 @@ def check_padding(padding: Any) -> None:
     check_pairs(0, **{"padding at top and bottom": padding[0], "padding at left and right": padding[1]})
 
 
-def _at_least(value: Any, least: int) -> bool:
-    return isinstance(value, int) and value >= least
+def is_whole(value: Any, least: int) -> bool:
+    """Whether it is an integer of at least ``least``, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def check_floats(**operands: Any) -> None:
@@ -256,18 +257,6 @@ def check_floats(**operands: Any) -> None:
             got=", ".join(f"{name} {dtype}" for name, dtype in types.items()),
             hint="convert with .float()",
         )
-
-
-def check_numbers(x: Any) -> None:
-    """Refuse an array of truth values.
-
-    Raises
-    ------
-    DTypeError
-        If its type is neither floating point nor integer.
-    """
-    if x.dtype.kind not in "fiu":
-        raise DTypeError(expected="x of numbers", got=str(x.dtype))
 
 
 def check_images(x: Any) -> None:

@@ -79,6 +79,8 @@ def gelu(x: np.ndarray, *, approximate: str = "none") -> np.ndarray:
 
 def softmax(x: np.ndarray, *, dim: int) -> np.ndarray:
     """exp(x_i) / Σ_j exp(x_j)"""
+    if not x.ndim:
+        return softmax(x.reshape(1), dim=dim).reshape(())
     y = np.empty(x.shape, np.float64)
     for index in np.ndindex(*x.shape):
         total = 0.0

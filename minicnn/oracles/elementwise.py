@@ -192,14 +192,14 @@ def minimum(x, y):
     return each(lambda x, y: x + y if x != x or y != y else (x if x < y else y), x, y)
 
 
-def clip(x, *, low=None, high=None):
+def clip(x, low=None, high=None):
     """y = x, but at least low, and then at most high."""
 
-    def limited(x):
-        if low is not None and x < low:
+    def limited(x, low, high):
+        if x < low:
             x = low
-        if high is not None and x > high:
+        if x > high:
             x = high
         return x
 
-    return each(limited, x)
+    return each(limited, x, -math.inf if low is None else low, math.inf if high is None else high)

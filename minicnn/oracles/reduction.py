@@ -82,9 +82,15 @@ def std(x, *, dim, correction=1, keepdim=False):
     return each(lambda elements: math.sqrt(variance(elements, correction)), x, dim, keepdim)
 
 
-def norm(x, *, dim, keepdim=False):
-    """y = √Σ x²."""
-    return each(lambda elements: math.sqrt(total([e * e for e in elements])), x, dim, keepdim)
+def norm(x, *, dim, p=2.0, keepdim=False):
+    """y = (Σ |x|^p)^(1/p); for p = 0 the number of x that are not 0."""
+
+    def formula(elements):
+        if p == 0:
+            return total([1.0 for e in elements if e != 0])
+        return total([abs(e) ** p for e in elements]) ** (1 / p)
+
+    return each(formula, x, dim, keepdim)
 
 
 def amax(x, *, dim, keepdim=False):

@@ -67,7 +67,10 @@ def getitem(x, *, index):
 def setitem(x, value, *, index):
     """x with x[index] = value, written element by element."""
     shape, sources = lookups(x.shape, index)
-    values = broadcast_to(np.asarray(value), shape=shape)
+    value = np.asarray(value)
+    while value.ndim > len(shape):  # further dimensions of size 1 in front
+        (value,) = value
+    values = broadcast_to(value, shape=shape)
     y = x.copy()
     for place, source in sources:
         y[source] = values[place]

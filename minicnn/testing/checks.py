@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from minicnn.testing.tolerance import FLOAT32, FLOAT64, compare, float32_bound, 
 __all__ = ["CHECKS", "CaseReport", "check_case"]
 
 LONGEST_MESSAGE = 400
+ABSTRACT_DTYPES = ("bool", "int64", "float16", "float32", "float64")
 
 
 @dataclass
@@ -245,14 +247,33 @@ def freed(trial: Trial) -> Iterator[str]:
 
 
 def abstract(trial: Trial) -> Iterator[str]:
-    """On the meta device the shape and dtype are those of the real result."""
-    for dtype in (np.float32, np.float64):
-        operands = trial.operands(dtype)
-        real, _ = trial.call(operands)
-        meta, _ = trial.call([MetaArray(a.shape, a.dtype) if hasattr(a, "dtype") else a for a in operands])
-        for r, m in zip(real, meta, strict=True):
-            if (r.shape, r.dtype) != (m.shape, m.dtype):
-                yield f"shape and dtype {m.shape} {m.dtype} on meta, {r.shape} {r.dtype} in fact"
+    """On the meta device shape and dtype are those of the real result, or the refusal is of the same class.
+
+    Operands of floating point are tried in every dtype, two or more also in every pair of dtypes.
+    """
+    given, as_they_are = trial.sample.inputs, trial.operands(np.float64)
+    floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in given]
+    for first, others in product(ABSTRACT_DTYPES, repeat=2):
+        if first == others or sum(floats) > 1:
+            dtypes = iter([first, *[others] * len(floats)])
+            with np.errstate(all="ignore"):
+                operands = [
+                    move(np.asarray(np.abs(x), next(dtypes)), trial.place) if real else own
+                    for x, own, real in zip(given, as_they_are, floats, strict=True)
+                ]
+                fact = outcome(trial, operands)
+            meta = outcome(trial, each(operands, lambda a: MetaArray(a.shape, a.dtype)))
+            if meta != fact:
+                yield f"{first} and {others}: {meta} on meta, {fact} in fact"
+
+
+def outcome(trial: Trial, operands: list[Any]) -> list[tuple[Any, Any]] | str:
+    """Shape and dtype of each result, or the class of the error that refuses the call."""
+    try:
+        results, _ = trial.call(operands)
+    except MiniCNNError as error:
+        return type(error).__name__
+    return [(result.shape, result.dtype) for result in results]
 
 
 PER_SAMPLE: dict[str, Callable[[Trial], Iterator[str]]] = {

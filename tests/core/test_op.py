@@ -87,9 +87,20 @@ def test_errors_name_the_operation():
 
 
 def test_the_array_librarys_errors_are_explained():
-    with pytest.raises(ShapeError, match=r"^add: .*operands: float32 \(2,\), float32 \(3,\)") as caught:
+    with pytest.raises(
+        ShapeError, match=r"^add: expected shapes that broadcast .* got \(2,\) and \(3,\)$"
+    ) as caught:
         add(minicnn.zeros(2), minicnn.zeros(3))
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_errors_that_no_shape_rule_explains_name_the_operands(temporary_operations):
+    @op
+    def clumsy(xp, x):
+        raise ValueError("no idea")
+
+    with pytest.raises(ShapeError, match=r"^clumsy: no idea \(operands: float32 \(2,\)\)$"):
+        clumsy(minicnn.zeros(2))
     with pytest.raises(DTypeError, match="^add: .*out of bounds for uint8"):
         add(minicnn.zeros(2, dtype=np.uint8), 300)
 

@@ -387,3 +387,14 @@ def test_a_weight_may_be_a_number():
     x = Tensor(np.ones(3, np.float32))
     weighted = F.binary_cross_entropy_with_logits(x, x, weight=2.0)
     assert weighted.item() == pytest.approx(2 * F.binary_cross_entropy_with_logits(x, x).item())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_classes_and_no_samples_are_no_division_by_zero(weighted):
+    w = minicnn.ones(0) if weighted else None
+    options = {"weight": w, "label_smoothing": 0.1, "reduction": "sum"}
+    for target in (minicnn.zeros(0, dtype=np.int64), minicnn.zeros(0, 0)):
+        x = minicnn.zeros(0, 0, requires_grad=True)
+        loss = F.cross_entropy(x, target, **options)
+        loss.backward()
+        assert loss.item() == 0.0 and x.grad.shape == (0, 0)

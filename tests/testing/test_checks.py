@@ -6,6 +6,7 @@ import pytest
 from minicnn.core import tape
 from minicnn.core.op import op
 from minicnn.errors import ShapeError
+from minicnn.ops.rules import require_float
 from minicnn.testing import CHECKS, Invalid, OpCase, Sample, check_case, kernels, op_registry
 
 
@@ -18,6 +19,7 @@ def double_backward(xp, gy, saved, needs):
 
 
 def refuse_vectors(x):
+    require_float(x)
     if x.ndim == 1:
         raise ShapeError(expected="two dimensions", got=f"{x.ndim}")
     return x.shape

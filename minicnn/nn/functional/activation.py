@@ -189,7 +189,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     >>> softmax(minicnn.tensor([[1.0, 1.0], [1e4, 0.0]]), dim=-1).tolist()
     [[0.5, 0.5], [1.0, 0.0]]
     """
-    return ops.softmax(_converted(input, dtype), dim=_class_dim(input, dim))
+    return ops.softmax(_converted(input, dtype), dim=_class_dim(input, dim, "softmax"))
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
@@ -201,13 +201,13 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     >>> log_softmax(minicnn.tensor([1e4, 0.0]), dim=0).tolist()
     [0.0, -10000.0]
     """
-    return ops.log_softmax(_converted(input, dtype), dim=_class_dim(input, dim))
+    return ops.log_softmax(_converted(input, dtype), dim=_class_dim(input, dim, "log_softmax"))
 
 
-def _class_dim(input: Tensor, dim: int | None) -> int:
+def _class_dim(input: Tensor, dim: int | None, op: str) -> int:
     if dim is None:
         return 0 if input.ndim in (0, 1, 3) else 1
-    return normal_dim(dim, input.ndim)
+    return normal_dim(dim, input.ndim, op)
 
 
 def _converted(input: Tensor, dtype: Any) -> Tensor:

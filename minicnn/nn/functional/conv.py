@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from minicnn.core.op import Op
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 from minicnn.ops import conv as ops
+from minicnn.ops.rules import whole
 from minicnn.ops.shape import reshape
 from minicnn.ops.windows import Padding, Pair
 from minicnn.typing import Shape
@@ -142,11 +142,8 @@ def pair(op: str, name: str, value: Any) -> Pair:
     ((2, 2), (1, 2))
     """
     values = value if isinstance(value, (tuple, list)) else (value,)
-    try:
-        numbers = [operator.index(v) for v in values]
-    except TypeError:
-        numbers = []
-    if len(numbers) not in (1, 2):
+    numbers = [number for number in map(whole, values) if number is not None]
+    if len(values) not in (1, 2) or len(numbers) != len(values):
         raise OptionError(expected=f"{name} = an integer or a pair of them", got=repr(value), op=op)
     return numbers[0], numbers[-1]
 

@@ -12,6 +12,8 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 from minicnn.ops import functions, shape
 from minicnn.ops.linear import linear as dense
+from minicnn.ops.rearrange import integers
+from minicnn.ops.rules import whole
 
 __all__ = ["linear", "normalize", "one_hot", "pad"]
 
@@ -77,6 +79,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ShapeError(
             expected=f"pairs for at most {input.ndim} dimensions", got=f"pad={tuple(pad)}", op="pad"
         )
+    pad = integers(pad, "paddings", "pad")
     pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     pairs = [(0, 0)] * (input.ndim - len(pairs)) + pairs
     if mode == "constant":
@@ -130,7 +133,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise DTypeError(expected="integer labels", got=str(tensor.dtype), op="one_hot")
     largest = int(tensor.max()) if tensor.array.size else -1
     smallest = int(tensor.min()) if tensor.array.size else 0
-    count = largest + 1 if num_classes == -1 else num_classes
+    count = whole(num_classes)
+    if count is None:
+        raise OptionError(expected="num_classes = an integer", got=repr(num_classes), op="one_hot")
+    count = largest + 1 if count == -1 else count
     if smallest < 0 or largest >= count:
         wrong = smallest if smallest < 0 else largest
         raise LabelError(expected=f"labels from 0 to {count - 1}", got=str(wrong), op="one_hot")

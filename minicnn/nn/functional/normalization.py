@@ -9,6 +9,7 @@ from typing import Any
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops import normalization as ops
+from minicnn.ops.rearrange import sizes
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
@@ -165,7 +166,7 @@ def layer_norm(
     >>> layer_norm(minicnn.tensor([[1.0, 3.0], [10.0, 30.0]]), 2, eps=0.0).tolist()
     [[-1.0, 1.0], [-1.0, 1.0]]
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = sizes((normalized_shape,), "layer_norm")
     return ops.layer_norm(input, weight, bias, normalized_shape=shape, eps=float(eps))
 
 

@@ -194,7 +194,9 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 
 
 def _stride(op: str, stride: Any, kernel_size: Pair) -> Pair:
-    return kernel_size if stride is None or stride == [] else pair(op, "stride", stride)
+    if stride is None or (isinstance(stride, list) and not stride):
+        return kernel_size
+    return pair(op, "stride", stride)
 
 
 def _output_size(op: str, input: Tensor, output_size: Any) -> Pair:

@@ -33,8 +33,17 @@ def elementwise(*options: dict[str, Any]) -> Any:
 
 
 def along_dim(rng: np.random.Generator) -> list[Sample]:
-    sizes = (((5,), 0), ((3, 4), 1), ((3, 4), 0), ((2, 3, 2, 2), 1), ((1, 1), 1), ((0, 3), 1), ((2, 0), 1))
-    return [Sample((3 * rng.standard_normal(shape),), {"dim": dim}) for shape, dim in sizes]
+    sizes = (
+        ((5,), 0),
+        ((3, 4), 1),
+        ((3, 4), 0),
+        ((2, 3, 2, 2), 1),
+        ((1, 1), 1),
+        ((0, 3), 1),
+        ((2, 0), 1),
+        ((), 0),
+    )
+    return [Sample((np.asarray(3 * rng.standard_normal(shape)),), {"dim": dim}) for shape, dim in sizes]
 
 
 NO_INTEGERS = Invalid((INTEGERS,), {}, DTypeError, r"floating point.*got int64")

@@ -88,12 +88,14 @@ def choices(rng: np.random.Generator) -> list[Sample]:
 
 
 def limits(rng: np.random.Generator) -> list[Sample]:
-    both = {"low": -0.5, "high": 0.7}
     return [
-        *(Sample((normal(rng, shape),), both) for shape in SHAPES),
-        Sample((normal(rng, (6,)),), {"low": 0.1}),
-        Sample((normal(rng, (6,)),), {"high": -0.1}),
-        Sample((np.array([-1.0, -0.5, 0.0, 0.7, 1.0]),), both),  # on the bounds
+        *(Sample((normal(rng, shape), -0.5, 0.7)) for shape in SHAPES),
+        Sample((normal(rng, (6,)), 0.1)),
+        Sample((normal(rng, (6,)), None, -0.1)),
+        Sample((np.array([-1.0, -0.5, 0.0, 0.7, 1.0]), -0.5, 0.7)),  # on the bounds
+        Sample((normal(rng, (3, 4)), normal(rng, (4,)), normal(rng, (3, 1)))),  # some lower > upper
+        Sample((normal(rng, (4,)), None, normal(rng, (2, 1)))),
+        Sample((normal(rng, (2, 3)), normal(rng, ()), 0.5)),
     ]
 
 
@@ -146,11 +148,22 @@ CASES = [
         oracles.where,
         invalid=(
             Invalid((np.ones(3, bool), np.zeros(2), np.zeros(3)), {}, ShapeError, "where: .*broadcast"),
+            Invalid((np.ones(3), np.zeros(3), np.zeros(3)), {}, DTypeError, r"where: .*bools.*\.bool\(\)"),
         ),
         linear=(1, 2),
         constant=(0,),
     ),
-    OpCase("clip", choice.clip, limits, oracles.clip, kinks="at low and high, derivative 1"),
+    OpCase(
+        "clip",
+        choice.clip,
+        limits,
+        oracles.clip,
+        invalid=(
+            Invalid((np.zeros((2, 3)), np.zeros((2, 4))), {}, ShapeError, r"clip: .*\(2, ?3\).*\(2, ?4\)"),
+            Invalid((np.zeros(2), [0.0]), {}, DTypeError, "clip: .*numbers, got list"),
+        ),
+        kinks="at low and high, derivative 1",
+    ),
     plain("eq", comparison.eq, oracles.eq, integers),
     plain("ne", comparison.ne, oracles.ne, integers),
     plain("lt", comparison.lt, oracles.lt, integers),

@@ -51,8 +51,15 @@ def spread(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def norms(rng: np.random.Generator) -> list[Sample]:
+    """The Euclidean norm everywhere, the other orders in turn."""
+    euclidean = over(POINT, NOTHING_LEFT, NOTHING_IN)(rng)
+    others = [over(p=p)(rng)[2:4] for p in (0.0, 0.5, 1.0, 1.5, 3.0)]
+    return [*euclidean, *(sample for samples in others for sample in samples)]
+
+
 NO_FLOAT = (Invalid((np.arange(3),), {"dim": (0,)}, DTypeError, r"floating point.*int64.*\.float\(\)"),)
-EMPTY = (Invalid((np.zeros((0, 2)),), {"dim": (0,)}, ShapeError, "empty sequence"),)
+EMPTY = (Invalid((np.zeros((0, 2)),), {"dim": (0,)}, ShapeError, r"to choose from, got shape \(0, 2\)"),)
 FIRST = "where equal, the first in row-major order"
 
 CASES = [
@@ -77,10 +84,10 @@ CASES = [
     OpCase(
         "norm",
         reduction.norm,
-        over(POINT, NOTHING_LEFT, NOTHING_IN),
+        norms,
         oracles.norm,
         invalid=NO_FLOAT,
-        kinks="at 0, derivative 0",
+        kinks="where x = 0 for p ≤ 1, and where y = 0: derivative 0",
     ),
     OpCase("amax", extremes.amax, over(POINT), oracles.amax, invalid=EMPTY, kinks=FIRST),
     OpCase("amin", extremes.amin, over(POINT), oracles.amin, invalid=EMPTY, kinks=FIRST),

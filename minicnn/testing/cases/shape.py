@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ShapeError
+from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import conversion, indexing, shape
 from minicnn.oracles import shape as oracles
 from minicnn.testing.spec import Invalid, OpCase, Sample
@@ -26,6 +26,9 @@ INDICES = (
     ((4, 3), (slice(1, 3),)),
     ((4, 3), (slice(None, None, -2), -1)),
     ((2, 3, 2), (..., None, 1)),
+    ((3, 2, 2), (ALL, 0, slice(0, 0))),
+)
+PICKS = (
     ((4, 3), (np.array([0, 2, 2, -1]),)),  # an element taken twice
     ((2, 3, 4), (ALL, np.array([[0], [2]]), np.array([1, 3, 3]))),
     ((2, 3, 4), (np.array([1, 1]), ALL, 2)),  # parted index arrays come first
@@ -34,8 +37,8 @@ INDICES = (
 )
 
 
-def taken(rng: np.random.Generator) -> list[Sample]:
-    return [Sample((rng.standard_normal(s),), {"index": index}) for s, index in INDICES]
+def taken(indices: Any) -> Any:
+    return lambda rng: [Sample((rng.standard_normal(s),), {"index": index}) for s, index in indices]
 
 
 def replaced(rng: np.random.Generator) -> list[Sample]:
@@ -47,6 +50,7 @@ def replaced(rng: np.random.Generator) -> list[Sample]:
         Sample((x, rng.standard_normal((1, 2))), {"index": (ALL, slice(None, None, -2))}),  # it broadcasts
         Sample((x, rng.standard_normal((2, 1))), {"index": (mask,)}),
         Sample((x, rng.standard_normal(2)), {"index": (np.array([0, 2]), np.array([3, 1]))}),
+        Sample((x, rng.standard_normal((1, 1, 4))), {"index": (1,)}),  # more dimensions than the part
         Sample((x, 0.5), {"index": (1,)}),
     ]
 
@@ -162,7 +166,8 @@ CASES = [
         ),
         linear=(0, 1),
     ),
-    OpCase("getitem", indexing.getitem, taken, oracles.getitem, linear=(0,)),
+    OpCase("getitem", indexing.getitem, taken(INDICES), oracles.getitem, linear=(0,)),
+    OpCase("pick", indexing.pick, taken(PICKS), oracles.getitem, linear=(0,)),
     OpCase(
         "setitem",
         indexing.setitem,
@@ -170,6 +175,8 @@ CASES = [
         oracles.setitem,
         invalid=(
             Invalid((np.zeros((2, 3)), np.zeros(2)), {"index": (0,)}, ShapeError, "setitem: .*broadcast"),
+            Invalid((np.zeros(3), np.zeros((2, 3))), {"index": (ALL,)}, ShapeError, "setitem: .*broadcast"),
+            Invalid((np.arange(3), np.zeros(())), {"index": (0,)}, DTypeError, "a value that fits int64"),
         ),
         linear=(0, 1),
     ),
