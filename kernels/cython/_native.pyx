@@ -67,6 +67,7 @@ cdef int done(int failed) except -1:
 
 include "memory.pxi"
 include "activation.pxi"
+include "bias.pxi"
 include "conv.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):

@@ -13,6 +13,7 @@
 
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
+    MK_BIAS(KERNEL)                                                                                             \
     MK_CONV(KERNEL)                                                                                             \
     MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)
@@ -21,6 +22,11 @@
 #define MK_ACTIVATION(KERNEL)                                                                                   \
     KERNEL(int, relu_forward, (float *y, const float *x, ptrdiff_t n))                                          \
     KERNEL(int, relu_backward, (float *gx, const float *gy, const float *y, ptrdiff_t n))
+
+/* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K) */
+#define MK_BIAS(KERNEL)                                                                                         \
+    KERNEL(int, bias_gradient,                                                                                  \
+           (float *gb, float *masked, const float *gy, const float *y, ptrdiff_t N, ptrdiff_t K, ptrdiff_t P))
 
 /* conv.cpp.  x: (N, C, H, W)  w: (K, C / groups, KH, KW)  bias: (K) or NULL  y: (N, K, OH, OW)
  * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding. */

@@ -16,6 +16,7 @@ from minicnn.ops.conversion import *
 from minicnn.ops.distance import *
 from minicnn.ops.elementwise import *
 from minicnn.ops.extremes import *
+from minicnn.ops.fused import *
 from minicnn.ops.gates import *
 from minicnn.ops.indexing import *
 from minicnn.ops.linear import *

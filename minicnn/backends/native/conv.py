@@ -10,7 +10,7 @@ from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.core.precision import get_conv_precision
 from minicnn.ops.conv import conv2d, conv_transpose2d
-from minicnn.ops.rules import total
+from minicnn.ops.fused import conv2d_relu
 from minicnn.typing import Attrs, Shape
 
 _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
@@ -35,11 +35,16 @@ def _declined(*arrays) -> Declined | None:
     return declined
 
 
-def _correlate(x, w, b, size, **attrs):
+def _correlate(x, w, b, size, *, with_relu=False, **attrs):
     y = _native.empty((len(x), len(w), *size))
-    b = None if b is None else one_run(b)
     _native.conv_forward(
-        y, one_run(x), one_run(w), b, algorithm=algorithm(w.shape, x.shape[1], attrs), **attrs
+        y,
+        one_run(x),
+        one_run(w),
+        None if b is None else one_run(b),
+        algorithm=algorithm(w.shape, x.shape[1], attrs),
+        with_relu=with_relu,
+        **attrs,
     )
     return y
 
@@ -47,7 +52,7 @@ def _correlate(x, w, b, size, **attrs):
 def _spread(gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
     _native.conv_backward_data(
-        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
+        gx, gy, one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
     )
     return gx
 
@@ -55,9 +60,15 @@ def _spread(gy, w, channels, size, **attrs):
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
     _native.conv_weight_gradient(
-        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
+        gw, gy, one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
     )
     return gw
+
+
+def _bias_gradient(gy):
+    gb = _native.empty(gy.shape[1:2])
+    _native.bias_gradient(gb, None, gy, None)
+    return gb
 
 
 @conv2d.forward_kernel.overlay("native")
@@ -76,10 +87,11 @@ def conv2d_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, g
     declined = _declined(gy, x, w)
     if declined:
         return declined
+    gy = one_run(gy)
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     gx = _spread(gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
     gw = _weight_gradient(gy, x, w.shape, **attrs) if needs[1] else None
-    gb = total(xp, gy, (0, 2, 3)) if len(needs) > 2 and needs[2] else None
+    gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
     return (gx, gw, gb)[: len(needs)]
 
 
@@ -115,8 +127,33 @@ def conv_transpose2d_backward_native(
     declined = _declined(gy, x, w)
     if declined:
         return declined
+    gy = one_run(gy)
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     gx = _correlate(gy, w, None, x.shape[2:], **attrs) if needs[0] else None
     gw = _weight_gradient(x, gy, w.shape, **attrs) if needs[1] else None
-    gb = total(xp, gy, (0, 2, 3)) if len(needs) > 2 and needs[2] else None
+    gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
+    return (gx, gw, gb)[: len(needs)]
+
+
+@conv2d_relu.forward_kernel.overlay("native")
+def conv2d_relu_native(xp, x, w, b=None, *, stride, padding, dilation, groups):
+    declined = _declined(x, w, b)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = _correlate(x, w, b, conv2d.output_shape(x, w, **attrs)[2:], with_relu=True, **attrs)
+    return y, (x, w, y)
+
+
+@conv2d_relu.backward_kernel.overlay("native")
+def conv2d_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+    x, w, y = saved
+    declined = _declined(gy, x, w)
+    if declined:
+        return declined
+    masked, gb = _native.empty(gy.shape), _native.empty(gy.shape[1:2])
+    _native.bias_gradient(gb, masked, one_run(gy), y)
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    gx = _spread(masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(masked, x, w.shape, **attrs) if needs[1] else None
     return (gx, gw, gb)[: len(needs)]
