@@ -50,4 +50,5 @@ from minicnn.core.threads import set_num_threads as set_num_threads
 from minicnn.errors import *
 from minicnn.io.serialization import load as load
 from minicnn.io.serialization import save as save
+from minicnn.nn.compile import compile as compile
 from minicnn.ops.functions import *

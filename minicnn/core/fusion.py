@@ -17,10 +17,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from minicnn.core.dispatch import backend_of
-from minicnn.core.tape import Node, grad_enabled
+from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError
-from minicnn.typing import Array, Attrs
+from minicnn.typing import Attrs
 
 if TYPE_CHECKING:
     from minicnn.core.op import Op
@@ -45,7 +45,8 @@ class Pending(Tensor):
         self._versions = [x._version if isinstance(x, Tensor) else None for x in operands]
         self._records = grad_enabled.get()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Compute it, and become a plain tensor."""
         op, operands, attrs, then = self._call
         self.check_operands()
         token = grad_enabled.set(self._records)
@@ -72,37 +73,22 @@ class Pending(Tensor):
                     op=op.name,
                 )
 
-    def touch(self) -> Tensor:
-        """Itself, computed."""
-        if type(self) is Pending:
-            self._settle()
-        return self
+    # What a tensor has as plain attributes, computed at the first look; from then on it is a Tensor.
 
-    # What a tensor has as plain attributes, computed at the first look.
+    def _settled(name: str) -> property:  # type: ignore[misc]  # noqa: N805
+        def get(self: Pending) -> Any:
+            self.settle()
+            return getattr(self, name)
 
-    @property
-    def array(self) -> Array:  # type: ignore[override]
-        return self.touch().array
+        def put(self: Pending, value: Any) -> None:
+            self.settle()
+            setattr(self, name, value)
 
-    @array.setter
-    def array(self, value: Array) -> None:
-        self.touch().array = value
+        return property(get, put)
 
-    @property
-    def node(self) -> Node | None:  # type: ignore[override]
-        return self.touch().node
-
-    @node.setter
-    def node(self, value: Node | None) -> None:
-        self.touch().node = value
-
-    @property
-    def requires_grad(self) -> bool:  # type: ignore[override]
-        return self.touch().requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.touch().requires_grad = value
+    array = _settled("array")
+    node = _settled("node")
+    requires_grad = _settled("requires_grad")
 
 
 class fusing:  # noqa: N801 - used like a function
@@ -127,8 +113,8 @@ class fusing:  # noqa: N801 - used like a function
         if kind is None:
             for reference in waiting:
                 tensor = reference()
-                if tensor is not None:
-                    tensor.touch()
+                if type(tensor) is Pending:
+                    tensor.settle()
 
 
 def fuse(
@@ -153,6 +139,7 @@ def fuse(
 
 def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Tensor | None:
     made_by, operands, its_attrs, then = producer._call
+    assert op.partners is not None
     rule = op.partners.get(made_by.name)
     if rule is None or producer._records != grad_enabled.get():
         return None

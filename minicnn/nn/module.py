@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minicnn.core.device import device
+from minicnn.core.fusion import fusing
 from minicnn.core.tensor import Tensor
 from minicnn.errors import MiniCNNError, OptionError
 from minicnn.nn import state
@@ -45,6 +47,7 @@ class Module(Hooked):
     """
 
     training: bool = True
+    _fuses: bool = False  # see minicnn.compile
     _persistent: dict[str, bool]  # the names of the buffers; whether they belong to the state
 
     def __init__(self) -> None:
@@ -57,9 +60,10 @@ class Module(Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._hooks is None:
+            if self._hooks is None and not self._fuses:
                 return self.forward(*args, **kwargs)
-            return self._hooks.call(self, args, kwargs)
+            with fusing() if self._fuses else nullcontext():
+                return self._hooks.call(self, args, kwargs) if self._hooks else self.forward(*args, **kwargs)
         except MiniCNNError as error:
             error.modules.append(self)
             raise

@@ -51,17 +51,13 @@ def _correlate(x, w, b, size, *, with_relu=False, **attrs):
 
 def _spread(gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
-    _native.conv_backward_data(
-        gx, gy, one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
-    )
+    _native.conv_backward_data(gx, gy, one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs)
     return gx
 
 
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
-    _native.conv_weight_gradient(
-        gw, gy, one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
-    )
+    _native.conv_weight_gradient(gw, gy, one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs)
     return gw
 
 

@@ -1,0 +1,154 @@
+"""Results that wait for a partner: the same numbers, whatever happens to them in between."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import Tensor, backends, nn
+from minicnn.core.fusion import Pending, fusing
+from minicnn.errors import GradError, ShapeError
+from minicnn.nn import functional as F
+
+
+@pytest.fixture(autouse=True)
+def _native():
+    reason = backends.unavailable("native")
+    if reason:
+        pytest.skip(reason)
+    with backends.use_backend("native"):
+        yield
+
+
+def operands(rng):
+    return [
+        Tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in ((3, 4), (5, 4), (5,))
+    ]
+
+
+def fused_calls():
+    report = backends.report()
+    return sum(
+        report.get(name, {}).get("native", {}).get("kernel", 0) for name in ("conv2d_relu", "linear_relu")
+    )
+
+
+def convolution(rng):
+    shapes = (2, 3, 6, 6), (4, 3, 3, 3), (4,)
+    return [Tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes]
+
+
+def results(function, tensors, fuse):
+    for tensor in tensors:
+        tensor.grad = None
+    with fusing() if fuse else minicnn.enable_grad():
+        y = function(*tensors)
+    y.sum().backward()
+    return [y.detach().numpy(), *(None if t.grad is None else t.grad.numpy() for t in tensors)]
+
+
+def several_uses(x, w, b):
+    y = F.conv2d(x, w, b)
+    return F.relu(y).sum() + (y * y).sum()
+
+
+FUNCTIONS = {
+    "fused": lambda x, w, b: F.relu(F.conv2d(x, w, b, padding=1)),
+    "without bias": lambda x, w, b: F.relu(F.conv2d(x, w)) + b.sum(),
+    "nothing to fuse with": lambda x, w, b: F.conv2d(x, w, b).exp(),
+    "returned as it is": lambda x, w, b: F.conv2d(x, w, b),
+    "looked at": lambda x, w, b: F.relu(F.conv2d(x, w, b) if F.conv2d(x, w, b).sum().item() else x),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_fused_and_plain_give_the_same_bits(name, rng):
+    tensors = convolution(rng)
+    plain, fused = (results(FUNCTIONS[name], tensors, fuse) for fuse in (False, True))
+    for a, b in zip(plain, fused, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_result_that_is_used_twice_is_right(rng):
+    """It is computed once more for the second use, so gradients are summed in another order."""
+    tensors = convolution(rng)
+    plain, fused = (results(several_uses, tensors, fuse) for fuse in (False, True))
+    for a, b in zip(plain, fused, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * abs(a).max())
+
+
+def test_partners_are_computed_at_once(rng):
+    tensors, before = convolution(rng), fused_calls()
+    results(FUNCTIONS["fused"], tensors, True)
+    assert fused_calls() == before + 1
+    results(FUNCTIONS["fused"], tensors, False)
+    assert fused_calls() == before + 1
+
+
+def test_errors_come_from_the_call_and_not_from_the_first_look(rng):
+    x, w, _ = convolution(rng)
+    with fusing(), pytest.raises(ShapeError, match="conv2d"):
+        F.conv2d(x, w[:, :2])
+
+
+def test_a_pending_result_is_a_plain_tensor_once_touched(rng):
+    x, w, b = convolution(rng)
+    with fusing():
+        y = F.conv2d(x, w, b)
+        assert type(y) is Pending
+        assert y.shape == (2, 4, 4, 4) and type(y) is Tensor
+        z = F.conv2d(x, w, b)
+    assert type(z) is Tensor and z.requires_grad
+
+
+def test_the_reference_backend_fuses_nothing(rng):
+    x, w, b = convolution(rng)
+    with backends.use_backend("numpy"), fusing():
+        assert type(F.conv2d(x, w, b)) is Tensor
+
+
+def test_a_case_without_a_kernel_is_computed_by_the_composition(rng):
+    x, w, b = (Tensor(t.detach().numpy().astype(np.float64)) for t in convolution(rng))
+    with fusing():
+        y = F.relu(F.conv2d(x, w, b))
+    assert y.dtype == np.float64 and np.array_equal(y.numpy(), np.maximum(F.conv2d(x, w, b).numpy(), 0))
+
+
+def test_recording_is_decided_where_the_call_stands(rng):
+    x, w, b = convolution(rng)
+    with fusing():
+        with minicnn.no_grad():
+            y = F.conv2d(x, w, b)
+        z = F.relu(y)
+        assert not z.requires_grad
+        y = F.conv2d(x, w, b)
+        with minicnn.no_grad():
+            assert not F.relu(y).requires_grad
+        assert y.requires_grad
+
+
+def test_an_operand_changed_before_the_first_look_is_an_error(rng):
+    x, w, b = convolution(rng)
+    with fusing():
+        y = F.conv2d(x, w, b)
+        with minicnn.no_grad():
+            w.mul_(2)
+        with pytest.raises(GradError, match="conv2d: an operand was changed in place before"):
+            y.sum()
+        del y
+
+
+def test_hooks_see_every_layer(rng):
+    model = minicnn.compile(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    seen = []
+    model[0].register_forward_hook(lambda module, args, output: seen.append(output.detach().numpy()))
+    x = convolution(rng)[0].detach()
+    y = model(x)
+    assert np.array_equal(np.maximum(seen[0], 0), y.detach().numpy())
+
+
+def test_a_compiled_model_is_the_model():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    keys = list(model.state_dict())
+    assert minicnn.compile(model) is model and list(model.state_dict()) == keys
+    with pytest.raises(minicnn.OptionError, match="compile: expected a module, got int"):
+        minicnn.compile(3)
