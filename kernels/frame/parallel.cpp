@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -152,8 +153,11 @@ void wait_for_workers()
         int launched = LAUNCHED;
         if (workers[t].state.compare_exchange_strong(launched, IDLE))
             continue; /* it had not begun, and there is nothing left to do */
-        while (workers[t].state.load(std::memory_order_acquire) == RUNNING)
-            pause_a_little();
+        for (int spin = 0; workers[t].state.load(std::memory_order_acquire) == RUNNING; spin++)
+            if (spin < SPINS)
+                pause_a_little();
+            else
+                sched_yield(); /* where other programs hold the processors, it may wait for this one */
     }
 }
 
