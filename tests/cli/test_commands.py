@@ -255,14 +255,14 @@ def test_verify_and_digest_agree(trained, command):
     assert "good tensors" in command("verify", trained / "model.safetensors").out
 
 
-@pytest.mark.parametrize("name", ["verify", "digest"])
-def test_verify_and_digest_refuse_damage(trained, tmp_path, command, name):
+@pytest.mark.parametrize("words", [("verify",), ("digest",), ("load", "--kind", "safetensors")])
+def test_whoever_reads_a_checkpoint_refuses_damage(trained, tmp_path, command, words):
     content = checkpoint.find(trained).read_bytes()
     (tmp_path / "a").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    done = command(name, tmp_path / "a")
+    done = command(*words, tmp_path / "a")
     assert (done.code, "SHA-256" in done.err) == (3, True)
-    assert command(name, tmp_path / "none").code == 3
-    assert command(name, tmp_path).code == 3
+    assert command(*words, tmp_path / "none").code == 3
+    assert command(*words, tmp_path).code == 3
 
 
 def test_other_programs_can_read_the_weights(trained):
