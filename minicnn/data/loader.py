@@ -179,7 +179,7 @@ class DataLoader:
         return next_seed() if self.generator is None else int(self.generator.integers(_MAX_SEED)), 0
 
     def _tasks(self, key: tuple[int, int]) -> Iterator[tuple[Any, list[_Key]]]:
-        """The lists of indices of one pass with the samples' keys; samplers draw from a generator of its own."""
+        """What the sampler gives in one pass, drawing from a generator of its own, with the samples' keys."""
         own = new_generator(*key)
         seen: Counter[int] = Counter()
         tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
@@ -189,7 +189,7 @@ class DataLoader:
                 task = next(tasks, nothing)
             if task is nothing:
                 return
-            indices = [task] if self.batch_sampler is None else task
+            indices: Any = [task] if self.batch_sampler is None else task
             yield task, [_sample_key(index, key, seen) for index in indices]
 
     def _fetch(self, task: Any, keys: list[_Key], key: tuple[int, int]) -> Any:
