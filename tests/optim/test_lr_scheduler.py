@@ -46,7 +46,9 @@ def rates(optimizer, schedule, steps: int) -> list[float]:
 @pytest.mark.parametrize("i", NUMBERS, ids=name_of)
 def test_learning_rates_and_momenta_are_those_of_pytorch(i):
     found = ROWS.rates_in_time(optim, ROWS.SCHEDULES[i], parameters())
-    count = 12 if ROWS.SCHEDULES[i][2].get("anneal_strategy") == "linear" else None  # its end differs, see below
+    count = (
+        12 if ROWS.SCHEDULES[i][2].get("anneal_strategy") == "linear" else None
+    )  # its end differs, see below
     np.testing.assert_allclose(found[:count], RECORDED[i][:count], rtol=1e-14, atol=1e-18)
 
 
