@@ -27,7 +27,7 @@ from minicnn.nn.summary import summarize
 from minicnn.train import log, report
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.config import Config, dump_toml, load_toml
-from minicnn.train.evaluate import Recorded, measure, split_test, test_set
+from minicnn.train.evaluate import Recorded, measure, read_result, split_test, test_set
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import augmented, plain
 from minicnn.train.trainer import Trainer
@@ -92,7 +92,7 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
         test = measure(model, parts.test, source.classes, config).report()
         result = _result(config, trainer, parts.validation, test)
-        result |= _timings(Path(config.out) / "result.json", timer, time.perf_counter() - started)
+        result |= _timings(Path(config.out), timer, time.perf_counter() - started)
         _finish(config, model, source, result, test)
     return result
 
@@ -208,12 +208,11 @@ def _result(
     }
 
 
-def _timings(path: Path, timer: Timer, seconds: float) -> dict[str, float]:
+def _timings(directory: Path, timer: Timer, seconds: float) -> dict[str, float]:
     """What was measured now or, where nothing was left to train, before."""
-    if not timer.updates and path.exists():
-        before = json.loads(path.read_text())
-        return {name: before[name] for name in ("seconds", "images_per_second")}
-    return {"seconds": seconds, "images_per_second": timer.images_per_second}
+    now = {"seconds": seconds, "images_per_second": timer.images_per_second}
+    before = {} if timer.updates else read_result(directory)
+    return {name: before.get(name, value) for name, value in now.items()}
 
 
 def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | None:

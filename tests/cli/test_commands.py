@@ -41,6 +41,27 @@ def test_evaluate_repeats_what_training_measured(trained, command):
     assert done.json["classes"]["3"].keys() == {"precision", "recall", "f1", "support"}
 
 
+def test_evaluate_has_the_promised_fields(trained, command):
+    done = command("evaluate", trained, "--json").json
+    result = json.loads((trained / "result.json").read_text())
+    for name in ("test_accuracy", "val_accuracy", "epochs", "steps", "digest", "backend"):
+        assert done[name] == result[name]
+    assert done["test_loss"] == pytest.approx(result["test_loss"], rel=1e-6)
+    assert done["threads"] == minicnn.get_num_threads()
+    assert done["images_per_second"] == pytest.approx(359 / done["seconds"])
+
+
+def test_evaluate_says_what_it_can_of_a_run_without_results(trained, tmp_path, command):
+    for name in ("config.toml", "model.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    done = command("evaluate", tmp_path, "--json").json
+    assert done["test_accuracy"] > 0 and done["val_accuracy"] is done["digest"] is done["steps"] is None
+    for content in ("{", "[1]"):
+        (tmp_path / "result.json").write_text(content)
+        done = command("evaluate", tmp_path, "--json")
+        assert (done.code, done.err.count("result.json: damaged")) == (3, 1)
+
+
 def test_evaluate_prints_tables_for_people(trained, command):
     done = command("evaluate", trained, "--data", "digits")
     lines = done.out.splitlines()
