@@ -178,7 +178,17 @@ def test_summary_of_a_model_and_of_a_run(trained, command):
 
 @pytest.mark.parametrize(
     "options",
-    [("lenet",), ("lenet5", "--input", "1,4,4"), ("lenet5", "--input", "a"), ("mlp", "--batch-size", "0")],
+    [
+        ("lenet",),
+        ("lenet5", "--input", "1,4,4"),
+        *(
+            ("lenet5", "--input", text)
+            for text in ("a", "", "0,1,1", "1,-1,1", "²,²,²", "1,99999999,99999999")
+        ),
+        *(("mlp", "--batch-size", text) for text in ("0", "-1", "1.5", "nan", "", 40 * "9", 5000 * "9")),
+        *(("mlp", "--classes", text) for text in ("0", "99999999999", 40 * "9")),
+        ("mlp", "--input", "3,65536,65536"),
+    ],
 )
 def test_summary_refuses(command, options):
     done = command("summary", *options)
@@ -207,6 +217,15 @@ def test_gradcheck_fails_on_a_wrong_gradient(command, monkeypatch):
     assert (done.code, done.json["ok"]) == (1, False)
     assert done.json["operations"]["relu"]["failures"]
     assert "WRONG" in text and "0 of 1 operations passed" in text
+
+
+@pytest.mark.parametrize("words", [("gradcheck", "relu", "--seed"), ("predict", "r", "a.png", "--top")])
+@pytest.mark.parametrize("number", ["-1", "inf", "1e3", "", 40 * "9"])
+def test_numbers_out_of_range_are_refused_by_the_option(command, words, number):
+    done = command(*words[:-1], f"{words[-1]}={number}")
+    assert done.code == 2
+    assert f"argument {words[-1]}: expected a whole number from" in done.err
+    assert len(done.err.splitlines()) == 2
 
 
 def test_gradcheck_refuses_an_unknown_operation(command):
