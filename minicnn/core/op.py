@@ -48,7 +48,7 @@ _observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVa
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
-_PLAIN = frozenset([int, float, bool, type(None), np.ndarray])  # operands to take as they are
+_PLAIN = frozenset([int, float, bool, type(None)])  # operands to take as they are
 
 
 class Op:
@@ -250,7 +250,7 @@ def widest_float(*operands: Any, **attrs: Any) -> np.dtype:
 
 
 def plain(operand: Any) -> Any:
-    """An operand that is no tensor: subclasses of NumPy's array, such as memmap, become plain arrays."""
+    """An operand that is no tensor: memmaps and the other byte order become what tensors hold."""
     return as_array(operand) if isinstance(operand, np.ndarray) else operand
 
 

@@ -387,3 +387,15 @@ def test_a_weight_may_be_a_number():
     x = Tensor(np.ones(3, np.float32))
     weighted = F.binary_cross_entropy_with_logits(x, x, weight=2.0)
     assert weighted.item() == pytest.approx(2 * F.binary_cross_entropy_with_logits(x, x).item())
+
+
+@pytest.mark.parametrize("loss", [ops.cross_entropy, ops.nll_loss])
+def test_nan_from_above_does_not_reach_ignored_positions(loss):
+    x = Tensor(np.zeros((2, 3)), requires_grad=True)
+    loss(x, np.array([1, -100]), reduction="none").backward(np.array([1.0, np.nan]))
+    assert np.isfinite(x.grad.array).all() and (x.grad.array[1] == 0).all()
+
+
+def test_smoothing_of_1_takes_nothing_from_the_label_itself():
+    x = Tensor(np.array([[-np.inf, 0.0]]))
+    assert ops.cross_entropy(x, np.array([0]), label_smoothing=1.0).item() == np.inf
