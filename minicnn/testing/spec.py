@@ -58,6 +58,16 @@ class OpCase:
         Operand positions that have no derivative (indices, masks, targets).
     differentiable : bool
         False for comparisons and the like.
+    inner : float
+        The size of numbers of which rounding shows in the result however small that is; see
+        :mod:`minicnn.testing.tolerance`. 0 if only the operands' rounding shows.
+    inner_slope : callable
+        The same for the gradients, in units of the largest incoming one: ``inner_slope(*inputs,
+        **attrs)`` gives the size of slopes, a number or one for each operand.
+    roundings : float
+        How many roundings the formula makes beyond those of a sum, such as in a series.
+    nonfinite : dict
+        By operand position: why NaN and infinities in it go elsewhere than in the oracle.
     kinks : str
         Where it is not smooth, and the derivative taken there; empty if smooth everywhere.
     """
@@ -70,4 +80,8 @@ class OpCase:
     linear: Sequence[int] = ()
     constant: Sequence[int] = ()
     differentiable: bool = True
+    inner: float = 0.0
+    inner_slope: Callable[..., float | Sequence[float]] | None = None
+    roundings: float = 0.0
+    nonfinite: dict[int, str] = field(default_factory=dict)
     kinks: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.errors import DTypeError, OptionError, ShapeError
@@ -79,6 +81,27 @@ def over_places(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def steepness(*axes: int, groups: bool = False) -> Any:
+    """How large the numbers are that cancel in backward: x / σ, and w / σ times it for dL/dx.
+
+    ``axes`` are those of the moments; with ``groups`` of the input in its groups.
+    """
+
+    def sizes(x: Any, w: Any = None, b: Any = None, **attrs: Any) -> tuple[float, float, float]:
+        if not x.size:
+            return 0.0, 0.0, 0.0
+        if groups:
+            x = x.reshape(len(x), attrs["num_groups"], -1)
+        over = axes or tuple(range(x.ndim - len(attrs["normalized_shape"]), x.ndim))
+        over = tuple(a for a in over if a < x.ndim)
+        steepest = float(1 / np.sqrt(x.var(over).min() + attrs.get("eps", 1e-5)))
+        ratio = 1.0 + steepest * float(np.abs(x).max())
+        heaviest = 1.0 if w is None else float(np.abs(w).max())
+        return ratio * steepest * heaviest, ratio * x.size, 0.0
+
+    return sizes
+
+
 WRONG_WEIGHT = r"weight of shape \(3,\) for input of shape \(2, 3, 2, 2\), got \(4,\)"
 
 CASES = [
@@ -87,6 +110,7 @@ CASES = [
         ops.batch_norm,
         over_batch,
         oracles.batch_norm,
+        inner_slope=steepness(0, 2, 3),
         invalid=(
             Invalid((np.zeros((1, 3)),), {}, ShapeError, "more than 1 value per channel when training"),
             Invalid((np.zeros((1, 3, 1, 1)),), {}, ShapeError, r"got input of shape \(1, 3, 1, 1\)"),
@@ -115,6 +139,7 @@ CASES = [
         ops.layer_norm,
         over_last,
         oracles.layer_norm,
+        inner_slope=steepness(),
         invalid=(
             Invalid((IMAGE,), {"normalized_shape": (3,)}, ShapeError, r"\(\.\.\., 3\), got \(2, 3, 2, 2\)"),
             Invalid((np.zeros(3),), {"normalized_shape": (1, 3)}, ShapeError, r"\(\.\.\., 1, 3\)"),
@@ -128,6 +153,7 @@ CASES = [
         ops.group_norm,
         over_groups,
         oracles.group_norm,
+        inner_slope=steepness(2, groups=True),
         invalid=(
             Invalid((IMAGE,), {"num_groups": 2}, ShapeError, "channels that 2 groups divide, got 3"),
             Invalid((IMAGE,), {"num_groups": 0}, OptionError, "at least 1, got 0"),

@@ -51,6 +51,12 @@ def spread(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def over_spread(x: np.ndarray, *, dim: tuple[int, ...], **attrs: Any) -> float:
+    """x / σ: of that size is what x - mean, divided by σ in backward, is rounded from."""
+    spread = x.std(dim).min(initial=np.inf)
+    return float(np.abs(x).max(initial=0.0) / spread) if spread else 0.0
+
+
 NO_FLOAT = (Invalid((np.arange(3),), {"dim": (0,)}, DTypeError, r"floating point.*int64.*\.float\(\)"),)
 EMPTY = (Invalid((np.zeros((0, 2)),), {"dim": (0,)}, ShapeError, "empty sequence"),)
 FIRST = "where equal, the first in row-major order"
@@ -71,6 +77,7 @@ CASES = [
         reduction.std,
         spread,
         oracles.std,
+        inner_slope=over_spread,
         invalid=NO_FLOAT,
         kinks="where all are equal, derivative 0",
     ),
