@@ -15,6 +15,7 @@ from minicnn.core.gradcheck import adjoint_check, gradcheck
 from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError, MiniCNNError
 from minicnn.testing.bounds import Bounds
+from minicnn.testing.judge import incoming, integers, judged
 from minicnn.testing.layouts import LAYOUTS
 from minicnn.testing.nonfinite import nonfinite
 from minicnn.testing.spec import Invalid, OpCase, Sample
@@ -62,6 +63,14 @@ def adjoint(trial: Trial) -> Iterator[str]:
     report = adjoint_check(trial.case.function, inputs, wrt, attrs=trial.sample.attrs, raise_exception=False)
     if not report.ok:
         yield report.summary()
+
+
+def exact(trial: Trial) -> Iterator[str]:
+    """What is linear or like a maximum does not round small integers: float32 is right to the last bit."""
+    if trial.case.exact:
+        whole = integers(trial)
+        operands = whole.operands(np.float32)
+        yield from judged(whole, operands, incoming(whole, operands, whole=True), np.float32, exact=True)
 
 
 def float32(trial: Trial) -> Iterator[str]:
@@ -152,15 +161,6 @@ def plainly(xp: ArrayModule, a: Any) -> Any:
     return xp.array(a, a.dtype.newbyteorder("="), order="C") if hasattr(a, "dtype") else a
 
 
-def incoming(trial: Trial, operands: list[Any]) -> list[Any]:
-    """A random gradient for each result."""
-    rng = random.new_generator(2)
-    results, _ = trial.call(operands)
-    return [
-        trial.array(rng.standard_normal(r.shape), r.dtype) if r.dtype.kind == "f" else None for r in results
-    ]
-
-
 def freed(trial: Trial) -> Iterator[str]:
     """Backward frees what forward had saved, and says so when it is called again."""
     operands = trial.operands(np.float32)
@@ -191,7 +191,7 @@ def abstract(trial: Trial) -> Iterator[str]:
 
 PER_SAMPLE: dict[str, Callable[[Trial], Iterator[str]]] = {
     check.__name__: check
-    for check in (forward, gradient, adjoint, float32, layouts, nonfinite, freed, abstract)
+    for check in (forward, gradient, adjoint, exact, float32, layouts, nonfinite, freed, abstract)
 }
 
 
@@ -230,6 +230,7 @@ def refusal(case: OpCase, invalid: Invalid, place: str) -> Iterator[str]:
 
 
 CHECKS = (*PER_SAMPLE, "refused")
+WITH_TAILS = ("forward", "exact")
 
 
 def check_case(
@@ -244,8 +245,9 @@ def check_case(
         Chooses the samples' numbers.
     checks : sequence of str
         Out of ``CHECKS``: ``forward`` (the oracle's result), ``gradient`` (difference quotients),
-        ``adjoint`` (exact on integers, for linear operands), ``float32``, ``layouts``, ``nonfinite``
-        (NaN and infinities), ``freed``, ``abstract`` (shape and dtype rules), ``refused`` (invalid calls).
+        ``adjoint`` (exact on integers, for linear operands), ``exact`` (all is, on integers),
+        ``float32``, ``layouts``, ``nonfinite`` (NaN and infinities), ``freed``, ``abstract`` (shape and
+        dtype rules), ``refused`` (invalid calls).
     place : str
         The device.
 
@@ -260,12 +262,14 @@ def check_case(
     >>> bool(check_case(op_registry()["relu"], checks=["forward", "gradient"]))
     True
     """
-    samples = case.samples(random.new_generator(seed))
+    rng = random.new_generator(seed)
+    samples = case.samples(rng)
+    tails = case.tails(rng) if case.tails else ()
     report = CaseReport(case.name, len(samples))
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate([*samples, *tails]):
         trial = Trial(case, sample, place, report)
         for name in checks:
-            if name in PER_SAMPLE:
+            if name in PER_SAMPLE and (number < len(samples) or name in WITH_TAILS):
                 prefix = f"{name}, sample {number} {describe(sample)}: "
                 report.failures += [prefix + message for message in attempt(PER_SAMPLE[name], trial)]
     if "refused" in checks:

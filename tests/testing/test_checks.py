@@ -159,6 +159,30 @@ def test_layouts_are_what_they_say(rng):
     assert not laid["swapped"].flags.c_contiguous
 
 
+def test_exact_finds_what_rounds_whole_numbers(row):
+    def forward(xp, x):
+        return x * x.dtype.type(2 + 3e-7) if x.dtype == np.float32 else x * 2, (x,)
+
+    assert failing(row(forward, exact=True)) >= {"exact"}
+
+
+def test_exact_finds_a_wrong_backward_for_ties(row):
+    case = row(
+        forward=lambda xp, x: (xp.maximum(x, 0), (x,)),
+        backward=lambda xp, gy, saved, needs: (gy * (saved[0] >= 0) * (saved[0].dtype == np.float32),),
+        oracle=lambda x: np.maximum(x, 0),
+        exact=True,
+    )
+    assert "exact" in failing(case)
+
+
+def test_tails_go_through_forward(row):
+    case = row(
+        forward=lambda xp, x: (x * 2 * (x.size < 100), (x,)), tails=lambda rng: [Sample((np.ones((10, 10)),))]
+    )
+    assert {text.partition(" (")[0] for text in check_case(case).failures} == {"forward, sample 2"}
+
+
 def test_nonfinite_finds_a_nan_that_is_swallowed(row):
     def forward(xp, x):
         return xp.fmax(x, -1e30) * 2, (x,)
@@ -247,5 +271,14 @@ def test_registry_and_kernels_are_usable_by_others():
     rows = op_registry()
     assert {"conv2d", "max_pool2d", "cross_entropy"} <= rows.keys()
     assert rows["conv2d"].function is not None and rows["conv2d"].invalid
-    assert set(CHECKS) >= {"forward", "gradient", "adjoint", "float32", "layouts", "refused"}
+    assert set(CHECKS) >= {
+        "forward",
+        "gradient",
+        "adjoint",
+        "exact",
+        "float32",
+        "layouts",
+        "nonfinite",
+        "refused",
+    }
     assert all(callable(kernel) for by_backend in kernels().values() for kernel in by_backend.values())

@@ -104,6 +104,12 @@ def heaviest(x: np.ndarray, target: np.ndarray, *weights: np.ndarray | None, **a
     return math.prod(float(np.abs(a).max(initial=1.0)) for a in factors)
 
 
+def many_classes(rng: np.random.Generator) -> list[Sample]:
+    """Classes and batches around multiples of 4, 8 and 16."""
+    sizes = [(2, c) for c in (2, 4, 5, 8, 9, 10, 17, 33)] + [(n, 3) for n in (3, 8, 9, 17)]
+    return [Sample((2 * rng.standard_normal((n, c)), rng.integers(c, size=n), None)) for n, c in sizes]
+
+
 # -- numbers ---------------------------------------------------------------------------------
 
 
@@ -169,6 +175,7 @@ CASES = [
         ops.cross_entropy,
         with_indices(smoothing=True),
         oracles.cross_entropy,
+        tails=many_classes,
         inner_slope=heaviest,  # p - 1 is as exact as p, which may be close to 1
         constant=(1, 2),
         invalid=(*BAD_LABELS, BAD_SMOOTHING),
@@ -178,6 +185,7 @@ CASES = [
         ops.nll_loss,
         with_indices(smoothing=False),
         oracles.nll_loss,
+        tails=many_classes,
         constant=(1, 2),
         invalid=BAD_LABELS,
     ),

@@ -30,6 +30,9 @@ def over_batch(rng: np.random.Generator) -> list[Sample]:
         Sample((numbers(rng, 2, 2, 5), None, numbers(rng, 2))),
         Sample((numbers(rng, 3, 1, 2, 3), None, None), {"eps": 1e-3}),
         Sample((numbers(rng, 0, 3, 2, 2), numbers(rng, 3), numbers(rng, 3))),
+        Sample(
+            (1000 + numbers(rng, 3, 2, 4), numbers(rng, 2), numbers(rng, 2))
+        ),  # a mean far above the spread
     ]
 
 
@@ -56,6 +59,7 @@ def over_last(rng: np.random.Generator) -> list[Sample]:
         sample((6,), 0, False, True),
         sample((1, 3, 2, 2), 1, False, False),
         sample((0, 4), 1, True, True),
+        Sample((1000 + numbers(rng, 2, 9), numbers(rng, 9), numbers(rng, 9)), {"normalized_shape": (9,)}),
     ]
 
 
@@ -78,6 +82,24 @@ def over_places(rng: np.random.Generator) -> list[Sample]:
     return [
         Sample((numbers(rng, 2, 3, 2, 3), None, None, numbers(rng, 3), numbers(rng, 3))),
         Sample((numbers(rng, 1, 2, 5),), {"eps": 0.1}),
+    ]
+
+
+def channel_tails(rng: np.random.Generator) -> list[Sample]:
+    """Places, channels and batches around multiples of 4, 8 and 16."""
+    shapes = (
+        [(2, 1, 1, n) for n in (4, 7, 8, 9, 17)]
+        + [(2, c, 1, 2) for c in (3, 8, 9, 17)]
+        + [(17, 2), (9, 1, 3, 1)]
+    )
+    return [Sample((numbers(rng, *s), numbers(rng, s[1]), numbers(rng, s[1]))) for s in shapes]
+
+
+def row_tails(rng: np.random.Generator) -> list[Sample]:
+    shapes = [(2, n) for n in (4, 7, 8, 9, 16, 17, 33)] + [(9, 5)]
+    return [
+        Sample((numbers(rng, *s), numbers(rng, s[1]), numbers(rng, s[1])), {"normalized_shape": s[1:]})
+        for s in shapes
     ]
 
 
@@ -111,6 +133,7 @@ CASES = [
         over_batch,
         oracles.batch_norm,
         inner_slope=steepness(0, 2, 3),
+        tails=channel_tails,
         invalid=(
             Invalid((np.zeros((1, 3)),), {}, ShapeError, "more than 1 value per channel when training"),
             Invalid((np.zeros((1, 3, 1, 1)),), {}, ShapeError, r"got input of shape \(1, 3, 1, 1\)"),
@@ -140,6 +163,7 @@ CASES = [
         over_last,
         oracles.layer_norm,
         inner_slope=steepness(),
+        tails=row_tails,
         invalid=(
             Invalid((IMAGE,), {"normalized_shape": (3,)}, ShapeError, r"\(\.\.\., 3\), got \(2, 3, 2, 2\)"),
             Invalid((np.zeros(3),), {"normalized_shape": (1, 3)}, ShapeError, r"\(\.\.\., 1, 3\)"),

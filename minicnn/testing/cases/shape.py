@@ -83,6 +83,7 @@ CASES = [
             Invalid((np.zeros((2, 3)),), {"shape": (-2, -3)}, ShapeError, "6 elements"),
         ),
         linear=(0,),
+        exact=True,
     ),
     OpCase(
         "permute",
@@ -99,6 +100,7 @@ CASES = [
             Invalid((np.zeros((2, 3)),), {"dim": (0, 0)}, ShapeError, "once"),
         ),
         linear=(0,),
+        exact=True,
     ),
     OpCase(
         "broadcast_to",
@@ -118,6 +120,7 @@ CASES = [
             Invalid((np.zeros((2, 3)),), {"shape": (3,)}, ShapeError, "broadcasts"),
         ),
         linear=(0,),
+        exact=True,
     ),
     OpCase(
         "pad",
@@ -138,6 +141,7 @@ CASES = [
             Invalid((np.zeros(3),), {"padding": ((-2, -2),)}, ShapeError, r"cut off than \(3,\) has"),
         ),
         linear=(0,),
+        exact=True,
     ),
     OpCase(
         "concatenate",
@@ -161,8 +165,9 @@ CASES = [
             Invalid((np.zeros(2),), {"dim": 1}, ShapeError, "a dimension from -1 to 0, got 1"),
         ),
         linear=(0, 1),
+        exact=True,
     ),
-    OpCase("getitem", indexing.getitem, taken, oracles.getitem, linear=(0,)),
+    OpCase("getitem", indexing.getitem, taken, oracles.getitem, linear=(0,), exact=True),
     OpCase(
         "setitem",
         indexing.setitem,
@@ -172,6 +177,7 @@ CASES = [
             Invalid((np.zeros((2, 3)), np.zeros(2)), {"index": (0,)}, ShapeError, "setitem: .*broadcast"),
         ),
         linear=(0, 1),
+        exact=True,
     ),
     OpCase(
         "cast",
@@ -181,5 +187,12 @@ CASES = [
         differentiable=False,
         nonfinite={0: "integer types have none, and what C makes of them depends on the machine"},
     ),
-    OpCase("clone", conversion.clone, calls(((2, 3), {}), ((), {}), ((0,), {})), oracles.clone, linear=(0,)),
+    OpCase(
+        "clone",
+        conversion.clone,
+        calls(((2, 3), {}), ((), {}), ((0,), {})),
+        oracles.clone,
+        linear=(0,),
+        exact=True,
+    ),
 ]
