@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import time
+from pathlib import Path
+from typing import Any
 
+from minicnn import backends
 from minicnn.cli.output import print_json, table
+from minicnn.core.threads import get_num_threads
 from minicnn.data import sources
-from minicnn.train.evaluate import open_run
+from minicnn.train.evaluate import open_run, read_result
+from minicnn.train.metrics import Metrics
 
 HELP = "accuracy, precision, recall, F1 and confusion matrix on a test set"
 
@@ -25,9 +31,10 @@ def run(args: argparse.Namespace) -> int:
     if args.data or args.data_dir:
         config = trained.config
         source = sources.load(args.data or config.data, args.data_dir or config.data_dir or None)
+    started = time.perf_counter()
     metrics = trained.evaluate(source)
     if args.json:
-        print_json({"test_accuracy": metrics.accuracy, "test_loss": metrics.loss, **metrics.report()})
+        print_json(_facts(trained.directory, metrics, time.perf_counter() - started))
         return 0
     columns = (metrics.precision, metrics.recall, metrics.f1)
     rows = [
@@ -41,3 +48,18 @@ def run(args: argparse.Namespace) -> int:
     counts = zip(metrics.classes, metrics.confusion.tolist(), strict=True)
     print(table(["", *metrics.classes], [[name, *row] for name, row in counts]))
     return 0
+
+
+def _facts(directory: Path, metrics: Metrics, seconds: float) -> dict[str, Any]:
+    """What was measured now, and what the training left: null where its result is not there."""
+    before = read_result(directory)
+    return {
+        "test_accuracy": metrics.accuracy,
+        "test_loss": metrics.loss,
+        **{name: before.get(name) for name in ("val_accuracy", "epochs", "steps", "digest")},
+        "seconds": seconds,
+        "images_per_second": metrics.count / seconds,
+        "backend": backends.active().name,
+        "threads": get_num_threads(),
+        **metrics.report(),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from minicnn.cli.arguments import whole
 from minicnn.cli.output import print_json, table
 from minicnn.errors import OptionError
 from minicnn.testing import CaseReport, check_case, op_registry
@@ -17,7 +18,7 @@ _CHECKS = ("gradient", "adjoint")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("ops", metavar="OP", nargs="*", help="operations; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the numbers")
+    parser.add_argument("--seed", type=whole(0), default=0, help="chooses the numbers")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from minicnn.cli.arguments import whole
 from minicnn.cli.output import print_json
 from minicnn.train.evaluate import open_run
 
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     parser.add_argument("run_dir", metavar="RUN_DIR", help="what minicnn train wrote")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="PNG, JPEG, BMP or PPM files")
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="how many classes to name (3)")
+    parser.add_argument("--top", type=whole(1), default=3, metavar="K", help="how many classes to name (3)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,5 +27,5 @@ def run(args: argparse.Namespace) -> int:
         print_json({"predictions": named})
         return 0
     for path, pairs in zip(args.images, results, strict=True):
-        print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs[: max(1, args.top)]))
+        print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs[: args.top]))
     return 0

@@ -220,7 +220,7 @@ def walk(
     gradient: Array,
     *,
     retain: bool,
-    look: Callable[[Node, tuple[Array | None, ...]], None] | None = None,
+    look: Callable[[Node, Array, tuple[Array | None, ...]], None] | None = None,
 ) -> dict[Tensor, Array]:
     """Carry ``gradient`` of ``root``'s result back to the leaves.
 
@@ -229,7 +229,7 @@ def walk(
     Parameters
     ----------
     look : callable, optional
-        Sees each node with the gradients of its operands.
+        Sees each node with the gradient of its result, after its hooks, and those of its operands.
 
     Returns
     -------
@@ -244,9 +244,10 @@ def walk(
         gy = pending.pop(node, None)
         if gy is None:  # no gradient came this way
             continue
-        gradients = node.backward(run_hooks(node.hooks, gy), retain)
+        gy = run_hooks(node.hooks, gy)
+        gradients = node.backward(gy, retain)
         if look is not None:
-            look(node, gradients)
+            look(node, gy, gradients)
         for edge, g in zip(node.edges, gradients, strict=True):
             if edge is not None and g is not None:
                 before = pending.get(edge)

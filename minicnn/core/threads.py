@@ -10,6 +10,7 @@ from minicnn.errors import OptionError
 
 __all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads"]
 
+_MOST = 1024  # more cannot be meant, and the BLAS library would not even say so
 _threads = 0  # 0: not chosen, so all processors
 _listeners: list[Callable[[int], Any]] = []
 _blas: Any = None  # the library that caps BLAS, once loaded
@@ -23,12 +24,12 @@ def set_num_threads(number: int) -> None:
     Parameters
     ----------
     number : int
-        At least 1.
+        From 1 to 1,024.
 
     Raises
     ------
     OptionError
-        If it is less than 1.
+        If it is anything else.
 
     Examples
     --------
@@ -39,9 +40,9 @@ def set_num_threads(number: int) -> None:
     >>> set_num_threads(before)
     """
     global _threads, _blas
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST:
         raise OptionError(
-            expected="a number of threads of at least 1", got=repr(number), op="set_num_threads"
+            expected=f"a number of threads from 1 to {_MOST}", got=repr(number), op="set_num_threads"
         )
     if _blas is None:
         import threadpoolctl
@@ -79,7 +80,7 @@ def from_environment(value: str | None) -> None:
     """Set the number from ``MINICNN_NUM_THREADS``; without it nothing is loaded or changed."""
     if value is None or not value.strip():
         return
-    if not value.strip().isdigit():
+    if not value.strip().isdecimal():
         raise OptionError(expected="MINICNN_NUM_THREADS to be a whole number", got=repr(value))
     set_num_threads(int(value))
 

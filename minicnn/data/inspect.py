@@ -107,13 +107,13 @@ def _image(path: PathLike) -> dict[str, Any]:
 
 
 def _safetensors(path: PathLike) -> dict[str, Any]:
-    from minicnn.io.safetensors import load_file
+    from minicnn.io.serialization import read
 
     with opened(path):
-        tensors, metadata = load_file(path)
+        tensors, metadata, _ = read(path)
     listed = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     numbers = sum(int(np.prod(shape)) for _, shape in listed.values())
-    return {"tensors": listed, "numbers": numbers, "metadata": dict(metadata or {})}
+    return {"tensors": listed, "numbers": numbers, "metadata": metadata}
 
 
 _READERS = {"idx": _idx, "cifar": _cifar, "image": _image, "safetensors": _safetensors}

@@ -1,13 +1,15 @@
 """The loader: from a data set to batches, in a repeatable order, with or without threads.
 
 Nothing that is random in here depends on a worker or on time. The order is a function of
-(seed, epoch), and what happens to a sample one of (seed, epoch, its index).
+(seed, epoch), and what happens to a sample one of (seed, epoch, its index, how often the sampler has
+given that index before in this pass).
 """
 
 from __future__ import annotations
 
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -22,6 +24,7 @@ from minicnn.errors import OptionError
 __all__ = ["DataLoader"]
 
 _MAX_SEED = 2**63
+_Key = tuple[int, ...]  # what a generator is made from
 
 
 class DataLoader:
@@ -29,7 +32,8 @@ class DataLoader:
 
     The signature is PyTorch's, and ``seed`` comes on top. Every sample is fetched with a generator of its
     own in force, made from (seed, epoch, index), so augmentation gives the same numbers for any number
-    of workers and when an epoch is taken up in the middle.
+    of workers and when an epoch is taken up in the middle. An index that a sampler repeats within a pass
+    gets other numbers each time.
 
     Parameters
     ----------
@@ -152,8 +156,8 @@ class DataLoader:
         key = self._next_key()
         tasks = itertools.islice(self._tasks(key), start, None)
 
-        def fetch(task: Any) -> Any:
-            return self._fetch(task, key)
+        def fetch(task: tuple[Any, list[_Key]]) -> Any:
+            return self._fetch(*task, key)
 
         if not self.num_workers:
             return (fetch(task) for task in tasks)
@@ -174,9 +178,10 @@ class DataLoader:
             return self.seed, epoch
         return next_seed() if self.generator is None else int(self.generator.integers(_MAX_SEED)), 0
 
-    def _tasks(self, key: tuple[int, int]) -> Iterator[Any]:
-        """The lists of indices of one pass; samplers draw from a generator made for this pass."""
+    def _tasks(self, key: tuple[int, int]) -> Iterator[tuple[Any, list[_Key]]]:
+        """What the sampler gives in one pass, drawing from a generator of its own, with the samples' keys."""
         own = new_generator(*key)
+        seen: Counter[int] = Counter()
         tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
         nothing = object()
         while True:
@@ -184,32 +189,38 @@ class DataLoader:
                 task = next(tasks, nothing)
             if task is nothing:
                 return
-            yield task
+            indices: Any = [task] if self.batch_sampler is None else task
+            yield task, [_sample_key(index, key, seen) for index in indices]
 
-    def _fetch(self, task: Any, key: tuple[int, int]) -> Any:
+    def _fetch(self, task: Any, keys: list[_Key], key: tuple[int, int]) -> Any:
         """The batch (or the single sample) for what the sampler gave."""
         if self.batch_sampler is None:
-            with use_generator(_sample_generator(task, key)):
+            with use_generator(new_generator(*keys[0])):
                 return self.collate_fn(self.dataset[task])
         # What is asked for many samples at once, and a collate_fn, may be random too.
-        whole = new_generator(*key, _number(task[0]), 1) if len(task) else new_generator(*key)
+        whole = new_generator(*keys[0], 1) if keys else new_generator(*key)
         many = getattr(self.dataset, "__getitems__", None)
         samples = None
         if many is not None:
             with use_generator(whole):
                 samples = many(task)
         if samples is None:
-            samples = [self._sample(index, key) for index in task]
+            samples = [self._sample(index, own) for index, own in zip(task, keys, strict=True)]
         with use_generator(whole):
             return self.collate_fn(samples)
 
-    def _sample(self, index: Any, key: tuple[int, int]) -> Any:
-        with use_generator(_sample_generator(index, key)):
+    def _sample(self, index: Any, key: _Key) -> Any:
+        with use_generator(new_generator(*key)):
             return self.dataset[index]
 
 
-def _sample_generator(index: Any, key: tuple[int, int]) -> np.random.Generator:
-    return new_generator(*key, _number(index))
+def _sample_key(index: Any, key: tuple[int, int], seen: Counter[int]) -> _Key:
+    """What the generator of a sample is made from; ``seen`` counts the indices of this pass."""
+    number = _number(index)
+    before = seen[number]
+    seen[number] += 1
+    # Two numbers more for a repeat: one more makes the key of a whole batch.
+    return (*key, number, before, 0) if before else (*key, number)
 
 
 def _number(index: Any) -> int:

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 __all__ = ["remove_stale", "write"]
 
+# Elsewhere no directory can be opened to flush it, and os.kill(pid, 0) is no question: Windows acts on it.
+_POSIX = os.name == "posix"
 _TEMPORARY = re.compile(r"^\..+\.tmp\.(\d+)$")
 
 
@@ -17,7 +19,7 @@ def write(path: str | os.PathLike[str], content: bytes | str | Callable[[BinaryI
     """Replace a file by new content; the old content stays until the new one is on the disk.
 
     The content goes to ``.<name>.tmp.<pid>`` in the same directory, is flushed to the disk, takes
-    the name by a rename, and the directory is flushed.
+    the name by a rename, and the directory is flushed where the system can.
 
     Parameters
     ----------
@@ -62,7 +64,9 @@ def write(path: str | os.PathLike[str], content: bytes | str | Callable[[BinaryI
 
 
 def sync_directory(directory: Path) -> None:
-    """Flush a directory's entries to the disk, so that a rename in it survives a power cut."""
+    """Flush a directory's entries to the disk, so that a rename in it survives a power cut (POSIX only)."""
+    if not _POSIX:
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -73,7 +77,8 @@ def sync_directory(directory: Path) -> None:
 def remove_stale(directory: str | os.PathLike[str]) -> None:
     """Delete temporary files that a stopped process left in a directory.
 
-    Files of processes that still run are left alone.
+    Files of processes that still run are left alone; so are those of all others where nobody can be
+    asked whether they run.
     """
     for file in Path(directory).glob(".*.tmp.*"):
         match = _TEMPORARY.match(file.name)
@@ -85,6 +90,8 @@ def _runs(pid: int) -> bool:
     """Whether another process of this number exists; our own writes are over by now."""
     if pid == os.getpid():
         return False
+    if not _POSIX:
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

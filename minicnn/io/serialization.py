@@ -19,7 +19,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import FormatError, OptionError
 from minicnn.io import safetensors
 
-__all__ = ["hash_arrays", "load", "save"]
+__all__ = ["hash_arrays", "load", "read", "save"]
 
 _KEY = "minicnn"  # the one entry of the header's metadata; a second would come in random order
 _VERSION = 1
@@ -83,10 +83,29 @@ def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only
     OSError
         If the file cannot be read.
     """
-    arrays, metadata = safetensors.load_file(path)
+    arrays, metadata, structure = read(path)
     tensors = {name: Tensor.wrap(move(array, map_location or "cpu")) for name, array in arrays.items()}
     if _KEY not in metadata:
         return tensors
+    try:
+        return _decode(structure, tensors)
+    except (ValueError, TypeError, KeyError) as error:
+        raise FormatError("the header's structure text is malformed", path=path) from error
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str], Any]:
+    """The arrays of a safetensors file, its metadata, and the structure that :func:`save` wrote, or None.
+
+    Where the file has a SHA-256, the content is checked against it.
+
+    Raises
+    ------
+    FormatError, OSError
+        As :func:`load`.
+    """
+    arrays, metadata = safetensors.load_file(path)
+    if _KEY not in metadata:
+        return arrays, metadata, None
     try:
         header = json.loads(metadata[_KEY])
         version, structure, checksum = header["version"], header["structure"], header["sha256"]
@@ -96,10 +115,7 @@ def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only
         raise FormatError(f"format version {version}, this minicnn reads {_VERSION}", path=path)
     if checksum != _checksum(arrays, structure):
         raise FormatError("the content does not match its SHA-256: the file was damaged", path=path)
-    try:
-        return _decode(structure, tensors)
-    except (ValueError, TypeError, KeyError) as error:
-        raise FormatError("the header's structure text is malformed", path=path) from error
+    return arrays, metadata, structure
 
 
 def hash_arrays(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

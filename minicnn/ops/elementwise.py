@@ -284,7 +284,8 @@ def pow_backward(xp, gy, saved, needs):
     elif needs[0]:
         steep = (x == 0) & (y < 1)  # there 0^(y-1) would divide by zero
         slope = y * xp.where(steep, 1, x) ** (y - 1)
-        gx = to_form(xp, xp.where(steep, infinite_slope(xp, gy * y), gy * slope), forms, 0)
+        gy_x = xp.where(y == 0, 0, gy)  # x^0 does not depend on x, whatever comes in
+        gx = to_form(xp, xp.where(steep, infinite_slope(xp, gy_x * y), gy_x * slope), forms, 0)
     if needs[1]:
         x = xp.asarray(x, dtype=gy.dtype)
         log_x = xp.where(x > 0, xp.log(xp.where(x > 0, x, 1)), xp.where(x < 0, xp.nan, 0 * x))

@@ -86,7 +86,8 @@ def cross_entropy(xp, x, target, w=None, *, reduction="mean", ignore_index=-100,
     losses = _picked(xp, logp, labels, weights, axis)
     if label_smoothing:
         spread = xp.where(target != ignore_index, -_class_sum(xp, logp, w, axis), 0)
-        losses = (1 - label_smoothing) * losses + _each_share(label_smoothing, x.shape[axis]) * spread
+        own = (1 - label_smoothing) * losses if label_smoothing < 1 else 0  # 0 · ∞ is NaN
+        losses = own + _each_share(label_smoothing, x.shape[axis]) * spread
     total = xp.sum(weights)
     return _weighted_mean(xp, losses, total, reduction), (xp.exp(logp), target, w, total)
 
@@ -108,12 +109,12 @@ def cross_entropy_backward(xp, gy, saved, needs, *, reduction, ignore_index, lab
     axis = _class_dim(p)
     labels, weights = _labels(xp, target, w, ignore_index, p.dtype)
     g = _weighted_mean_backward(xp, gy, total, reduction)
+    g = xp.where(target == ignore_index, 0, g)  # of a NaN, too, nothing reaches what is ignored
     hot = xp.expand_dims((1 - label_smoothing) * weights * g, axis)
     q = xp.where(_one_hot(xp, labels, p.shape, axis), hot, 0)
     sum_q = hot
     if label_smoothing:
-        share = _each_share(label_smoothing, p.shape[axis])
-        even = xp.expand_dims((target != ignore_index) * (share * g), axis)
+        even = xp.expand_dims(_each_share(label_smoothing, p.shape[axis]) * g, axis)
         q = q + even * (1 if w is None else _along(w, p.ndim, axis))
         sum_q = sum_q + even * (p.shape[axis] if w is None else xp.sum(w))
     return (p * sum_q - q, None, None)[: len(needs)]
@@ -169,7 +170,8 @@ def nll_loss_backward(xp, gy, saved, needs, *, reduction, ignore_index):
     shape, target, w, total = saved
     axis = min(1, len(shape) - 1)
     labels, weights = _labels(xp, target, w, ignore_index, gy.dtype)
-    g = xp.expand_dims(-weights * _weighted_mean_backward(xp, gy, total, reduction), axis)
+    g = xp.where(target == ignore_index, 0, _weighted_mean_backward(xp, gy, total, reduction))
+    g = xp.expand_dims(-weights * g, axis)
     return (xp.where(_one_hot(xp, labels, shape, axis), g, 0), None, None)[: len(needs)]
 
 

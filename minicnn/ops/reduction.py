@@ -167,7 +167,7 @@ def var(xp, x, *, dim, correction=1, keepdim=False):
     >>> var(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
     1.0
     """
-    m = average(xp, x, dim, True)
+    m = _centre(xp, x, dim)
     return _variance(xp, x - m, dim, correction, keepdim), (x, m)
 
 
@@ -180,6 +180,12 @@ def var_backward(xp, gy, saved, needs, *, dim, correction, keepdim):
     x, m = saved
     scale = _divide(2 * gy, _count(x.shape, dim) - correction)
     return (_spread(xp, scale, x.shape, dim) * (x - m),)
+
+
+def _centre(xp: ArrayModule, x: Array, dim: Shape) -> Array:
+    """The mean, corrected by the mean of what is left: equal numbers then have a variance of exactly 0."""
+    m = average(xp, x, dim, True)
+    return m + average(xp, x - m, dim, True)
 
 
 def _variance(xp: ArrayModule, centred: Array, dim: Shape, correction: float, keepdim: bool) -> Array:
@@ -215,7 +221,7 @@ def std(xp, x, *, dim, correction=1, keepdim=False):
     >>> std(tensor([1.0, 2.0, 3.0]), dim=(0,)).item()
     1.0
     """
-    m = average(xp, x, dim, True)
+    m = _centre(xp, x, dim)
     y = xp.sqrt(_variance(xp, x - m, dim, correction, keepdim))
     return y, (x, m, y)
 

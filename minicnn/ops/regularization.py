@@ -37,6 +37,7 @@ def dropout(xp, x, *, p, seed, channelwise=False):
 
     Notes
     -----
+    What is dropped is multiplied by 0, so NaN and infinities become NaN, as in PyTorch.
     Saved: kept (bool, the shape of x, or (N, C, 1, ...) if channelwise).
     Oracle: minicnn.oracles.regularization.dropout
 

@@ -7,6 +7,8 @@ from itertools import product
 
 import numpy as np
 
+from minicnn.oracles import real
+
 __all__ = [
     "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "ge", "gt", "isfinite", "isnan",
     "le", "log", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum", "mul", "ne",
@@ -69,7 +71,7 @@ def neg(x):
 
 def pow_(x, y):
     """z = x^y."""
-    return each(lambda x, y: x**y, x, y)
+    return each(real.power, x, y)
 
 
 def abs_(x):
@@ -79,27 +81,27 @@ def abs_(x):
 
 def exp(x):
     """y = e^x."""
-    return each(math.exp, x)
+    return each(real.exp, x)
 
 
 def log(x):
     """y = ln x."""
-    return each(math.log, x)
+    return each(real.log, x)
 
 
 def sqrt(x):
     """y = √x."""
-    return each(math.sqrt, x)
+    return each(real.sqrt, x)
 
 
 def sin(x):
     """y = sin x."""
-    return each(math.sin, x)
+    return each(real.sin, x)
 
 
 def cos(x):
-    """y = cos x."""
-    return each(math.cos, x)
+    """y = cos x; NaN at ±∞."""
+    return each(lambda x: math.cos(x) if abs(x) != math.inf else math.nan, x)
 
 
 def eq(x, y):
@@ -164,17 +166,17 @@ def sign(x):
 
 def floor(x):
     """y = ⌊x⌋."""
-    return each(lambda x: float(math.floor(x)), x)
+    return each(real.floor, x)
 
 
 def ceil(x):
     """y = ⌈x⌉."""
-    return each(lambda x: float(math.ceil(x)), x)
+    return each(lambda x: -real.floor(-x), x)
 
 
 def round_(x):
     """y = the nearest whole number, of two the even one."""
-    return each(lambda x: float(round(x)), x)
+    return each(lambda x: float(round(x)) if math.isfinite(x) else x, x)
 
 
 def where(condition, x, y):
@@ -193,9 +195,11 @@ def minimum(x, y):
 
 
 def clip(x, low=None, high=None):
-    """y = x, but at least low, and then at most high."""
+    """y = x, but at least low, and then at most high; NaN if one of them is NaN."""
 
     def limited(x, low, high):
+        if x != x or low != low or high != high:
+            return math.nan
         if x < low:
             x = low
         if x > high:

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+from minicnn.oracles import real
+from minicnn.oracles.activation import log_share
+
 __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
@@ -46,10 +49,13 @@ def sizes(x: np.ndarray) -> tuple[tuple[int, ...], int]:
 
 def log_probability(x: np.ndarray, position: tuple[int, ...], c: int) -> float:
     """log(exp(x_c) / Σ_k exp(x_k))"""
-    total = 0.0
-    for k in range(sizes(x)[1]):
-        total += math.exp(x[place(x, position, k)])
-    return math.log(math.exp(x[place(x, position, c)]) / total)
+    scores = [float(x[place(x, position, k)]) for k in range(sizes(x)[1])]
+    return log_share(scores[c], scores)
+
+
+def share(q: float, value: float) -> float:
+    """q · value; what has no weight adds nothing, be it infinite or NaN"""
+    return q * value if q != 0 else 0.0
 
 
 def cross_entropy(
@@ -72,10 +78,10 @@ def cross_entropy(
             continue
         divisor += weights[t]
         for c in range(classes):
-            q = weights[c] * label_smoothing / classes
+            q = weights[c] * label_smoothing / classes if label_smoothing else 0.0
             if c == t:
                 q += weights[t] * (1 - label_smoothing)
-            losses[position] -= q * log_probability(x, position, c)
+            losses[position] -= share(q, log_probability(x, position, c))
     return reduce(losses, reduction, divisor)
 
 
@@ -95,7 +101,7 @@ def soft_cross_entropy(
             q = (1 - label_smoothing) * float(target[place(x, position, c)]) + label_smoothing / classes
             if w is not None:
                 q *= float(w[c])
-            losses[position] -= q * log_probability(x, position, c)
+            losses[position] -= share(q, log_probability(x, position, c))
     return reduce(losses, reduction, losses.size)
 
 
@@ -169,15 +175,24 @@ def binary_cross_entropy_with_logits(
     *,
     reduction: str = "mean",
 ) -> np.ndarray:
-    """-w (pos_weight t log p + (1 - t) log(1 - p)) with p = 1 / (1 + exp(-x))"""
+    """-w (pos_weight t log p + (1 - t) log(1 - p)) with p = 1 / (1 + exp(-x))
+
+    log p = -log(1 + exp(-x)) and log(1 - p) = -log(1 + exp(x)).
+    """
     losses = np.empty(x.shape)
     for index in np.ndindex(*x.shape):
         t = float(target[index])
-        p = 1 / (1 + math.exp(-x[index]))
+        v = float(x[index])
         positive = 1.0 if pos_weight is None else broadcast(pos_weight, index)
         weight = 1.0 if w is None else broadcast(w, index)
-        losses[index] = -weight * (positive * t * math.log(p) + (1 - t) * math.log(1 - p))
+        yes, no = share(weight * positive * t, log1p_exp(-v)), share(weight * (1 - t), log1p_exp(v))
+        losses[index] = yes + no
     return reduce(losses, reduction, x.size)
+
+
+def log1p_exp(v: float) -> float:
+    """log(1 + exp(v)) = v + log(1 + exp(-v))"""
+    return math.log1p(real.exp(v)) if v <= 0 else v + math.log1p(real.exp(-v))
 
 
 def broadcast(a: np.ndarray, index: tuple[int, ...]) -> float:
@@ -189,12 +204,12 @@ def broadcast(a: np.ndarray, index: tuple[int, ...]) -> float:
 def kl_div(
     x: np.ndarray, target: np.ndarray, *, reduction: str = "mean", log_target: bool = False
 ) -> np.ndarray:
-    """t (log t - x), 0 where t = 0; or exp(t) (t - x) for log_target"""
+    """t (log t - x), 0 where t = 0; or exp(t) (t - x) for log_target, 0 where exp(t) = 0"""
     losses = np.empty(x.shape)
     for index in np.ndindex(*x.shape):
         t = float(target[index])
         if log_target:
-            losses[index] = math.exp(t) * (t - x[index])
+            losses[index] = share(real.exp(t), t - float(x[index]))
         else:
-            losses[index] = t * (math.log(t) - x[index]) if t else 0.0
+            losses[index] = share(t, real.log(t) - float(x[index]))
     return reduce(losses, reduction, x.shape[0] if reduction == "batchmean" else x.size)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
+
+from minicnn.oracles import real
 
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "instance_norm", "layer_norm"]
 
@@ -113,4 +114,4 @@ def affine(
     """w (value - mean) / √(var + eps) + b, with w = 1 and b = 0 where they are None."""
     scale = 1.0 if w is None else float(w[place])
     shift = 0.0 if b is None else float(b[place])
-    return scale * (float(value) - float(mean)) / math.sqrt(float(var) + eps) + shift
+    return scale * (float(value) - float(mean)) / real.sqrt(float(var) + eps) + shift

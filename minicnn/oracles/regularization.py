@@ -8,7 +8,7 @@ __all__ = ["dropout"]
 
 
 def dropout(x: np.ndarray, *, p: float, seed: int, channelwise: bool = False) -> np.ndarray:
-    """x / (1 - p) where the random number of the element (or channel) is at least p, else 0."""
+    """x / (1 - p) where the random number of the element (or channel) is at least p, else 0 · x."""
     draws = np.random.default_rng(seed)
     shape = x.shape[:2] if channelwise else x.shape
     kept = {}
@@ -16,6 +16,6 @@ def dropout(x: np.ndarray, *, p: float, seed: int, channelwise: bool = False) ->
         kept[index] = float(draws.random(dtype=np.float32)) >= p
     y = np.zeros(x.shape)
     for index in np.ndindex(*x.shape):
-        if kept[index[:2] if channelwise else index]:
-            y[index] = float(x[index]) / (1 - p)
+        factor = 1 / (1 - p) if kept[index[:2] if channelwise else index] else 0.0
+        y[index] = factor * float(x[index])
     return y

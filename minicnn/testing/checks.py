@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,12 +13,16 @@ from minicnn.core import dispatch, random
 from minicnn.core.device import MetaArray, move
 from minicnn.core.flat import FlatFunction
 from minicnn.core.gradcheck import adjoint_check, gradcheck
-from minicnn.core.report import GradReport
 from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError, MiniCNNError
+from minicnn.testing.bounds import Bounds
+from minicnn.testing.judge import incoming, integers, judged
 from minicnn.testing.layouts import LAYOUTS
+from minicnn.testing.nonfinite import nonfinite
 from minicnn.testing.spec import Invalid, OpCase, Sample
-from minicnn.testing.tolerance import FLOAT32, FLOAT64, compare, float32_bound, magnitude
+from minicnn.testing.tolerance import compare
+from minicnn.testing.trial import CaseReport, Trial, attempt, describe, split
+from minicnn.typing import ArrayModule
 
 __all__ = ["CHECKS", "CaseReport", "check_case"]
 
@@ -28,117 +30,20 @@ LONGEST_MESSAGE = 400
 ABSTRACT_DTYPES = ("bool", "int64", "float16", "float32", "float64")
 
 
-@dataclass
-class CaseReport:
-    """What the checks found for one row of the operation table; true if all passed.
-
-    Attributes
-    ----------
-    name : str
-    samples : int
-    gradients : list of GradReport
-        One per gradient check that was made.
-    failures : list of str
-        A sentence for each failure.
-    """
-
-    name: str
-    samples: int
-    gradients: list[GradReport] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything passed."""
-        return not self.failures
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    @property
-    def checked(self) -> int:
-        """Elements whose gradient was checked one by one."""
-        return sum(report.checked for report in self.gradients)
-
-    @property
-    def total(self) -> int:
-        """Elements of all differentiable inputs of all samples."""
-        return sum(report.total for report in self.gradients)
-
-    @property
-    def kinks(self) -> int:
-        """Kinks stepped around or lain on."""
-        return sum(report.kinks for report in self.gradients)
-
-    @property
-    def worst(self) -> tuple[str, Any] | None:
-        """The input with the largest error of all gradient checks, and that comparison."""
-        found = [report.worst for report in self.gradients if report.worst is not None]
-        return max(found, key=lambda pair: pair[1].error, default=None)
-
-    def __str__(self) -> str:
-        verdict = "ok" if self.ok else "FAILED"
-        head = f"{self.name}: {verdict}, {self.samples} samples, {self.checked} of {self.total} elements"
-        if self.kinks:
-            head += f", {self.kinks} kinks"
-        return "\n  ".join([head, *self.failures])
-
-
-@dataclass
-class Trial:
-    """One sample on one device, and what the checks of it share."""
-
-    case: OpCase
-    sample: Sample
-    place: str
-    report: CaseReport
-
-    def operands(self, dtype: Any) -> list[Any]:
-        """Arrays on the device, floating point ones in this dtype; all else as it is."""
-        return [self.array(x, dtype) if isinstance(x, np.ndarray) else x for x in self.sample.inputs]
-
-    def array(self, x: np.ndarray, dtype: Any) -> Any:
-        return move(x.astype(dtype if x.dtype.kind == "f" else x.dtype), self.place)
-
-    def floats(self) -> list[int]:
-        """Positions of the operands that have a derivative."""
-        if not self.case.differentiable:
-            return []
-        inputs = enumerate(self.sample.inputs)
-        candidates = [i for i, x in inputs if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
-        return [i for i in candidates if i not in self.case.constant]
-
-    def call(self, operands: list[Any], *, record: bool = False) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """The results on these arrays, and the tensors of the operands that have a derivative."""
-        tensors = [Tensor.wrap(x) if hasattr(x, "dtype") else x for x in operands]
-        leaves = {i: tensors[i] for i in self.floats()} if record else {}
-        for leaf in leaves.values():
-            leaf.requires_grad = True
-        result = self.case.function(*tensors, **self.sample.attrs)
-        return (list(result) if isinstance(result, (tuple, list)) else [result]), leaves
-
-    def numbers(self, operands: list[Any], gys: list[Any] | None = None) -> list[np.ndarray]:
-        """Results and, for these incoming gradients, gradients, as NumPy arrays."""
-        results, leaves = self.call(operands, record=gys is not None)
-        arrays = [result.cpu_array() for result in results]
-        for result, gy in zip(results, gys or [], strict=False):
-            if result.requires_grad:
-                found = result._gradients(gy, True, False)
-                arrays += [move(found[leaf], "cpu") for leaf in leaves.values() if leaf in found]
-        return arrays
-
-
 def forward(trial: Trial) -> Iterator[str]:
-    """The float64 result is the oracle's."""
-    results, _ = trial.call(trial.operands(np.float64))
-    expected = trial.case.oracle(*trial.sample.inputs, **trial.sample.attrs)
-    expected = expected if isinstance(expected, (tuple, list)) else [expected]
-    if len(results) != len(expected):
-        yield f"{len(results)} results, the oracle gives {len(expected)}"
-    for result, right in zip(results, expected, strict=False):
-        message = compare(result.cpu_array(), right, FLOAT64 * magnitude(right))
-        if message:
-            yield message
+    """The float64 result is the oracle's, for operands of several scales."""
+    for scaled in trial.scaled():
+        with np.errstate(all="ignore" if scaled is not trial else "warn"):
+            tensors, _ = scaled.call(scaled.operands(np.float64))
+        results, expected = [result.cpu_array() for result in tensors], scaled.expected()
+        if len(results) != len(expected):
+            yield f"{len(results)} results, the oracle gives {len(expected)}"
+        bounds = scaled.bounds()
+        allowed = np.zeros(1 << 12) if bounds is None else 2 * bounds.results(np.float64)
+        for result, right, bound in zip(results, expected, split(allowed, results), strict=False):
+            message = compare(result, right, bound)
+            if message:
+                yield scaled.sized() + message
 
 
 def gradient(trial: Trial) -> Iterator[str]:
@@ -162,71 +67,100 @@ def adjoint(trial: Trial) -> Iterator[str]:
         yield report.summary()
 
 
-def float32(trial: Trial) -> Iterator[str]:
-    """Results and gradients are float32 for float32, and within rounding of the float64 ones.
+def exact(trial: Trial) -> Iterator[str]:
+    """What is linear or like a maximum does not round small integers: float32 is right to the last bit."""
+    if trial.case.exact:
+        whole = integers(trial)
+        operands = whole.operands(np.float32)
+        yield from judged(whole, operands, incoming(whole, operands, whole=True), np.float32, exact=True)
 
-    The bound grows with what the result is made of: |y| + |J|·|x| for the result, |u|·|J| for the
-    gradient, and |u|·|y| / rms(x) for what cancels inside.
-    """
-    wrt = trial.floats()
-    if not wrt:
+
+def float32(trial: Trial) -> Iterator[str]:
+    """Results and gradients are float32 for float32, and within rounding of the float64 ones."""
+    if not trial.floats():
         results, _ = trial.call(trial.operands(np.float32))
         yield from (f"a result is {r.dtype}" for r in results if r.dtype == np.float64)
         return
-    inputs = trial.operands(np.float32)
-    single, double = (
-        FlatFunction(trial.case.function, inputs, trial.sample.attrs, wrt, dtype)
-        for dtype in (np.float32, np.float64)
-    )
-    x, y = double.start, double.value(double.start)
-    u = random.new_generator(1).uniform(0.5, 1.5, (1, y.size)).astype(np.float32).astype(np.float64)
-    jacobian = np.abs(double.gradients(x, np.eye(y.size)))
-    bound = float32_bound(max(x.size, 1))
-    size = np.abs(y) + jacobian @ np.abs(x)
-    message = compare(single.value(x), y, bound * (size + size.max(initial=0.0)))
+    for scaled in trial.scaled():
+        yield from (scaled.sized() + message for message in in_float32(scaled))
+
+
+def in_float32(trial: Trial) -> Iterator[str]:
+    """The messages of :func:`float32` for operands of one scale."""
+    rounded = [x.astype(np.float32) if i in trial.floating else x for i, x in enumerate(trial.sample.inputs)]
+    bounds = Bounds(trial.case, Sample(tuple(rounded), trial.sample.attrs), trial.floats())
+    x, y = bounds.x, bounds.y
+    operands = trial.operands(np.float32)
+    single = FlatFunction(trial.case.function, operands, trial.sample.attrs, trial.floats(), np.float32)
+    message = compare(single.value(x).astype(np.float32), y, bounds.results(np.float32))
     if message:
         yield f"result: {message}"
-    single_gradients, double_gradients = single.gradients(x, u)[0], double.gradients(x, u)[0]
-    for slot in double.slots:
-        rms = np.sqrt(np.mean(x[slot.where] ** 2)) if slot.where.stop > slot.where.start else 0.0
-        scale = (u @ jacobian[:, slot.where]).max(initial=0.0) + (
-            float(u[0] @ np.abs(y)) / rms if rms else 0.0
-        )
-        message = compare(single_gradients[slot.where], double_gradients[slot.where], bound * scale)
+    u = random.new_generator(1).uniform(0.5, 1.5, (1, y.size)).astype(np.float32).astype(np.float64)
+    found, right = single.gradients(x, u)[0].astype(np.float32), bounds.f.gradients(x, u)[0]
+    allowed = bounds.gradients(u[0], np.float32)
+    for slot in single.slots:
+        message = compare(found[slot.where], right[slot.where], allowed[slot.where])
         if message:
             yield f"gradient of {slot.name}: {message}"
     yield from single.problems
 
 
 def layouts(trial: Trial) -> Iterator[str]:
-    """Results and gradients do not depend on how operands and incoming gradients lie in memory."""
-    for dtype, relative in ((np.float64, FLOAT64), (np.float32, FLOAT32)):
-        plain = trial.operands(dtype)
-        xp = dispatch.backend_of(plain).xp
-        gys = incoming(trial, plain)
-        for name, layout in LAYOUTS.items():
-            laid = [each(arrays, partial(layout, xp)) for arrays in (plain, gys)]
-            straight = [each(arrays, partial(xp.array, order="C")) for arrays in laid]
-            expected = trial.numbers(*straight)
-            scale = max(map(magnitude, expected), default=0.0)
-            for number, (a, b) in enumerate(zip(trial.numbers(*laid), expected, strict=True)):
-                message = compare(a, b, relative * scale)
-                if message:
-                    yield f"{name}, {np.dtype(dtype)}, output {number}: {message}"
+    """Results and gradients do not depend on how operands and incoming gradients lie in memory.
+
+    Each operand goes through all layouts in an order of its own, at changing scales.
+    """
+    rng = random.new_generator(3)
+    draws = list(trial.scaled())
+    for dtype in (np.float64, np.float32):
+        orders = [rng.permutation(list(LAYOUTS)) for _ in range(len(trial.sample.inputs) + 1)]
+        for turn, (*names, of_gradients) in enumerate(zip(*orders, strict=True)):
+            scaled = draws[turn % len(draws)]
+            plain = scaled.operands(dtype)
+            with np.errstate(all="ignore"):
+                gys = incoming(scaled, plain)
+                messages = list(in_layout(scaled, dtype, plain, names, gys, of_gradients))
+            pairs = zip((*names, of_gradients), (*plain, gys[0]), strict=True)
+            told = [name for name, a in pairs if getattr(a, "dtype", None) is not None]
+            yield from (f"{', '.join(told)}, {np.dtype(dtype)}, {message}" for message in messages)
 
 
-def each(operands: list[Any], function: Callable[[Any], Any]) -> list[Any]:
-    """The function of every array; all else as it is."""
-    return [function(a) if hasattr(a, "dtype") else a for a in operands]
+def in_layout(
+    trial: Trial, dtype: Any, plain: list[Any], names: Sequence[str], gys: list[Any], of_gradients: str
+) -> Iterator[str]:
+    """How the results and gradients in these layouts differ from those of C-contiguous operands."""
+    xp = dispatch.backend_of(plain).xp
+    laid = [LAYOUTS[n](xp, a) if hasattr(a, "dtype") else a for n, a in zip(names, plain, strict=True)]
+    laid_gys = [None if gy is None else LAYOUTS[of_gradients](xp, gy) for gy in gys]
+    straight, straight_gys = ([plainly(xp, a) for a in arrays] for arrays in (laid, laid_gys))
+    results, gradients = trial.numbers(laid, laid_gys)
+    right, right_gradients = trial.numbers(straight, straight_gys)
+    pairs = [*zip(results, right, strict=True), *((gradients[i], right_gradients[i]) for i in gradients)]
+    if not any(compare(a, b, 0.0) for a, b in pairs):
+        return  # the same bits: what rounding may do need not be known
+    bounds = trial.on([move(a, "cpu") if hasattr(a, "dtype") else a for a in straight]).bounds()
+    if bounds is None:
+        yield "a result that is not rounded differs"
+        return
+    allowed = split(2 * bounds.results(dtype), results)
+    for number, (a, b, bound) in enumerate(zip(results, right, allowed, strict=True)):
+        message = compare(a, b, bound)
+        if message:
+            yield f"result {number}: {message}"
+    u = np.concatenate([move(gy, "cpu").ravel() for gy in straight_gys if gy is not None])
+    of_inputs = 2 * bounds.gradients(u, dtype)
+    for slot in bounds.f.slots:
+        i = slot.positions[0]
+        if i not in gradients:
+            continue
+        message = compare(gradients[i], right_gradients[i], of_inputs[slot.where].reshape(slot.shape))
+        if message:
+            yield f"gradient of {slot.name}: {message}"
 
 
-def incoming(trial: Trial, operands: list[Any]) -> list[Any]:
-    """A random gradient for each result."""
-    rng = random.new_generator(2)
-    results, _ = trial.call(operands)
-    return [
-        trial.array(rng.standard_normal(r.shape), r.dtype) if r.dtype.kind == "f" else None for r in results
-    ]
+def plainly(xp: ArrayModule, a: Any) -> Any:
+    """An array as a C-contiguous copy in this machine's byte order; all else as it is."""
+    return xp.array(a, a.dtype.newbyteorder("="), order="C") if hasattr(a, "dtype") else a
 
 
 def freed(trial: Trial) -> Iterator[str]:
@@ -262,7 +196,8 @@ def abstract(trial: Trial) -> Iterator[str]:
                     for x, own, real in zip(given, as_they_are, floats, strict=True)
                 ]
                 fact = outcome(trial, operands)
-            meta = outcome(trial, each(operands, lambda a: MetaArray(a.shape, a.dtype)))
+            shapes = [MetaArray(a.shape, a.dtype) if hasattr(a, "dtype") else a for a in operands]
+            meta = outcome(trial, shapes)
             if meta != fact:
                 yield f"{first} and {others}: {meta} on meta, {fact} in fact"
 
@@ -277,7 +212,8 @@ def outcome(trial: Trial, operands: list[Any]) -> list[tuple[Any, Any]] | str:
 
 
 PER_SAMPLE: dict[str, Callable[[Trial], Iterator[str]]] = {
-    check.__name__: check for check in (forward, gradient, adjoint, float32, layouts, freed, abstract)
+    check.__name__: check
+    for check in (forward, gradient, adjoint, exact, float32, layouts, nonfinite, freed, abstract)
 }
 
 
@@ -316,6 +252,7 @@ def refusal(case: OpCase, invalid: Invalid, place: str) -> Iterator[str]:
 
 
 CHECKS = (*PER_SAMPLE, "refused")
+WITH_TAILS = ("forward", "exact")
 
 
 def check_case(
@@ -330,8 +267,9 @@ def check_case(
         Chooses the samples' numbers.
     checks : sequence of str
         Out of ``CHECKS``: ``forward`` (the oracle's result), ``gradient`` (difference quotients),
-        ``adjoint`` (exact on integers, for linear operands), ``float32``, ``layouts``, ``freed``,
-        ``abstract`` (shape and dtype rules), ``refused`` (invalid calls).
+        ``adjoint`` (exact on integers, for linear operands), ``exact`` (all is, on integers),
+        ``float32``, ``layouts``, ``nonfinite`` (NaN and infinities), ``freed``, ``abstract`` (shape and
+        dtype rules), ``refused`` (invalid calls).
     place : str
         The device.
 
@@ -346,29 +284,16 @@ def check_case(
     >>> bool(check_case(op_registry()["relu"], checks=["forward", "gradient"]))
     True
     """
-    samples = case.samples(random.new_generator(seed))
+    rng = random.new_generator(seed)
+    samples = case.samples(rng)
+    tails = case.tails(rng) if case.tails else ()
     report = CaseReport(case.name, len(samples))
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate([*samples, *tails]):
         trial = Trial(case, sample, place, report)
         for name in checks:
-            if name in PER_SAMPLE:
+            if name in PER_SAMPLE and (number < len(samples) or name in WITH_TAILS):
                 prefix = f"{name}, sample {number} {describe(sample)}: "
                 report.failures += [prefix + message for message in attempt(PER_SAMPLE[name], trial)]
     if "refused" in checks:
         report.failures += refused(case, place)
     return report
-
-
-def attempt(check: Callable[[Trial], Iterator[str]], trial: Trial) -> list[str]:
-    """The failures a check finds; an error on the way is one too."""
-    try:
-        return list(check(trial))
-    except Exception as error:
-        return [f"{type(error).__name__}: {error}"]
-
-
-def describe(sample: Sample) -> str:
-    """A sample in a few words."""
-    shapes = ", ".join(str(x.shape) if isinstance(x, np.ndarray) else repr(x) for x in sample.inputs)
-    attrs = "".join(f", {name}={value!r}" for name, value in sample.attrs.items())
-    return f"({shapes}{attrs})"

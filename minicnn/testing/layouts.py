@@ -11,6 +11,10 @@ from minicnn.typing import Array, ArrayModule
 __all__ = ["LAYOUTS"]
 
 
+def contiguous(xp: ArrayModule, a: Array) -> Array:
+    return xp.array(a, order="C")
+
+
 def fortran(xp: ArrayModule, a: Array) -> Array:
     return xp.array(a, order="F")
 
@@ -54,7 +58,31 @@ def unaligned(xp: ArrayModule, a: Array) -> Array:
     return view
 
 
+def big_endian(xp: ArrayModule, a: Array) -> Array:
+    """In the other byte order, as files of other machines have it."""
+    return a.astype(a.dtype.newbyteorder("S")) if isinstance(a, np.ndarray) else a
+
+
+def odd_strides(xp: ArrayModule, a: Array) -> Array:
+    """Dimensions of size 1 with strides that mean nothing; kernels must not divide by them."""
+    if not isinstance(a, np.ndarray) or not a.size:
+        return a
+    strides = [3 if n == 1 else s for n, s in zip(a.shape, a.strides, strict=True)]
+    return np.lib.stride_tricks.as_strided(a, a.shape, strides)
+
+
 LAYOUTS: dict[str, Callable[[ArrayModule, Array], Array]] = {
     function.__name__: function
-    for function in (fortran, step_2, backwards, swapped, repeated, read_only, unaligned)
+    for function in (
+        contiguous,
+        fortran,
+        step_2,
+        backwards,
+        swapped,
+        repeated,
+        read_only,
+        unaligned,
+        big_endian,
+        odd_strides,
+    )
 }

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Invalid", "OpCase", "Sample"]
+__all__ = ["LENGTHS", "Invalid", "OpCase", "Sample"]
+
+LENGTHS = (3, 4, 5, 8, 9, 12, 15, 16, 17, 31, 32, 33, 64, 65)  # around the widths of vector registers
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,23 @@ class OpCase:
         Operand positions that have no derivative (indices, masks, targets).
     differentiable : bool
         False for comparisons and the like.
+    inner : float
+        The size of numbers of which rounding shows in the result however small that is; see
+        :mod:`minicnn.testing.tolerance`. 0 if only the operands' rounding shows.
+    inner_slope : callable
+        The same for the gradients, in units of the largest incoming one: ``inner_slope(*inputs,
+        **attrs)`` gives the size of slopes, a number or one for each operand.
+    roundings : float
+        How many roundings the formula makes beyond those of a sum, such as in a series.
+    exact : bool
+        Linear or like a maximum, so that on small integers nothing is rounded, whatever the order of
+        additions: results and gradients are then compared for equality.
+    tails : callable, optional
+        As ``samples``, for kernels: sizes around multiples of 4, 8 and 16, images of one pixel, windows
+        larger than the image. At most a few hundred elements each. Here, and nowhere else, the
+        author of a kernel adds shapes; they go through ``forward`` and ``exact`` on every backend.
+    nonfinite : dict
+        By operand position: why NaN and infinities in it go elsewhere than in the oracle.
     kinks : str
         Where it is not smooth, and the derivative taken there; empty if smooth everywhere.
     """
@@ -70,4 +89,10 @@ class OpCase:
     linear: Sequence[int] = ()
     constant: Sequence[int] = ()
     differentiable: bool = True
+    inner: float = 0.0
+    inner_slope: Callable[..., float | Sequence[float]] | None = None
+    roundings: float = 0.0
+    exact: bool = False
+    tails: Callable[[np.random.Generator], Sequence[Sample]] | None = None
+    nonfinite: dict[int, str] = field(default_factory=dict)
     kinks: str = ""

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn.errors import OptionError
+from minicnn.train.choices import OPTIMIZERS, SCHEDULES
+from minicnn.train.losses import LOSSES
 
 __all__ = ["Config", "dump_toml", "load_toml", "suggest"]
 
 
+_MOST = 2**31 - 1  # of anything that is counted
+
+
 def option(default: Any, help: str, *, choices: tuple[str, ...] = (), **limits: float | bool) -> Any:
-    """A field with its help text and its range; ``resumable=True`` if a resumed run may change it."""
+    """A field with its help text and its range; ``resumable=True`` if a resumed run may change it.
+
+    A whole number is at most ``high``, about two thousand million by default.
+    """
     return field(default=default, metadata={"help": help, "choices": choices, **limits})
 
 
@@ -42,29 +50,25 @@ class Config:
     minicnn.errors.OptionError: there is no option 'epoch'; did you mean 'epochs'?
     """
 
-    data: str = option("digits", "name of a data set, or path of images")
+    data: str = option("digits", "path of images, or name of a data set; default: digits")
     data_dir: str = option("", "directory of the data set's files", resumable=True)
     model: str = option("", "name of a model; default: by the data set")
     epochs: int = option(0, "passes over the training images; default: by the data set", low=0)
     max_steps: int = option(0, "stop after this many updates; 0: at the end", low=0, resumable=True)
     batch_size: int = option(0, "images per update; default: by the data set", low=0)
-    optimizer: str = option(
-        "", "adam, adamw, sgd or rmsprop", choices=("", "adam", "adamw", "sgd", "rmsprop")
-    )
+    optimizer: str = option("", "default: by the data set", choices=("", *OPTIMIZERS))
     lr: float = option(0.0, "largest learning rate; default: by the data set", low=0)
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    schedule: str = option(
-        "", "constant, cosine, onecycle or step", choices=("", "constant", "cosine", "onecycle", "step")
-    )
-    loss: str = option("cross_entropy", "cross_entropy, mae or mse", choices=("cross_entropy", "mae", "mse"))
+    schedule: str = option("", "of the learning rate; default: onecycle", choices=("", *SCHEDULES))
+    loss: str = option("cross_entropy", "default: cross_entropy", choices=tuple(LOSSES))
     l1: float = option(0.0, "strength of L1 regularisation", low=0)
     weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: any", low=0)
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
-    seed: int = option(0, "seed of everything random", low=0)
+    seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
     threads: int = option(0, "threads to compute with; default: MINICNN_NUM_THREADS, else 1", low=0)
-    workers: int = option(0, "worker threads that load images", low=0, resumable=True)
+    workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")
     out: str = option("", "run directory; default: runs/<data>-<model>-<number>", resumable=True)
@@ -107,10 +111,12 @@ def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
     """The value in its type, or an :class:`OptionError` that names the option."""
     kind: Any = {"str": str, "int": int, "float": float}[str(entry.type)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1000 else math.inf
     limits = entry.metadata
     if type(value) is not kind:
         raise _wrong(entry, {str: "text", int: "a whole number", float: "a number"}[kind], value)
+    if kind is str and not _writable(value):
+        raise _wrong(entry, "text that a file and a path can hold", value)
     if limits["choices"] and value not in limits["choices"]:
         raise _wrong(entry, "one of " + ", ".join(c for c in limits["choices"] if c), value)
     if kind is float and not math.isfinite(value):
@@ -119,11 +125,21 @@ def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
         raise _wrong(entry, f"at least {limits['low']}", value)
     if "below" in limits and value >= limits["below"]:
         raise _wrong(entry, f"less than {limits['below']}", value)
+    if kind is int and value > limits.get("high", _MOST):
+        raise _wrong(entry, f"at most {limits.get('high', _MOST)}", value)
     return value
 
 
+def _writable(text: str) -> bool:
+    """Whether the text has neither NUL nor the halves that stand for bytes which are no UTF-8."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+
+
 def _wrong(entry: dataclasses.Field[Any], expected: str, value: Any) -> OptionError:
-    return OptionError(expected=expected, got=repr(value), op=f"option {entry.name.replace('_', '-')}")
+    # Python refuses to write out a whole number of more than 4,300 digits.
+    huge = type(value) is int and abs(value) >= 2**1000
+    got = f"one of {value.bit_length()} bits" if huge else repr(value)
+    return OptionError(expected=expected, got=got, op=f"option {entry.name.replace('_', '-')}")
 
 
 def suggest(name: str, known: list[str]) -> str:
@@ -185,5 +201,5 @@ def load_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError as error:
         raise OptionError(f"there is no configuration file {os.fspath(path)!r}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of text that is no UTF-8, or a number too long
         raise OptionError(f"{os.fspath(path)}: not TOML: {error}") from error

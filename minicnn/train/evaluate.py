@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, Subset, stratified_split
 from minicnn.data.formats import open_image
 from minicnn.data.sources import Source
-from minicnn.errors import CheckpointError, OptionError
+from minicnn.errors import CheckpointError, FormatError, OptionError
 from minicnn.io import load
 from minicnn.nn import Module
 from minicnn.nn import functional as F
@@ -22,7 +23,7 @@ from minicnn.train.losses import LOSSES
 from minicnn.train.metrics import Metrics
 from minicnn.train.preprocess import fit_size, plain
 
-__all__ = ["Recorded", "Run", "measure", "open_run", "test_set"]
+__all__ = ["Recorded", "Run", "measure", "open_run", "read_result", "test_set"]
 
 HELD_OUT = 0.1  # of the training images, as a test set where the data have none
 _BATCH = 256
@@ -135,6 +136,23 @@ def open_run(directory: str | Path) -> Run:
     model = models.build(config.model, len(recorded.classes), tuple(recorded.image_shape))
     model.load_state_dict(load(weights))
     return Run(directory, config, recorded, model.to(config.device).eval())
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """What a finished run wrote into ``result.json``; empty if it is not there.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged.
+    """
+    path = directory / "result.json"
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise FormatError("damaged: it holds no result of a run", path=path) from error
 
 
 def test_set(source: Source, transform: Any) -> Any:

@@ -168,3 +168,9 @@ def test_an_observer_sees_each_forward_in_its_block():
 def test_backward_needs_as_many_gradients_as_operands():
     with pytest.raises(GradError, match="scale: expected 3 gradients, got 2"):
         scale_.run_backward(np.ones(1), (True,), (True, True, True), dict(scale_.defaults))
+
+
+def test_arrays_of_the_other_byte_order_become_native():
+    x = np.array([[1.0, 2.0]], ">f4")
+    y = ops["reshape"](x, shape=(2,))
+    assert y.dtype == np.float32 and y.tolist() == [1.0, 2.0]

@@ -10,7 +10,7 @@ import pytest
 
 from minicnn import transforms
 from minicnn.core.random import generator, manual_seed, new_generator
-from minicnn.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset
+from minicnn.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset, WeightedRandomSampler
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError
 
@@ -74,6 +74,36 @@ def test_augmentation_depends_on_epoch_and_sample_but_not_on_its_place():
     assert noise[0] == noise[1]
     assert all(noise[1][i] != noise[2][i] for i in range(23))
     assert len({round(noise[0][i] - i, 5) for i in range(23)}) == 23
+
+
+REPEATS = [3, 5, 3, 3, 8, 5, 3]
+
+
+@pytest.mark.parametrize("batch_size", [3, None])
+def test_an_index_that_comes_again_within_a_pass_is_augmented_anew(batch_size):
+    def drawn(sampler, **options):
+        loader = DataLoader(Noisy(), batch_size, sampler=sampler, seed=1, **options)
+        return np.concatenate([np.atleast_1d(np.asarray(x)) for x, _ in loader]).tolist()
+
+    noise = drawn(REPEATS)
+    assert len(set(noise)) == len(REPEATS)
+    # The first time it is as where nothing repeats, and no worker changes anything.
+    assert [noise[0], noise[1], noise[4]] == drawn([3, 5, 8])
+    assert drawn(REPEATS, num_workers=3) == noise
+
+
+def test_a_pass_with_repeats_can_be_taken_up_in_the_middle():
+    sampler = WeightedRandomSampler(np.arange(23.0), 50)
+    loader = DataLoader(Noisy(), 4, sampler=sampler, seed=2)
+    whole = passes(loader)
+    loader.set_epoch(0)
+    assert [[part.array.tobytes() for part in batch] for batch in loader.batches(start=7)] == whole[7:]
+
+
+def test_a_batch_that_begins_with_a_repeat_has_its_own_numbers():
+    """For a collate_fn that draws, too."""
+    loader = DataLoader(Noisy(), 1, sampler=[3, 3, 3], seed=1, collate_fn=lambda _: generator().random())
+    assert len(set(loader)) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])

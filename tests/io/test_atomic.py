@@ -92,3 +92,18 @@ def test_remove_stale_deletes_what_dead_processes_left(tmp_path):
         (tmp_path / name).touch()
     atomic.remove_stale(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([f".a.tmp.{os.getppid()}", "a.tmp.1", ".b.tmp.x"])
+
+
+def test_what_only_posix_knows_is_not_asked_elsewhere(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError("as Windows does")
+
+    monkeypatch.setattr(atomic, "_POSIX", False, raising=False)
+    monkeypatch.setattr(os, "open", refuse)
+    atomic.write(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
+    for name in (f".a.tmp.{os.getpid()}", ".a.tmp.1"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(os, "kill", lambda *args: pytest.fail("this would send a signal on Windows"))
+    atomic.remove_stale(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".a.tmp.1", "a"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import minicnn
-from minicnn import tensor
+from minicnn import Tensor, tensor
 from minicnn.errors import DTypeError, ShapeError
 
 INF, NAN = float("inf"), float("nan")
@@ -216,3 +216,9 @@ def test_broadcast_gradients_sum_over_copies(shapes, steps):
             expected[tuple(0 if n == 1 else i for i, n in zip(own, leaf.shape, strict=True))] += full[place]
         np.testing.assert_allclose(leaf.grad.numpy(), expected, rtol=1e-12, atol=1e-12)
         assert leaf.grad.array.flags.c_contiguous
+
+
+def test_power_0_passes_no_gradient_not_even_nan():
+    x = Tensor(np.array([2.0, 3.0]), requires_grad=True)
+    (x**0).backward(np.array([np.nan, np.inf]))
+    assert x.grad.tolist() == [0.0, 0.0]

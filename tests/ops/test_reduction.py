@@ -7,7 +7,7 @@ import pytest
 
 import minicnn
 import minicnn.nn.functional as F
-from minicnn import tensor
+from minicnn import Tensor, tensor
 from minicnn.errors import DTypeError, OptionError, ShapeError
 
 NAN = float("nan")
@@ -277,3 +277,15 @@ def test_float32_meets_float64_and_each_gradient_has_its_operands_type(name, sha
     assert sorted(types, key=str) == [np.float32, np.float64]
     for operand, other in zip((x, y), same, strict=True):
         np.testing.assert_allclose(operand.grad.numpy(), other.grad.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.1, 1234.567, 3e-5])
+def test_equal_numbers_have_no_spread_and_a_gradient_of_0(value, dtype):
+    x = Tensor(np.full(7, value, dtype), requires_grad=True)
+    for function in (Tensor.var, Tensor.std):
+        x.grad = None
+        y = function(x)
+        y.backward()
+        assert y.item() == 0.0
+        assert np.array_equal(x.grad.array, np.zeros(7))

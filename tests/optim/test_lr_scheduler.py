@@ -46,7 +46,10 @@ def rates(optimizer, schedule, steps: int) -> list[float]:
 @pytest.mark.parametrize("i", NUMBERS, ids=name_of)
 def test_learning_rates_and_momenta_are_those_of_pytorch(i):
     found = ROWS.rates_in_time(optim, ROWS.SCHEDULES[i], parameters())
-    np.testing.assert_allclose(found, RECORDED[i], rtol=1e-14, atol=1e-18)
+    count = (
+        12 if ROWS.SCHEDULES[i][2].get("anneal_strategy") == "linear" else None
+    )  # its end differs, see below
+    np.testing.assert_allclose(found[:count], RECORDED[i][:count], rtol=1e-14, atol=1e-18)
 
 
 @pytest.mark.parametrize("i", NUMBERS, ids=name_of)
@@ -131,6 +134,19 @@ def test_one_cycle_ends():
     rates(optimizer, schedule, 3)
     with pytest.raises(OptionError, match="at most 3 steps, got 4"):
         schedule.step()
+
+
+@pytest.mark.parametrize("options", [{}, {"three_phase": True}])
+def test_a_linear_cycle_stays_at_its_end_and_can_be_saved_there(options):
+    """PyTorch's goes on below zero, which no optimizer takes back."""
+    optimizer, other = (optim.SGD(parameters(), lr=1.0, momentum=0.9) for _ in range(2))
+    options = {"max_momentum": 0.99, "anneal_strategy": "linear"} | options
+    schedule = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=5, **options)
+    found = rates(optimizer, schedule, 5)
+    assert found[-1] == found[-2] > 0
+    assert optimizer.param_groups[0]["momentum"] < 1
+    other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups[0]["lr"] == found[-1]
 
 
 def test_plateau_reads_a_tensor_and_waits_out_its_patience():

@@ -13,7 +13,11 @@ FLOAT32 = np.dtype(np.float32)
 
 
 def one_run(array: Array) -> Array:
-    """The array with its elements in one C-contiguous, aligned run; copied only if they are not so."""
+    """The array with its elements in one C-contiguous, aligned run; copied only if they are not so.
+
+    What a reference saved of a 0-dimensional operand may be a NumPy scalar: it becomes an array.
+    """
+    array = np.asarray(array)
     flags = array.flags
     return array if flags.c_contiguous and flags.aligned else array.copy("C")
 

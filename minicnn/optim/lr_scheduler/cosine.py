@@ -173,7 +173,9 @@ class OneCycleLR(LRScheduler):
     every batch. Between two ends a and b, at the fraction t of a phase,
 
         cos:     b + (a - b) (1 + cos(π t)) / 2
-        linear:  a + (b - a) t
+        linear:  a + (b - a) min(t, 1)
+
+    PyTorch has no such limit: after the last update its linear rate is negative.
 
     Parameters
     ----------
@@ -296,7 +298,8 @@ class OneCycleLR(LRScheduler):
 
     def _between(self, start: float, end: float, fraction: float) -> float:
         if self.anneal_strategy == "linear":
-            return (end - start) * fraction + start
+            # The step after the last update is past the end, where the line would go below zero.
+            return (end - start) * min(fraction, 1.0) + start
         return end + (start - end) / 2.0 * (math.cos(math.pi * fraction) + 1)
 
 

@@ -50,6 +50,38 @@ def _conv_transpose2d_samples(rng):
     ]
 
 
+def _conv2d_tails(rng):
+    """Channels and columns around multiples of 4, 8 and 16; one pixel; kernels larger than the image."""
+    one = ((1, 1), (1, 1))
+    return [
+        *(_sample(rng, (1, 2, 1, 3 + n), (2, 2, 1, 3), bias=False) for n in (1, 7, 8, 9, 15, 16, 17)),
+        *(_sample(rng, (1, 1, 3, n), (2, 1, 3, 3), padding=one) for n in (4, 7, 8, 9)),
+        *(_sample(rng, (1, c, 2, 2), (2, c, 2, 2)) for c in (3, 5, 8, 17)),
+        *(_sample(rng, (1, 1, 2, 3), (o, 1, 2, 2)) for o in (3, 5, 8, 9, 17)),
+        *(_sample(rng, (n, 1, 2, 2), (1, 1, 2, 2)) for n in (3, 5, 9)),
+        *(_sample(rng, (2, c, 1, 1), (o, c, 1, 1)) for c, o in ((1, 1), (9, 5), (16, 17))),
+        _sample(rng, (1, 2, 1, 1), (3, 2, 3, 3), padding=one),  # one pixel
+        _sample(rng, (1, 1, 2, 1), (2, 1, 7, 5), padding=((3, 3), (2, 2))),  # much larger than the image
+        _sample(rng, (1, 1, 9, 9), (1, 1, 2, 2), stride=(4, 4)),  # pixels that no window sees
+        _sample(rng, (1, 1, 5, 9), (1, 1, 3, 3), dilation=(2, 4)),
+        _sample(rng, (1, 8, 3, 3), (8, 1, 3, 3), groups=8, padding=one),  # depthwise
+        _sample(rng, (1, 6, 2, 3), (9, 2, 2, 2), groups=3, stride=(2, 1), padding=one),
+    ]
+
+
+def _conv_transpose2d_tails(rng):
+    plain = {"output_padding": (0, 0)}
+    return [
+        *(_sample(rng, (1, 2, 1, n), (2, 1, 1, 3), **plain) for n in (1, 6, 7, 8, 15, 17)),
+        *(_sample(rng, (1, c, 2, 2), (c, o, 2, 2), **plain) for c, o in ((3, 5), (8, 9), (17, 1), (1, 17))),
+        _sample(rng, (2, 2, 1, 1), (2, 3, 5, 4), padding=((2, 1), (1, 2)), **plain),  # one pixel
+        _sample(
+            rng, (1, 1, 2, 2), (1, 1, 1, 1), stride=(4, 3), output_padding=(3, 2)
+        ),  # pixels never painted
+        _sample(rng, (1, 8, 2, 2), (8, 1, 3, 3), groups=8, stride=(2, 2), output_padding=(1, 0)),
+    ]
+
+
 def _zeros(*shapes, dtype=np.float64):
     return tuple(np.zeros(shape, dtype) for shape in shapes)
 
@@ -106,6 +138,9 @@ CASES: list[OpCase] = [
             ),
         ],
         linear=(0, 1, 2),
+        exact=True,
+        tails=_conv2d_tails,
+        nonfinite={1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"},
     ),
     OpCase(
         name="conv_transpose2d",
@@ -131,5 +166,7 @@ CASES: list[OpCase] = [
             ),
         ],
         linear=(0, 1, 2),
+        exact=True,
+        tails=_conv_transpose2d_tails,
     ),
 ]

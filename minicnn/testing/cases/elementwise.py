@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import choice, comparison, elementwise, rounding, transcendental
 from minicnn.oracles import elementwise as oracles
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import LENGTHS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -99,6 +99,12 @@ def limits(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def pair_tails(rng: np.random.Generator) -> list[Sample]:
+    """Lengths around multiples of 4, 8 and 16, of both operands, of one, and a bias per channel."""
+    shapes = [*(((n,), (n,)) for n in LENGTHS), ((3, 17), (17,)), ((2, 5, 3, 3), (5, 1, 1)), ((9, 1), (1, 7))]
+    return [Sample((normal(rng, a), away_from_0(rng, b))) for a, b in shapes]
+
+
 def mismatch(name: str) -> tuple[Invalid, ...]:
     return (
         Invalid((np.zeros((2, 3)), np.zeros((2, 4))), {}, ShapeError, rf"{name}: .*\(2, ?3\).*\(2, ?4\)"),
@@ -108,7 +114,17 @@ def mismatch(name: str) -> tuple[Invalid, ...]:
 def binary(
     name: str, op: Any, oracle: Any, draw: Any = None, linear: tuple[int, ...] = (), kinks: str = ""
 ) -> OpCase:
-    return OpCase(name, op, draw or pairs(), oracle, invalid=mismatch(op.name), linear=linear, kinks=kinks)
+    return OpCase(
+        name,
+        op,
+        draw or pairs(),
+        oracle,
+        invalid=mismatch(op.name),
+        linear=linear,
+        kinks=kinks,
+        exact=bool(linear or kinks),
+        tails=pair_tails,
+    )
 
 
 def plain(name: str, op: Any, oracle: Any, samples: Any) -> OpCase:
@@ -132,8 +148,8 @@ CASES = [
         ),
         kinks="at base 0 with an exponent below 1: infinite slope, 0 for exponent 0",
     ),
-    OpCase("neg", elementwise.neg, singles(), oracles.neg, linear=(0,)),
-    OpCase("abs", elementwise.abs_, singles(), oracles.abs_, kinks="at 0, derivative 0"),
+    OpCase("neg", elementwise.neg, singles(), oracles.neg, linear=(0,), exact=True),
+    OpCase("abs", elementwise.abs_, singles(), oracles.abs_, kinks="at 0, derivative 0", exact=True),
     OpCase("exp", transcendental.exp, singles(), oracles.exp),
     OpCase("log", transcendental.log, singles(positive), oracles.log, kinks="at 0, derivative inf"),
     OpCase("sqrt", transcendental.sqrt, singles(positive), oracles.sqrt, kinks="at 0, derivative inf"),
@@ -151,6 +167,7 @@ CASES = [
             Invalid((np.ones(3), np.zeros(3), np.zeros(3)), {}, DTypeError, r"where: .*bools.*\.bool\(\)"),
         ),
         linear=(1, 2),
+        exact=True,
         constant=(0,),
     ),
     OpCase(
@@ -163,6 +180,7 @@ CASES = [
             Invalid((np.zeros(2), [0.0]), {}, DTypeError, "clip: .*numbers, got list"),
         ),
         kinks="at low and high, derivative 1",
+        exact=True,
     ),
     plain("eq", comparison.eq, oracles.eq, integers),
     plain("ne", comparison.ne, oracles.ne, integers),

@@ -48,6 +48,24 @@ def layers(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def product_tails(rng: np.random.Generator) -> list[Sample]:
+    sizes = [(1, 1, 1), *((m, 3, 2) for m in (5, 8, 17)), *((2, k, 2) for k in (4, 9, 16, 33)), (9, 5, 17)]
+    return [Sample((rng.standard_normal((m, k)), rng.standard_normal((k, n)))) for m, k, n in sizes]
+
+
+def layer_tails(rng: np.random.Generator) -> list[Sample]:
+    sizes = [
+        *((1, k, 2) for k in (1, 4, 7, 8, 9, 16, 17)),
+        *((n, 3, 2) for n in (5, 8, 17)),
+        (3, 5, 9),
+        (2, 9, 17),
+    ]
+    return [
+        Sample((rng.standard_normal((n, k)), rng.standard_normal((o, k)), rng.standard_normal(o)))
+        for n, k, o in sizes
+    ]
+
+
 def zeros(*shapes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     return tuple(np.zeros(shape) for shape in shapes)
 
@@ -67,6 +85,8 @@ CASES = [
             ),
         ),
         linear=(0, 1),
+        exact=True,
+        tails=product_tails,
     ),
     OpCase(
         "linear",
@@ -82,5 +102,7 @@ CASES = [
             Invalid((np.zeros((2, 3), np.float32), np.zeros((1, 3))), {}, DTypeError, "dtype of w, float64"),
         ),
         linear=(0, 1, 2),
+        exact=True,
+        tails=layer_tails,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,19 @@ BAD_SMOOTHING = Invalid(
 )
 
 
+def heaviest(x: np.ndarray, target: np.ndarray, *weights: np.ndarray | None, **attrs: Any) -> float:
+    """The largest weight of a number of size 1 that backward subtracts from another."""
+    factors = [target] if target.dtype.kind == "f" else []
+    factors += [w for w in weights if w is not None]
+    return math.prod(float(np.abs(a).max(initial=1.0)) for a in factors)
+
+
+def many_classes(rng: np.random.Generator) -> list[Sample]:
+    """Classes and batches around multiples of 4, 8 and 16."""
+    sizes = [(2, c) for c in (2, 4, 5, 8, 9, 10, 17, 33)] + [(n, 3) for n in (3, 8, 9, 17)]
+    return [Sample((2 * rng.standard_normal((n, c)), rng.integers(c, size=n), None)) for n, c in sizes]
+
+
 # -- numbers ---------------------------------------------------------------------------------
 
 
@@ -161,6 +175,8 @@ CASES = [
         ops.cross_entropy,
         with_indices(smoothing=True),
         oracles.cross_entropy,
+        tails=many_classes,
+        inner_slope=heaviest,  # p - 1 is as exact as p, which may be close to 1
         constant=(1, 2),
         invalid=(*BAD_LABELS, BAD_SMOOTHING),
     ),
@@ -169,6 +185,7 @@ CASES = [
         ops.nll_loss,
         with_indices(smoothing=False),
         oracles.nll_loss,
+        tails=many_classes,
         constant=(1, 2),
         invalid=BAD_LABELS,
     ),
@@ -177,6 +194,7 @@ CASES = [
         ops.soft_cross_entropy,
         with_probabilities,
         oracles.soft_cross_entropy,
+        inner_slope=heaviest,
         constant=(2,),
         invalid=(
             Invalid((SCORES, np.zeros((3, 3))), {}, ShapeError, r"shape \(2, 3\), got \(3, 3\)"),
@@ -206,6 +224,7 @@ CASES = [
         ops.binary_cross_entropy_with_logits,
         questions,
         oracles.binary_cross_entropy_with_logits,
+        inner_slope=heaviest,
         constant=(2, 3),
         invalid=(
             *BAD_PAIRS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.errors import DTypeError, OptionError, ShapeError
@@ -28,6 +30,9 @@ def over_batch(rng: np.random.Generator) -> list[Sample]:
         Sample((numbers(rng, 2, 2, 5), None, numbers(rng, 2))),
         Sample((numbers(rng, 3, 1, 2, 3), None, None), {"eps": 1e-3}),
         Sample((numbers(rng, 0, 3, 2, 2), numbers(rng, 3), numbers(rng, 3))),
+        Sample(
+            (1000 + numbers(rng, 3, 2, 4), numbers(rng, 2), numbers(rng, 2))
+        ),  # a mean far above the spread
     ]
 
 
@@ -54,6 +59,7 @@ def over_last(rng: np.random.Generator) -> list[Sample]:
         sample((6,), 0, False, True),
         sample((1, 3, 2, 2), 1, False, False),
         sample((0, 4), 1, True, True),
+        Sample((1000 + numbers(rng, 2, 9), numbers(rng, 9), numbers(rng, 9)), {"normalized_shape": (9,)}),
     ]
 
 
@@ -79,6 +85,45 @@ def over_places(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
+def channel_tails(rng: np.random.Generator) -> list[Sample]:
+    """Places, channels and batches around multiples of 4, 8 and 16."""
+    shapes = (
+        [(2, 1, 1, n) for n in (4, 7, 8, 9, 17)]
+        + [(2, c, 1, 2) for c in (3, 8, 9, 17)]
+        + [(17, 2), (9, 1, 3, 1)]
+    )
+    return [Sample((numbers(rng, *s), numbers(rng, s[1]), numbers(rng, s[1]))) for s in shapes]
+
+
+def row_tails(rng: np.random.Generator) -> list[Sample]:
+    shapes = [(2, n) for n in (4, 7, 8, 9, 16, 17, 33)] + [(9, 5)]
+    return [
+        Sample((numbers(rng, *s), numbers(rng, s[1]), numbers(rng, s[1])), {"normalized_shape": s[1:]})
+        for s in shapes
+    ]
+
+
+def steepness(*axes: int, groups: bool = False) -> Any:
+    """How large the numbers are that cancel in backward: x / σ, and w / σ times it for dL/dx.
+
+    ``axes`` are those of the moments; with ``groups`` of the input in its groups.
+    """
+
+    def sizes(x: Any, w: Any = None, b: Any = None, **attrs: Any) -> tuple[float, float, float]:
+        if not x.size:
+            return 0.0, 0.0, 0.0
+        if groups:
+            x = x.reshape(len(x), attrs["num_groups"], -1)
+        over = axes or tuple(range(x.ndim - len(attrs["normalized_shape"]), x.ndim))
+        over = tuple(a for a in over if a < x.ndim)
+        steepest = float(1 / np.sqrt(x.var(over).min() + attrs.get("eps", 1e-5)))
+        ratio = 1.0 + steepest * float(np.abs(x).max())
+        heaviest = 1.0 if w is None else float(np.abs(w).max())
+        return ratio * steepest * heaviest, ratio * x.size, 0.0
+
+    return sizes
+
+
 WRONG_WEIGHT = r"weight of shape \(3,\) for input of shape \(2, 3, 2, 2\), got \(4,\)"
 
 CASES = [
@@ -87,6 +132,8 @@ CASES = [
         ops.batch_norm,
         over_batch,
         oracles.batch_norm,
+        inner_slope=steepness(0, 2, 3),
+        tails=channel_tails,
         invalid=(
             Invalid((np.zeros((1, 3)),), {}, ShapeError, "more than 1 value per channel when training"),
             Invalid((np.zeros((1, 3, 1, 1)),), {}, ShapeError, r"got input of shape \(1, 3, 1, 1\)"),
@@ -115,6 +162,8 @@ CASES = [
         ops.layer_norm,
         over_last,
         oracles.layer_norm,
+        inner_slope=steepness(),
+        tails=row_tails,
         invalid=(
             Invalid((IMAGE,), {"normalized_shape": (3,)}, ShapeError, r"\(\.\.\., 3\), got \(2, 3, 2, 2\)"),
             Invalid((np.zeros(3),), {"normalized_shape": (1, 3)}, ShapeError, r"\(\.\.\., 1, 3\)"),
@@ -128,6 +177,7 @@ CASES = [
         ops.group_norm,
         over_groups,
         oracles.group_norm,
+        inner_slope=steepness(2, groups=True),
         invalid=(
             Invalid((IMAGE,), {"num_groups": 2}, ShapeError, "channels that 2 groups divide, got 3"),
             Invalid((IMAGE,), {"num_groups": 0}, OptionError, "at least 1, got 0"),

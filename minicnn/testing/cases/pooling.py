@@ -66,6 +66,23 @@ def _avg_pool2d_other_samples(rng):
     ]
 
 
+_TAILS = (  # image, window, stride, padding
+    *(((1, 2, 2, n), (2, 2), (2, 2), ((0, 0), (0, 0))) for n in (2, 7, 8, 9, 15, 16, 17, 33)),
+    *(((1, c, 2, 2), (2, 2), (1, 1), ((0, 0), (0, 0))) for c in (3, 5, 8, 17)),
+    ((3, 1, 1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))),  # one pixel
+    ((1, 2, 1, 1), (2, 2), (1, 1), ((1, 1), (1, 1))),  # a window larger than the image
+    ((1, 1, 9, 9), (4, 2), (5, 3), ((2, 2), (1, 1))),
+    ((1, 1, 8, 9), (4, 4), (1, 1), ((0, 0), (0, 0))),  # much overlap
+)
+
+
+def _tails(draw):
+    return lambda rng: [
+        Sample((draw(rng, shape),), {"kernel_size": size, "stride": stride, "padding": padding})
+        for shape, size, stride, padding in _TAILS
+    ]
+
+
 def _adaptive_samples(sizes):
     def samples(rng):
         return [Sample((_distinct(rng, *shape),), {"output_size": size}) for shape, size in sizes]
@@ -123,6 +140,8 @@ CASES: list[OpCase] = [
             ),
         ],
         kinks=_TIES,
+        exact=True,
+        tails=_tails(lambda rng, shape: _distinct(rng, *shape)),
     ),
     OpCase(
         name="avg_pool2d",
@@ -135,6 +154,8 @@ CASES: list[OpCase] = [
             _invalid({**_WINDOW, "divisor_override": 0}, OptionError, "divisor_override"),
         ],
         linear=(0,),
+        exact=True,
+        tails=_tails(lambda rng, shape: rng.standard_normal(shape)),
     ),
     OpCase(
         name="avg_pool2d, any divisor",
@@ -149,6 +170,7 @@ CASES: list[OpCase] = [
         oracle=oracle.adaptive_avg_pool2d,
         invalid=[*_INVALID_ADAPTIVE, _invalid({"output_size": (1, 1)}, DTypeError, "int64", dtype=np.int64)],
         linear=(0,),
+        exact=True,
     ),
     OpCase(
         name="adaptive_avg_pool2d, any divisor",
@@ -163,5 +185,6 @@ CASES: list[OpCase] = [
         oracle=oracle.adaptive_max_pool2d,
         invalid=_INVALID_ADAPTIVE,
         kinks=_TIES,
+        exact=True,
     ),
 ]

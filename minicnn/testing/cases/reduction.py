@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import extremes, reduction
 from minicnn.oracles import reduction as oracles
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import LENGTHS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -43,12 +43,30 @@ def over(*extra: Any, whole: bool = False, **attrs: Any) -> Any:
     return samples
 
 
+def reduced_tails(rng: np.random.Generator) -> list[Sample]:
+    """Lengths around multiples of 4, 8 and 16, inside and outside, and beyond a block of 128."""
+    sizes = [
+        *(((n,), (0,)) for n in (*LENGTHS, 127, 128, 129, 300)),
+        ((3, 17), (1,)),
+        ((17, 3), (0,)),
+        ((2, 5, 9), (0, 2)),
+    ]
+    return [Sample((rng.standard_normal(shape),), {"dim": dim}) for shape, dim in sizes]
+
+
 def spread(rng: np.random.Generator) -> list[Sample]:
-    """For var and std: more than one number each, and both corrections."""
-    return [
+    """For var and std: more than one number each, both corrections; then a mean far above the spread."""
+    found = [
         Sample((rng.standard_normal(shape),), {"dim": dim, "keepdim": keepdim, "correction": correction})
         for (shape, dim, keepdim), correction in zip(OVER[:6], (1, 0, 0.5, 1, 0, 0), strict=True)
     ]
+    return [*found, Sample((1000 + rng.standard_normal((3, 9)),), {"dim": (1,)})]
+
+
+def over_spread(x: np.ndarray, *, dim: tuple[int, ...], **attrs: Any) -> float:
+    """x / σ: of that size is what x - mean, divided by σ in backward, is rounded from."""
+    spread = x.std(dim).min(initial=np.inf)
+    return float(np.abs(x).max(initial=0.0) / spread) if spread else 0.0
 
 
 def norms(rng: np.random.Generator) -> list[Sample]:
@@ -63,7 +81,15 @@ EMPTY = (Invalid((np.zeros((0, 2)),), {"dim": (0,)}, ShapeError, r"to choose fro
 FIRST = "where equal, the first in row-major order"
 
 CASES = [
-    OpCase("sum", reduction.sum_, over(POINT, NOTHING_LEFT, NOTHING_IN), oracles.sum_, linear=(0,)),
+    OpCase(
+        "sum",
+        reduction.sum_,
+        over(POINT, NOTHING_LEFT, NOTHING_IN),
+        oracles.sum_,
+        linear=(0,),
+        exact=True,
+        tails=reduced_tails,
+    ),
     OpCase(
         "mean",
         reduction.mean,
@@ -71,6 +97,7 @@ CASES = [
         oracles.mean,
         invalid=NO_FLOAT,
         linear=(0,),
+        tails=reduced_tails,
     ),
     OpCase("var", reduction.var, spread, oracles.var, invalid=NO_FLOAT),
     OpCase(
@@ -78,6 +105,7 @@ CASES = [
         reduction.std,
         spread,
         oracles.std,
+        inner_slope=over_spread,
         invalid=NO_FLOAT,
         kinks="where all are equal, derivative 0",
     ),
@@ -89,8 +117,26 @@ CASES = [
         invalid=NO_FLOAT,
         kinks="where x = 0 for p ≤ 1, and where y = 0: derivative 0",
     ),
-    OpCase("amax", extremes.amax, over(POINT), oracles.amax, invalid=EMPTY, kinks=FIRST),
-    OpCase("amin", extremes.amin, over(POINT), oracles.amin, invalid=EMPTY, kinks=FIRST),
+    OpCase(
+        "amax",
+        extremes.amax,
+        over(POINT),
+        oracles.amax,
+        invalid=EMPTY,
+        kinks=FIRST,
+        exact=True,
+        tails=reduced_tails,
+    ),
+    OpCase(
+        "amin",
+        extremes.amin,
+        over(POINT),
+        oracles.amin,
+        invalid=EMPTY,
+        kinks=FIRST,
+        exact=True,
+        tails=reduced_tails,
+    ),
     OpCase(
         "argmax",
         extremes.argmax,

@@ -32,6 +32,7 @@ CASES = [
         samples,
         oracles.dropout,
         linear=(0,),
+        exact=True,
         invalid=(
             Invalid((np.zeros(3),), {"p": 1.5, "seed": 0}, OptionError, r"p from 0 to 1, got 1\.5"),
             Invalid((np.zeros(3),), {"p": float("nan"), "seed": 0}, OptionError, "p from 0 to 1, got nan"),
