@@ -24,6 +24,7 @@ except ImportError:
 __all__ = ["measure_case", "measure_pass"]
 
 _SAMPLE = 1e-3  # seconds that one timing takes at least
+_SHORT = 0.02  # seconds: below it one more call costs little
 _LEAST = 5  # timings of a candidate, unless it is very slow
 ATTEMPTS = 3  # until the machine is quiet
 _SLOW = 1.0  # seconds: a candidate that takes longer is timed once or twice
@@ -156,6 +157,8 @@ def race(
                 roof.sample()
             for name in active:
                 run, count = candidates[name].run, calls[name]
+                if not times[name] or times[name][-1] < _SHORT:
+                    run()  # what ran before may have left its numbers outside the caches
                 start = time.perf_counter()
                 for _ in range(count):
                     run()

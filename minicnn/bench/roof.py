@@ -53,6 +53,7 @@ class Rate:
 
     def sample(self) -> None:
         """Time it once more; the first time, find how many repetitions are long enough."""
+        self.run(1)  # what ran before may have left the memory outside the caches
         while True:
             start = time.perf_counter()
             self.run(self.repetitions)

@@ -38,6 +38,18 @@ def test_rates_are_found_and_only_rise():
     assert made.copy >= first[1] > 1e7
 
 
+def test_a_sample_is_taken_of_warm_memory_and_long_enough():
+    """What ran before may have driven the memory out of the caches: the first pass is not timed."""
+    asked = []
+    rate = roof.Rate(lambda repetitions: asked.append(repetitions) or sum(range(repetitions)), work=1.0)
+    rate.sample()
+    calibrated = rate.repetitions
+    asked.clear()
+    rate.sample()
+    assert asked == [1, calibrated]
+    assert calibrated > 100
+
+
 def test_without_the_extension_numpy_is_measured_and_says_so(monkeypatch):
     monkeypatch.setattr(roof, "_native", None)
     made = roof.Roof(2**16)
