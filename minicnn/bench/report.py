@@ -85,7 +85,7 @@ def step_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
                 size(row["peak_rss_bytes"]),
                 number(row["page_faults_per_step"]),
                 f"{row['own_cpus']:.2f}, {row['other_cpus']:.2f}",
-                "" if ratio is None else f"{ratio['median']:.2f} ({ratio['min']:.2f} - {ratio['max']:.2f})",
+                "" if ratio is None else "{} ({} - {})".format(*map(number, ratio.values())),
             ]
         )
     return cells
