@@ -38,7 +38,7 @@ FLOORS = [
         "autograd",
         "cuda",
     },
-    {"train"},
+    {"train", "bench"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -67,7 +67,7 @@ ASIDE = {
     },
 }
 PARTS = set().union(*FLOORS, ASIDE)
-MAY_IMPORT_TESTING = {"cli", "__init__"}
+MAY_IMPORT_TESTING = {"bench", "cli", "__init__"}
 
 
 def relative(path):

@@ -9,9 +9,10 @@ import pytest
 import minicnn
 
 MODULES = ["minicnn", *(m.name for m in pkgutil.walk_packages(minicnn.__path__, "minicnn."))]
+ELSEWHERE = ("__main__", "with_jax", "with_onnxruntime", "with_torch")  # run only in processes of their own
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith(ELSEWHERE)])
 def test_doctests(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

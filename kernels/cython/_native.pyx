@@ -18,6 +18,7 @@ cdef extern from "mk.h" nogil:
 cdef extern from "parallel.h" nogil:
     void mk_set_threads(int threads) noexcept
     int mk_get_threads() noexcept
+    size_t mk_most_scratch() noexcept
 
 
 def levels():
@@ -49,6 +50,11 @@ def threads():
     return mk_get_threads()
 
 
+def most_scratch():
+    """The most scratch memory that one call used since this was last asked, all threads together, in bytes."""
+    return mk_most_scratch()
+
+
 cdef float *floats(cnp.ndarray array, ptrdiff_t n) except NULL:
     """The address of n numbers, if they are float32 in one C-contiguous, aligned run."""
     if cnp.PyArray_TYPE(array) != cnp.NPY_FLOAT32 or not cnp.PyArray_ISCARRAY_RO(array):
@@ -69,6 +75,7 @@ include "memory.pxi"
 include "activation.pxi"
 include "bias.pxi"
 include "conv.pxi"
+include "roof.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -46,6 +46,7 @@ Worker workers[MOST_THREADS]; /* workers[0] stands for the caller and is never l
 Scratch scratches[MOST_THREADS];
 int started = 1; /* threads there are, the caller counted; under `busy`, as are the three above */
 std::atomic<int> wanted{1};
+std::atomic<size_t> most_scratch{0};
 pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER; /* held by the call that uses the pool */
 pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;  /* workers sleep on it */
 pthread_cond_t alarm_clock = PTHREAD_COND_INITIALIZER;
@@ -72,6 +73,12 @@ bool reserve(Scratch &scratch, size_t bytes)
     free(scratch.memory);
     scratch = {memory, whole_pages};
     return true;
+}
+
+void note_scratch(size_t bytes) /* two threads that note at once may lose one: it is only looked at */
+{
+    if (bytes > most_scratch.load(std::memory_order_relaxed))
+        most_scratch.store(bytes, std::memory_order_relaxed);
 }
 
 void take_tasks(int me)
@@ -196,6 +203,7 @@ int run_alone(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void *c
     }
     if (!reserve(*own, scratch_bytes))
         return -1;
+    note_scratch(scratch_bytes);
     for (ptrdiff_t i = 0; i < tasks; i++)
         task(context, i, own->memory);
     return 0;
@@ -212,6 +220,7 @@ int run_together(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void
         job.shares[t].next.store(tasks * t / threads, std::memory_order_relaxed);
         job.shares[t].end = tasks * (t + 1) / threads;
     }
+    note_scratch(threads * scratch_bytes);
     job.task = task;
     job.context = context;
     job.threads = threads;
@@ -241,4 +250,9 @@ void mk_set_threads(int threads)
 int mk_get_threads(void)
 {
     return wanted;
+}
+
+size_t mk_most_scratch(void)
+{
+    return most_scratch.exchange(0);
 }

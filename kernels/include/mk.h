@@ -16,7 +16,8 @@
     MK_BIAS(KERNEL)                                                                                             \
     MK_CONV(KERNEL)                                                                                             \
     MK_DEPTHWISE(KERNEL)                                                                                        \
-    MK_WINOGRAD(KERNEL)
+    MK_WINOGRAD(KERNEL)                                                                                         \
+    MK_ROOF(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
@@ -68,6 +69,13 @@ typedef struct {
     KERNEL(int, winograd_weight_gradient,                                                                       \
            (float *gw, const float *gy, const float *x, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, \
             ptrdiff_t W, ptrdiff_t K))
+
+/* roof.cpp.  All arrays: (n), aligned to 64 bytes, n a multiple of 64 */
+#define MK_ROOF(KERNEL)                                                                                         \
+    KERNEL(ptrdiff_t, roof_fma, (ptrdiff_t steps))                                                              \
+    KERNEL(int, roof_copy, (float *y, const float *x, ptrdiff_t n, ptrdiff_t repeats, int streaming))           \
+    KERNEL(int, roof_fill, (float *y, ptrdiff_t n, ptrdiff_t repeats, int streaming))                           \
+    KERNEL(int, roof_read, (const float *x, ptrdiff_t n, ptrdiff_t repeats))
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from typing import Any
 
 import numpy as np
 
 import minicnn
 from minicnn import backends
+from minicnn.bench.machine import cpu_name
 from minicnn.cli.output import print_json, table
 from minicnn.core.precision import get_conv_precision
 from minicnn.core.threads import get_num_threads, processors
@@ -50,7 +50,7 @@ def gather() -> dict[str, Any]:
         "version": minicnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cpu_features": _cpu_features(),
         "processors": processors(),
         "threads": get_num_threads(),
@@ -60,16 +60,6 @@ def gather() -> dict[str, Any]:
         "backends": backends.status(),
         "operations": backends.table(),
     }
-
-
-def _cpu() -> str:
-    """The processor's name, where the system tells it."""
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cpu_features() -> list[str]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import minicnn
-from minicnn.cli import digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.cli import bench, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
 from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
 from minicnn.train.config import suggest
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Any] = {
     "predict": predict,
     "summary": summary,
     "gradcheck": gradcheck,
+    "bench": bench,
     "info": info,
     "load": load,
     "verify": verify,

@@ -95,14 +95,15 @@ def leaves(value: Any) -> list[Any]:
     return [value] if hasattr(value, "dtype") and hasattr(value, "shape") else []
 
 
-class GuardedNumPy:
-    """NumPy for a kernel's wrapper, whose new arrays end where memory ends: outputs are guarded too."""
+class Guarded:
+    """A module (NumPy, the extension) for a kernel's wrapper, whose new arrays end where memory ends."""
 
-    def __init__(self, end: str) -> None:
+    def __init__(self, module: Any, end: str) -> None:
+        self.module = module
         self.end = end
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(np, name)
+        function = getattr(self.module, name)
         if name not in ("empty", "zeros", "empty_like", "zeros_like"):
             return function
         return lambda *args, **kwargs: guarded(function(*args, **kwargs), self.end)
@@ -253,11 +254,9 @@ def same_bits(trial: Trial, xp: Any, operands: list[Any], gys: list[Any]) -> boo
 def guarded_outputs(overlay: Callable[..., Any], end: str) -> Iterator[None]:
     """Arrays that the module of a kernel's wrapper makes meanwhile lie between guard pages."""
     names = getattr(overlay, "__globals__", {})
-    before = names.get("np")
-    if before is np:
-        names["np"] = GuardedNumPy(end)
+    before = {name: names[name] for name in ("np", "_native") if name in names}
+    names.update({name: Guarded(module, end) for name, module in before.items()})
     try:
         yield
     finally:
-        if before is np:
-            names["np"] = np
+        names.update(before)

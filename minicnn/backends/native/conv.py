@@ -51,19 +51,23 @@ def _correlate(x, w, b, size, *, with_relu=False, **attrs):
 
 def _spread(gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
-    _native.conv_backward_data(gx, gy, one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs)
+    _native.conv_backward_data(
+        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
+    )
     return gx
 
 
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
-    _native.conv_weight_gradient(gw, gy, one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs)
+    _native.conv_weight_gradient(
+        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
+    )
     return gw
 
 
 def _bias_gradient(gy):
     gb = _native.empty(gy.shape[1:2])
-    _native.bias_gradient(gb, None, gy, None)
+    _native.bias_gradient(gb, None, one_run(gy), None)
     return gb
 
 
@@ -147,8 +151,9 @@ def conv2d_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilati
     declined = _declined(gy, x, w)
     if declined:
         return declined
-    masked, gb = _native.empty(gy.shape), _native.empty(gy.shape[1:2])
-    _native.bias_gradient(gb, masked, one_run(gy), y)
+    masked = _native.empty(gy.shape)
+    gb = _native.empty(gy.shape[1:2]) if len(needs) > 2 and needs[2] else None
+    _native.bias_gradient(gb, masked, one_run(gy), one_run(y))
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     gx = _spread(masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
     gw = _weight_gradient(masked, x, w.shape, **attrs) if needs[1] else None

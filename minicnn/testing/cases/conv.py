@@ -19,7 +19,7 @@ def _sample(rng, x, w, bias=True, **attrs):
     return Sample((*operands, rng.standard_normal(outputs) if bias else None), attrs)
 
 
-def _conv2d_samples(rng):
+def conv2d_samples(rng):
     return [
         _sample(rng, (2, 2, 4, 3), (2, 2, 3, 2)),
         _sample(rng, (1, 1, 7, 8), (2, 1, 3, 3), bias=False, stride=(3, 2)),
@@ -50,7 +50,7 @@ def _conv_transpose2d_samples(rng):
     ]
 
 
-def _conv2d_tails(rng):
+def conv2d_tails(rng):
     """Channels and columns around multiples of 4, 8 and 16; one pixel; kernels larger than the image."""
     one = ((1, 1), (1, 1))
     return [
@@ -116,7 +116,7 @@ CASES: list[OpCase] = [
     OpCase(
         name="conv2d",
         function=conv.conv2d,
-        samples=_conv2d_samples,
+        samples=conv2d_samples,
         oracle=oracle.conv2d,
         invalid=[
             *_INVALID,
@@ -139,7 +139,7 @@ CASES: list[OpCase] = [
         ],
         linear=(0, 1, 2),
         exact=True,
-        tails=_conv2d_tails,
+        tails=conv2d_tails,
         nonfinite={1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"},
     ),
     OpCase(

@@ -1,0 +1,201 @@
+"""Measure: every way to compute an operation, side by side, or whole steps of the benchmark networks.
+
+`kernels` holds each pass of an operation against the roof of this machine, measured in the same minutes.
+`train` and `infer` measure steps of the five benchmark networks, in processes of their own, and with
+--compare other frameworks in turn with them. Figures of a busy machine are refused (--force marks them
+with *), and so are figures above a roof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.bench import cases, judge, kernels, machine, processes, report, roof
+from minicnn.bench.steps import networks
+from minicnn.bench.steps.job import Job
+from minicnn.cli.output import print_json
+from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.errors import OptionError
+from minicnn.train.config import suggest
+
+HELP = "measured figures, and what they are worth"
+
+PASSES = ("forward", "backward", "backward-data", "backward-weights", "update")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    parser.add_argument("what", metavar="kernels|train|infer", choices=("kernels", "train", "infer"))
+    parser.add_argument("--threads", type=int, help="threads to use; default: all processors")
+    parser.add_argument("--budget", type=float, help="seconds to time each candidate for (0.3; networks: 3)")
+    parser.add_argument("--quick", action="store_true", help="short timings, one process each")
+    parser.add_argument("--force", action="store_true", help="keep and mark figures of a busy machine")
+    parser.add_argument("--markdown", action="store_true", help="print tables as rows of Markdown")
+    group = parser.add_argument_group("kernels")
+    group.add_argument("--op", help=f"only this operation: {', '.join(cases.OPERATIONS)}")
+    group.add_argument("--shape", metavar="N,C,H,W", help="of its first operand; default: standard shapes")
+    group.add_argument("--weight", metavar="K,C/g,KH,KW", help="of the second operand of a product")
+    for name in ("stride", "padding", "dilation", "kernel-size"):
+        group.add_argument(f"--{name}", metavar="N[,N]", help="of windows, in pixels")
+    group.add_argument("--groups", type=int, help="of channels")
+    group.add_argument("--pass", dest="only", choices=PASSES, help="only this pass")
+    group.add_argument("--plot", metavar="FILE", help="draw products under the roofs (needs matplotlib)")
+    group = parser.add_argument_group("train, infer")
+    group.add_argument("--model", help=f"out of {', '.join(networks.LAYERS)}; default: all")
+    group.add_argument("--batch", metavar="N[,N]", help="images a step; default: the model's, infer: 1,64")
+    group.add_argument("--compare", default="", metavar="torch,jax,...", help="measure these in turn")
+    group.add_argument("--python", metavar="PATH", help="the interpreter that has them; default: this one")
+    group.add_argument("--pairs", type=int, default=5, help="processes of each, in turn (5)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code: 1 if a figure was refused."""
+    if args.budget is not None and args.budget <= 0 or args.pairs < 1:
+        raise OptionError("--budget and --pairs must be more than 0")
+    before = get_num_threads()
+    set_num_threads(args.threads or before)
+    try:
+        facts = machine.facts()
+        print(machine.describe(facts))
+        for warning in machine.warnings() if args.what == "kernels" else ():
+            print(warning)
+        measured = _kernels(args) if args.what == "kernels" else _steps(args)
+    finally:
+        set_num_threads(before)
+    if args.force:
+        print(f"* others used more than {judge.BUSY} CPU meanwhile: not to be compared with anything")
+    if args.json:
+        print_json({"machine": facts, **measured})
+    return 1 if measured["refused"] else 0
+
+
+# -- kernels ---------------------------------------------------------------------------------------
+
+
+def _kernels(args: argparse.Namespace) -> dict[str, Any]:
+    wanted = _cases(args)
+    levels = roof.levels()
+    peak = roof.Roof(0)
+    peak.sample(5)
+    print(peak.describe())
+    rates = ", ".join(f"{name} {value / 1e9:.0f}" for name, value in levels.items())
+    print(f"multiply-adds {peak.peak / 1e9:.0f} GFLOP/s; copies (read and written) in GB/s: {rates}")
+    rows = []
+    for case in wanted:
+        for made in kernels.measure_case(
+            case, args.budget or (0.05 if args.quick else 0.3), args.force, args.only
+        ):
+            rows.append(made)
+            intensity = f", {made['intensity']:.3g} operations a byte" if made["operations"] else ""
+            title = f"{made['case']}, {made['pass']}: {made['operations'] / 1e6:.4g} million operations, "
+            title += f"{made['bytes'] / 1e6:.3g} MB{intensity}"
+            report.show(title, report.KERNEL_HEAD, report.kernel_rows(made), args.markdown)
+    if not rows:
+        raise OptionError(f"{args.op or 'the operation'} has no pass {args.only!r}")
+    if args.plot:
+        report.plot(args.plot, levels, rows)
+        print(f"drawn: {args.plot}")
+    return {
+        "roof": {
+            "measured_by": peak.describe(),
+            "peak_gflops": peak.peak / 1e9,
+            "copy_gbytes_per_s": {name: value / 1e9 for name, value in levels.items()},
+        },
+        "passes": rows,
+        "refused": sum(
+            "refused" in c and "declined" not in c["refused"] for r in rows for c in r["candidates"]
+        ),
+    }
+
+
+def _cases(args: argparse.Namespace) -> list[cases.Case]:
+    """The case of the options, or the standard ones."""
+    if args.op is not None and args.op not in cases.OPERATIONS:
+        raise OptionError(f"there is no case of {args.op!r}", hint=suggest(args.op, list(cases.OPERATIONS)))
+    if args.shape is None:
+        return cases.standard(args.op)
+    if args.op is None:
+        raise OptionError("--shape needs --op")
+    attrs: dict[str, Any] = {}
+    for name in ("stride", "dilation", "kernel_size"):
+        if getattr(args, name) is not None:
+            attrs[name] = _pair(name, getattr(args, name))
+    if args.padding is not None:
+        attrs["padding"] = tuple((p, p) for p in _pair("padding", args.padding))
+    if args.groups is not None:
+        attrs["groups"] = args.groups
+    known = cases.Case(args.op, ()).full_attrs()
+    for name in attrs:
+        if name not in known:
+            raise OptionError(f"{args.op} has no {name.replace('_', '-')}")
+    weight = None if args.weight is None else _numbers("weight", args.weight)
+    return [_checked(cases.Case(args.op, _numbers("shape", args.shape), weight, attrs))]
+
+
+def _checked(case: cases.Case) -> cases.Case:
+    """The case, once the operation's own rule takes its operands."""
+    from minicnn.core.op import ops
+
+    if case.op in ops:
+        ops[case.op].output_shape(*case.operands(), **case.full_attrs())
+    return case
+
+
+def _numbers(name: str, text: str, least: int = 1) -> tuple[int, ...]:
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() and int(part) >= least for part in parts):
+        raise OptionError(
+            expected=f"--{name} as whole numbers of at least {least}, such as 3,32", got=repr(text)
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _pair(name: str, text: str) -> tuple[int, int]:
+    numbers = _numbers(name, text, 0 if name == "padding" else 1)
+    if len(numbers) > 2:
+        raise OptionError(expected=f"--{name} as one or two numbers", got=repr(text))
+    return numbers[0], numbers[-1]
+
+
+# -- train, infer ----------------------------------------------------------------------------------
+
+
+def _steps(args: argparse.Namespace) -> dict[str, Any]:
+    names = [args.model] if args.model else list(networks.LAYERS)
+    if names[0] not in networks.LAYERS:
+        raise OptionError(
+            f"there is no benchmark {names[0]!r}", hint=suggest(names[0], list(networks.LAYERS))
+        )
+    peers = processes.variants([name for name in args.compare.split(",") if name], args.what)
+    if args.python is not None and not os.access(args.python, os.X_OK):
+        raise OptionError(expected="--python to be an interpreter", got=args.python)
+    budget = args.budget or (0.5 if args.quick else 3.0)
+    pairs = 1 if args.quick or not peers else args.pairs
+    rows = []
+    for name in names:
+        for batch in _batches(args, name):
+            job = Job("minicnn", name, args.what, batch, get_num_threads(), budget)
+            found = processes.compare(
+                job, peers, pairs=pairs, force=args.force, python=args.python, tell=_teller()
+            )
+            peak = roof.Roof(0)
+            peak.sample(20)
+            rows += [processes.add_rates(row, job, peak) for row in found.values()]
+    title = f"{args.what}: seconds a step, float32, one resident batch"
+    report.show(title, report.STEP_HEAD, report.step_rows(rows), args.markdown)
+    return {"mode": args.what, "rows": rows, "refused": sum("refused" in row for row in rows)}
+
+
+def _batches(args: argparse.Namespace, model: str) -> tuple[int, ...]:
+    if args.batch is not None:
+        return _numbers("batch", args.batch)
+    return (networks.BATCH[model],) if args.what == "train" else (1, 64)
+
+
+def _teller() -> Callable[[str], None]:
+    """Says what is measured next, on standard error."""
+    return lambda text: print(text, file=sys.stderr, flush=True)
