@@ -13,7 +13,8 @@
 
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
-    MK_WINOGRAD(KERNEL)
+    MK_WINOGRAD(KERNEL)                                                                                         \
+    MK_GEMM(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
@@ -26,6 +27,20 @@
     KERNEL(int, winograd_forward,                                                                               \
            (float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,         \
             ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))
+
+/* gemm.cpp.  An operand is a batch of matrices with any distances, in floats, between its numbers. */
+typedef struct {
+    const float *at;
+    ptrdiff_t row, column, matrix;
+} mk_matrix;
+
+/* a: (batch, m, k)  b: (batch, k, n)  bias: (m) if it is one of rows, else (n), or NULL  c: (batch, m, n)
+ * c = [c if add +] a b + bias, then max(0, c) if with_relu */
+#define MK_GEMM(KERNEL)                                                                                         \
+    KERNEL(int, gemm,                                                                                           \
+           (float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,  \
+            ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))                                 \
+    KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
 
 #ifdef __cplusplus
 extern "C" {

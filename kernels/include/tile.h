@@ -36,6 +36,7 @@ MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrd
 {
     for (ptrdiff_t k = 0; k < K; k++, a += a_k) {
         const float *row = rows(k);
+        __builtin_prefetch(a + 512);
         vec b[V];
 #pragma GCC unroll 4
         for (int j = 0; j < V; j++)
