@@ -66,6 +66,7 @@ cdef int done(int failed) except -1:
 
 include "activation.pxi"
 include "gemm.pxi"
+include "update.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -14,7 +14,8 @@
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
     MK_WINOGRAD(KERNEL)                                                                                         \
-    MK_GEMM(KERNEL)
+    MK_GEMM(KERNEL)                                                                                             \
+    MK_UPDATE(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
@@ -41,6 +42,24 @@ typedef struct {
            (float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,  \
             ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))                                 \
     KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
+
+/* update.cpp.  A parameter, its gradient, and what the rule keeps of it: arrays of (length). `first` is the sum
+ * of the lengths before it in the table. What state and factor are stands with each kernel. */
+typedef struct {
+    float *param;
+    const float *grad;
+    float *state[2];
+    ptrdiff_t first, length;
+    float factor[2];
+} mk_parameter;
+
+#define MK_UPDATE(KERNEL)                                                                                       \
+    KERNEL(int, sgd_update,                                                                                     \
+           (const mk_parameter *table, ptrdiff_t count, float lr, float momentum, float l2, int nesterov,       \
+            int maximize))                                                                                      \
+    KERNEL(int, adam_update,                                                                                    \
+           (const mk_parameter *table, ptrdiff_t count, float fresh1, float beta2, float fresh2, float eps,     \
+            float l2, float keep, int maximize))
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,11 +1,12 @@
-"""Every kernel gives what its reference gives, on every call that the operation table makes."""
+"""Every kernel gives what its reference gives, on every call that the operation table and optimisers make."""
 
 from collections import defaultdict
 
 import numpy as np
 import pytest
 
-from minicnn import backends
+import minicnn
+from minicnn import backends, nn, optim
 from minicnn.core import dispatch
 from minicnn.core.dispatch import Declined
 from minicnn.errors import BackendError
@@ -28,16 +29,20 @@ class Spy:
     def __call__(self, xp, *operands, **attributes):
         before = [copied(operand) for operand in operands]
         result = self.overlay(xp, *operands, **attributes)
+        length = max(sum(operand.size for operand in leaves(operands)), 1)
+        if result is None:  # it changes its operands in place
+            self.served += 1
+            self.kernel.reference(xp, *before, **attributes)
+            self.differences += differences(operands, before, float32_bound(length))
+            return result
         if any(differences(a, b, 0.0) for a, b in zip(operands, before, strict=True)):
             self.differences.append("an operand was changed")
         if isinstance(result, Declined):
             self.reasons.add(result.reason)
             return result
         self.served += 1
-        length = sum(operand.size for operand in leaves(operands))
-        self.differences += differences(
-            result, self.kernel.reference(xp, *operands, **attributes), float32_bound(max(length, 1))
-        )
+        expected = self.kernel.reference(xp, *operands, **attributes)
+        self.differences += differences(result, expected, float32_bound(length))
         return result
 
 
@@ -61,6 +66,17 @@ def differences(actual, expected, relative):
     return [message for message in found if message] + ["dtype differs"] * types.count(False)
 
 
+def take_steps(place):
+    """Some steps of the optimisers: no row of the operation table has one."""
+    for name, options in [("SGD", {}), ("SGD", {"momentum": 0.9}), ("Adam", {}), ("Adam", {"amsgrad": True})]:
+        parameters = [nn.Parameter(minicnn.ones(shape, device=place)) for shape in ((3, 5), (), (7,))]
+        optimizer = getattr(optim, name)(parameters, lr=0.1, **options)
+        for step in range(3):
+            for parameter in parameters:
+                parameter.grad = (parameter * (0.3 + step)).detach()
+            optimizer.step()
+
+
 @pytest.fixture(scope="module", params=ACCELERATED)
 def spies(request):
     """The spies of one backend's kernels, after all rows ran on it in every layout."""
@@ -81,6 +97,7 @@ def spies(request):
                 for case in op_registry().values()
                 for failure in check_case(case, checks=["float32", "layouts", "freed"], place=place).failures
             ]
+            take_steps(place)
     return found, failures
 
 

@@ -21,7 +21,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation", "linear")
+FAMILIES = ("activation", "linear", "update")
 
 
 def unavailable() -> str | None:
