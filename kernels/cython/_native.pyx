@@ -76,6 +76,8 @@ include "activation.pxi"
 include "bias.pxi"
 include "conv.pxi"
 include "roof.pxi"
+include "gemm.pxi"
+include "update.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

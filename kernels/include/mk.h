@@ -17,7 +17,9 @@
     MK_CONV(KERNEL)                                                                                             \
     MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)                                                                                         \
-    MK_ROOF(KERNEL)
+    MK_ROOF(KERNEL)                                                                                             \
+    MK_GEMM(KERNEL)                                                                                             \
+    MK_UPDATE(KERNEL)
 
 /* activation.cpp.  All arrays: (n) */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
@@ -76,6 +78,38 @@ typedef struct {
     KERNEL(int, roof_copy, (float *y, const float *x, ptrdiff_t n, ptrdiff_t repeats, int streaming))           \
     KERNEL(int, roof_fill, (float *y, ptrdiff_t n, ptrdiff_t repeats, int streaming))                           \
     KERNEL(int, roof_read, (const float *x, ptrdiff_t n, ptrdiff_t repeats))
+
+/* gemm.cpp.  An operand is a batch of matrices with any distances, in floats, between its numbers. */
+typedef struct {
+    const float *at;
+    ptrdiff_t row, column, matrix;
+} mk_matrix;
+
+/* a: (batch, m, k)  b: (batch, k, n)  bias: (m) if it is one of rows, else (n), or NULL  c: (batch, m, n)
+ * c = [c if add +] a b + bias, then max(0, c) if with_relu */
+#define MK_GEMM(KERNEL)                                                                                         \
+    KERNEL(int, gemm,                                                                                           \
+           (float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,  \
+            ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))                                 \
+    KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
+
+/* update.cpp.  A parameter, its gradient, and what the rule keeps of it: arrays of (length). `first` is the sum
+ * of the lengths before it in the table. What state and factor are stands with each kernel. */
+typedef struct {
+    float *param;
+    const float *grad;
+    float *state[2];
+    ptrdiff_t first, length;
+    float factor[2];
+} mk_parameter;
+
+#define MK_UPDATE(KERNEL)                                                                                       \
+    KERNEL(int, sgd_update,                                                                                     \
+           (const mk_parameter *table, ptrdiff_t count, float lr, float momentum, float l2, int nesterov,       \
+            int maximize))                                                                                      \
+    KERNEL(int, adam_update,                                                                                    \
+           (const mk_parameter *table, ptrdiff_t count, float fresh1, float beta2, float fresh2, float eps,     \
+            float l2, float keep, int maximize))
 
 #ifdef __cplusplus
 extern "C" {

@@ -47,6 +47,7 @@ MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, ptrdiff_t gap
 {
     for (ptrdiff_t k = 0; k < K; k++) {
         const float *row = rows(k);
+        __builtin_prefetch(a + 512);
         vec b[V];
 #pragma GCC unroll 4
         for (int j = 0; j < V; j++)

@@ -111,11 +111,14 @@ def active(array_type: type = np.ndarray) -> Backend:
 
 
 def backend_of(arrays: Any) -> Backend:
-    """The backend that serves these operands: that of the first array among them."""
+    """The backend that serves these operands: that of the first array among them, or in a list among them."""
     for array in arrays:
         backend = serving.get(type(array))
         if backend is not None:
             return backend
+    for operand in arrays:
+        if type(operand) is list and operand:
+            return backend_of(operand)
     kinds = ", ".join(type(array).__name__ for array in arrays)
     raise BackendError(expected="at least one tensor or array", got=kinds or "nothing")
 

@@ -8,12 +8,14 @@ coefficient of L2 regularisation, l2/2 ||p||²:
 
     g <- g + l2 p            (F6; g <- -g + l2 p to maximise)
 
-Hyper-parameters are Python floats, so float32 arrays stay float32.
+Hyper-parameters are Python floats, so float32 arrays stay float32. SGD and Adam update many parameters in
+one call: there are often dozens, most of them small.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from minicnn.core.dispatch import kernel
 from minicnn.typing import Array, ArrayModule
@@ -31,18 +33,18 @@ def regularized(param: Array, grad: Array, l2: float, maximize: bool) -> Array:
 @kernel
 def sgd_update(
     xp: ArrayModule,
-    param: Array,
-    grad: Array,
-    momentum_buffer: Array | None,
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    momentum_buffers: Sequence[Array] | None,
     *,
     lr: float,
     momentum: float,
-    dampening: float,
+    dampening: Sequence[float],
     l2: float,
     nesterov: bool,
     maximize: bool,
 ) -> None:
-    """One step of stochastic gradient descent, with momentum where there is a buffer.
+    """One step of stochastic gradient descent, with momentum where there are buffers.
 
         p <- p - lr g                                 (F5) plain
         b <- momentum b + (1 - dampening) g           (F5) with momentum
@@ -53,12 +55,14 @@ def sgd_update(
 
     Parameters
     ----------
-    param, grad : arrays of one shape
-        p, changed in place, and dL/dp.
-    momentum_buffer : array or None
-        b, changed in place; zeros before the first step.
-    lr, momentum, dampening, l2 : float
-        Learning rate, momentum in [0, 1), its dampening, and the L2 coefficient.
+    params, grads : lists of arrays
+        For each parameter p, changed in place, and dL/dp of the same shape.
+    momentum_buffers : list of arrays, or None
+        For each parameter b, changed in place; zeros before the first step.
+    lr, momentum, l2 : float
+        Learning rate, momentum in [0, 1), and the L2 coefficient.
+    dampening : list of float
+        For each parameter the dampening of its momentum.
     nesterov, maximize : bool
         Look ahead along the new buffer; climb instead of descend.
 
@@ -77,27 +81,29 @@ def sgd_update(
     --------
     >>> import numpy as np
     >>> p = np.array([1.0, 2.0])
-    >>> sgd_update(p, np.array([0.5, 0.0]), None, lr=0.5, momentum=0.0, dampening=0.0, l2=1.0,
+    >>> sgd_update([p], [np.array([0.5, 0.0])], None, lr=0.5, momentum=0.0, dampening=[0.0], l2=1.0,
     ...            nesterov=False, maximize=False)
     >>> p.tolist()
     [0.25, 1.0]
     """
-    g = regularized(param, grad, l2, maximize)
-    if momentum_buffer is not None:
-        momentum_buffer *= momentum
-        momentum_buffer += (1 - dampening) * g
-        g = g + momentum * momentum_buffer if nesterov else momentum_buffer
-    param -= lr * g
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        g = regularized(param, grad, l2, maximize)
+        if momentum_buffers is not None:
+            b = momentum_buffers[i]
+            b *= momentum
+            b += (1 - dampening[i]) * g
+            g = g + momentum * b if nesterov else b
+        param -= lr * g
 
 
 @kernel
 def adam_update(
     xp: ArrayModule,
-    param: Array,
-    grad: Array,
-    exp_avg: Array,
-    exp_avg_sq: Array,
-    max_exp_avg_sq: Array | None,
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    exp_avgs: Sequence[Array],
+    exp_avg_sqs: Sequence[Array],
+    max_exp_avg_sqs: Sequence[Array] | None,
     *,
     lr: float,
     beta1: float,
@@ -105,7 +111,7 @@ def adam_update(
     eps: float,
     l2: float,
     weight_decay: float,
-    step: int,
+    steps: Sequence[int],
     maximize: bool,
 ) -> None:
     """One step of Adam, AdamW or AMSGrad.
@@ -118,12 +124,12 @@ def adam_update(
 
     Parameters
     ----------
-    param, grad : arrays of one shape
-        p, changed in place, and dL/dp.
-    exp_avg, exp_avg_sq : arrays
-        m and v, changed in place; zeros before the first step.
-    max_exp_avg_sq : array or None
-        u, changed in place; None without AMSGrad.
+    params, grads : lists of arrays
+        For each parameter p, changed in place, and dL/dp of the same shape.
+    exp_avgs, exp_avg_sqs : lists of arrays
+        For each parameter m and v, changed in place; zeros before the first step.
+    max_exp_avg_sqs : list of arrays, or None
+        For each parameter u, changed in place; None without AMSGrad.
     lr, beta1, beta2, eps : float
         Learning rate, decay rates of the means in [0, 1), and a small number against division by 0.
     l2 : float
@@ -131,8 +137,8 @@ def adam_update(
         "weight decay"). 0 in AdamW.
     weight_decay : float
         Decay outside the means, as AdamW does it. 0 in Adam.
-    step : int
-        t, the number of this step, from 1.
+    steps : list of int
+        For each parameter t, the number of this step, from 1.
     maximize : bool
         Climb instead of descend.
 
@@ -150,22 +156,21 @@ def adam_update(
     --------
     >>> import numpy as np
     >>> p, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adam_update(p, np.array([4.0]), m, v, None, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, l2=0.0,
-    ...             weight_decay=0.0, step=1, maximize=False)
+    >>> adam_update([p], [np.array([4.0])], [m], [v], None, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, l2=0.0,
+    ...             weight_decay=0.0, steps=[1], maximize=False)
     >>> round(float(p[0]), 6)  # the first step has the length lr, whatever the gradient
     0.9
     """
-    g = regularized(param, grad, l2, maximize)
-    if weight_decay:
-        param *= 1 - lr * weight_decay
-    exp_avg += (1 - beta1) * (g - exp_avg)
-    exp_avg_sq *= beta2
-    exp_avg_sq += (1 - beta2) * g * g
-    if max_exp_avg_sq is not None:
-        xp.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)
-        exp_avg_sq = max_exp_avg_sq
-    denominator = xp.sqrt(exp_avg_sq) / math.sqrt(1 - beta2**step) + eps
-    param -= lr / (1 - beta1**step) * exp_avg / denominator
+    for i, (p, grad, m, v) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs, strict=True)):
+        g = regularized(p, grad, l2, maximize)
+        if weight_decay:
+            p *= 1 - lr * weight_decay
+        m += (1 - beta1) * (g - m)
+        v *= beta2
+        v += (1 - beta2) * g * g
+        u = v if max_exp_avg_sqs is None else xp.maximum(max_exp_avg_sqs[i], v, out=max_exp_avg_sqs[i])
+        denominator = xp.sqrt(u) / math.sqrt(1 - beta2 ** steps[i]) + eps
+        p -= lr / (1 - beta1 ** steps[i]) * m / denominator
 
 
 @kernel

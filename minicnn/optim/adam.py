@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from minicnn.core.tensor import Tensor
 from minicnn.ops.update import adam_update
-from minicnn.optim.optimizer import FRACTION, POSITIVE, Optimizer, buffer, refuse_unsupported
+from minicnn.optim.optimizer import FRACTION, POSITIVE, Optimizer, buffers, refuse_unsupported
 from minicnn.typing import Array
 
 __all__ = ["Adam", "AdamW"]
@@ -109,23 +109,30 @@ class Adam(Optimizer):
         numbers = tuple(self._number(f"betas[{i}]", beta, *FRACTION) for i, beta in enumerate(betas))
         return {**super().checked(options), "betas": numbers}
 
-    def update(self, array: Array, gradient: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
+    def update_all(
+        self,
+        arrays: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Any]],
+        options: dict[str, Any],
+    ) -> None:
         """One step of :data:`minicnn.ops.update.adam_update`."""
-        state["step"] = state.get("step", 0) + 1
+        for state in states:
+            state["step"] = state.get("step", 0) + 1
         decay, decoupled = options["weight_decay"], options["decoupled_weight_decay"]
         adam_update(
-            array,
-            gradient,
-            buffer(state, "exp_avg", array),
-            buffer(state, "exp_avg_sq", array),
-            buffer(state, "max_exp_avg_sq", array) if options["amsgrad"] else None,
+            arrays,
+            gradients,
+            buffers(states, "exp_avg", arrays),
+            buffers(states, "exp_avg_sq", arrays),
+            buffers(states, "max_exp_avg_sq", arrays) if options["amsgrad"] else None,
             lr=options["lr"],
             beta1=options["betas"][0],
             beta2=options["betas"][1],
             eps=options["eps"],
             l2=options["l2"] + (0.0 if decoupled else decay),
             weight_decay=decay if decoupled else 0.0,
-            step=state["step"],
+            steps=[state["step"] for state in states],
             maximize=options["maximize"],
         )
 

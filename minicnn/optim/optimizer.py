@@ -6,6 +6,7 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from minicnn.core.device import device_of, move
@@ -26,7 +27,8 @@ class Optimizer:
     """Base class of the optimisers.
 
     A subclass calls ``super().__init__(params, defaults)``, lists its numbers in ``ranges`` and its
-    switches in ``switches``, and gives the rule for one parameter as :meth:`update`.
+    switches in ``switches``, and gives the rule for one parameter as :meth:`update`, or for many in one
+    call as :meth:`update_all`.
 
     Parameters
     ----------
@@ -111,6 +113,25 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
+    def update_all(
+        self,
+        arrays: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Any]],
+        options: dict[str, Any],
+    ) -> None:
+        """Change the arrays of many parameters in place: one by one, unless a subclass can do better.
+
+        Parameters
+        ----------
+        arrays, gradients, states : lists with an entry for each parameter
+            All arrays lie on one device.
+        options : dict
+            The group's options, checked, as plain numbers.
+        """
+        for array, gradient, state in zip(arrays, gradients, states, strict=True):
+            self.update(array, gradient, state, options)
+
     def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options named in ``ranges`` and ``switches`` as plain numbers.
 
@@ -156,15 +177,20 @@ class Optimizer:
         work = []
         for group in self.param_groups:
             options = self.checked(group)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._check_gradient(parameter)
-                    work.append((parameter, options))
-        for parameter, options in work:
-            self.update(parameter.array, parameter.grad.array, self.state[parameter], options)
+            for parameters in _by_device(group["params"]):
+                gradients = [parameter.grad.array for parameter in parameters]  # type: ignore[union-attr]
+                arrays = [parameter.array for parameter in parameters]
+                if not _fit(arrays, gradients):
+                    for parameter in parameters:
+                        self._check_gradient(parameter)
+                work.append((parameters, arrays, gradients, options))
+        for parameters, arrays, gradients, options in work:
+            self.update_all(arrays, gradients, [self.state[parameter] for parameter in parameters], options)
             if options.get("l1"):
-                l1_proximal(parameter.array, threshold=options["lr"] * options["l1"])
-            parameter._version += 1
+                for array in arrays:
+                    l1_proximal(array, threshold=options["lr"] * options["l1"])
+            for parameter in parameters:
+                parameter._version += 1
         self.steps += 1
         return loss
 
@@ -306,6 +332,33 @@ class Optimizer:
 
     def _foreign(self, expected: str, got: str) -> CheckpointError:
         return CheckpointError(expected=expected, got=got, op=f"{type(self).__name__}.load_state_dict")
+
+
+def _by_device(parameters: list[Tensor]) -> Iterable[list[Tensor]]:
+    """Those that have a gradient, in a list for each kind of array."""
+    lists: defaultdict[type, list[Tensor]] = defaultdict(list)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            lists[type(parameter.array)].append(parameter)
+    return lists.values()
+
+
+def _fit(arrays: list[Array], gradients: list[Array]) -> bool:
+    """Whether all arrays are like their gradients, and surely writeable: quicker than one after the other."""
+    form = attrgetter("shape", "dtype")
+    return (
+        list(map(type, arrays)) == list(map(type, gradients))
+        and list(map(form, arrays)) == list(map(form, gradients))
+        and all(getattr(array.flags, "writeable", False) for array in arrays)
+    )
+
+
+def buffers(states: list[dict[str, Any]], name: str, like: list[Array]) -> list[Array]:
+    """The arrays of a state tensor, one for each parameter; zeros at its first use."""
+    try:
+        return [state[name].array for state in states]
+    except KeyError:
+        return [buffer(state, name, array) for state, array in zip(states, like, strict=True)]
 
 
 def buffer(state: dict[str, Any], name: str, like: Array, fill: float = 0.0) -> Array:

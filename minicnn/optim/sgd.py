@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from minicnn.core.tensor import Tensor
 from minicnn.ops.update import sgd_update
-from minicnn.optim.optimizer import POSITIVE, Optimizer, buffer, refuse_unsupported
+from minicnn.optim.optimizer import POSITIVE, Optimizer, buffers, refuse_unsupported
 from minicnn.typing import Array
 
 __all__ = ["SGD"]
@@ -108,14 +108,19 @@ class SGD(Optimizer):
             raise self._refuse("momentum > 0 and dampening = 0 for Nesterov's momentum", got)
         return numbers
 
-    def update(self, array: Array, gradient: Array, state: dict[str, Any], options: dict[str, Any]) -> None:
+    def update_all(
+        self,
+        arrays: list[Array],
+        gradients: list[Array],
+        states: list[dict[str, Any]],
+        options: dict[str, Any],
+    ) -> None:
         """One step of :data:`minicnn.ops.update.sgd_update`."""
-        dampening = options["dampening"] if state else 0.0
-        velocity = buffer(state, "momentum_buffer", array) if options["momentum"] else None
+        dampening = [options["dampening"] if state else 0.0 for state in states]
         sgd_update(
-            array,
-            gradient,
-            velocity,
+            arrays,
+            gradients,
+            buffers(states, "momentum_buffer", arrays) if options["momentum"] else None,
             lr=options["lr"],
             momentum=options["momentum"],
             dampening=dampening,

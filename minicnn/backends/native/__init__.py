@@ -22,7 +22,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation", "conv")
+FAMILIES = ("activation", "conv", "linear", "update")
 
 
 def unavailable() -> str | None:

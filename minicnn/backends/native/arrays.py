@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.core.dispatch import Declined
 from minicnn.typing import Array
 
-__all__ = ["FLOAT32", "not_float32", "one_run"]
+__all__ = ["FLOAT32", "aligned", "not_float32", "one_run"]
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -20,6 +20,11 @@ def one_run(array: Array) -> Array:
     array = np.asarray(array)
     flags = array.flags
     return array if flags.c_contiguous and flags.aligned else array.copy("C")
+
+
+def aligned(array: Array) -> Array:
+    """The array in any layout whose distances are whole numbers; copied only if they are not so."""
+    return array if array.flags.aligned else array.copy("C")
 
 
 def not_float32(*arrays: Array | None) -> Declined | None:
