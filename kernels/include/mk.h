@@ -13,12 +13,31 @@
 
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
+    MK_TRANSCENDENTAL(KERNEL)                                                                                   \
     MK_WINOGRAD(KERNEL)
 
-/* activation.cpp.  All arrays: (n) */
+/* A function of each element.  All arrays: (n)  saved: x or y  a, b: the parameters of those that have some */
+#define MK_MAP(KERNEL, name)                                                                                    \
+    KERNEL(int, name##_forward, (float *y, const float *x, ptrdiff_t n, float a, float b))                      \
+    KERNEL(int, name##_backward, (float *gx, const float *gy, const float *saved, ptrdiff_t n, float a, float b))
+
+/* activation.cpp */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
-    KERNEL(int, relu_forward, (float *y, const float *x, ptrdiff_t n))                                          \
-    KERNEL(int, relu_backward, (float *gx, const float *gy, const float *y, ptrdiff_t n))
+    MK_MAP(KERNEL, relu)                                                                                        \
+    MK_MAP(KERNEL, leaky_relu)                                                                                  \
+    MK_MAP(KERNEL, hardtanh)                                                                                    \
+    MK_MAP(KERNEL, elu)                                                                                         \
+    MK_MAP(KERNEL, sigmoid)                                                                                     \
+    MK_MAP(KERNEL, tanh)                                                                                        \
+    MK_MAP(KERNEL, softplus)                                                                                    \
+    MK_MAP(KERNEL, silu)                                                                                        \
+    MK_MAP(KERNEL, gelu)                                                                                        \
+    MK_MAP(KERNEL, gelu_tanh)
+
+/* transcendental.cpp */
+#define MK_TRANSCENDENTAL(KERNEL)                                                                               \
+    MK_MAP(KERNEL, exp)                                                                                         \
+    MK_MAP(KERNEL, log)
 
 /* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */
 #define MK_WINOGRAD(KERNEL)                                                                                     \

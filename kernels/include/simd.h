@@ -25,6 +25,7 @@ typedef float loose_vec __attribute__((vector_size(4 * VL), aligned(4), may_alia
 
 #define MK_INLINE static inline __attribute__((always_inline))
 #define MK_INLINE_MEMBER inline __attribute__((always_inline))
+#define MK_INLINE_LAMBDA __attribute__((always_inline))
 
 MK_INLINE vec load(const float *p) { return *(const loose_vec *)p; }
 MK_INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
