@@ -4,6 +4,7 @@
 import os
 
 cimport numpy as cnp
+from libc.stdint cimport int64_t
 
 cnp.import_array()
 
@@ -65,6 +66,9 @@ cdef int done(int failed) except -1:
 
 
 include "activation.pxi"
+include "probability.pxi"
+include "loss.pxi"
+include "distance.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

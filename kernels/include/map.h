@@ -42,26 +42,29 @@ MK_INLINE void store_lanes(float *p, vec v, ptrdiff_t lanes)
         store_first(p, v, lanes);
 }
 
+/* y = f: f(i, lanes) gives the vector at i. */
+template <class F>
+int fill(float *y, ptrdiff_t n, F f)
+{
+    return each_chunk(n, CHUNK, [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        each_vector(begin, end, [=](ptrdiff_t i, ptrdiff_t lanes)
+                                    MK_INLINE_LAMBDA { store_lanes(y + i, f(i, lanes), lanes); });
+    });
+}
+
 /* y = f(x), f of vectors. */
 template <class F>
 int map(float *y, const float *x, ptrdiff_t n, F f)
 {
-    return each_chunk(n, CHUNK, [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
-        each_vector(begin, end, [=](ptrdiff_t i, ptrdiff_t lanes) MK_INLINE_LAMBDA {
-            store_lanes(y + i, f(load_lanes(x + i, lanes)), lanes);
-        });
-    });
+    return fill(y, n, [=](ptrdiff_t i, ptrdiff_t lanes) MK_INLINE_LAMBDA { return f(load_lanes(x + i, lanes)); });
 }
 
 /* z = f(x, y) */
 template <class F>
 int map(float *z, const float *x, const float *y, ptrdiff_t n, F f)
 {
-    return each_chunk(n, CHUNK, [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
-        each_vector(begin, end, [=](ptrdiff_t i, ptrdiff_t lanes) MK_INLINE_LAMBDA {
-            store_lanes(z + i, f(load_lanes(x + i, lanes), load_lanes(y + i, lanes)), lanes);
-        });
-    });
+    return fill(z, n, [=](ptrdiff_t i, ptrdiff_t lanes)
+                          MK_INLINE_LAMBDA { return f(load_lanes(x + i, lanes), load_lanes(y + i, lanes)); });
 }
 
 } // namespace

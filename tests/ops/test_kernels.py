@@ -34,10 +34,13 @@ class Spy:
             self.reasons.add(result.reason)
             return result
         self.served += 1
-        length = sum(operand.size for operand in leaves(operands))
-        self.differences += differences(
-            result, self.kernel.reference(xp, *operands, **attributes), float32_bound(max(length, 1))
-        )
+        expected = self.kernel.reference(xp, *operands, **attributes)
+        arrays = leaves(operands)
+        bound = float32_bound(max(sum(array.size for array in arrays), 1))
+        rounding = 2.0**-22 * max(
+            map(magnitude, arrays), default=0.0
+        )  # all that is left where numbers cancel
+        self.differences += differences(result, expected, bound, rounding)
         return result
 
 
@@ -54,9 +57,9 @@ def copied(value):
     return value.copy() if hasattr(value, "dtype") else value
 
 
-def differences(actual, expected, relative):
+def differences(actual, expected, relative, absolute=0.0):
     pairs = zip(leaves(actual), leaves(expected), strict=True)
-    found = [compare(a, b, relative * magnitude(b)) for a, b in pairs]
+    found = [compare(a, b, relative * magnitude(b) + absolute) for a, b in pairs]
     types = [a.dtype == b.dtype for a, b in zip(leaves(actual), leaves(expected), strict=True)]
     return [message for message in found if message] + ["dtype differs"] * types.count(False)
 

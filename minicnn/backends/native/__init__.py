@@ -21,7 +21,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation", "transcendental")
+FAMILIES = ("activation", "transcendental", "probability", "loss", "distance")
 
 
 def unavailable() -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.core.dispatch import Declined
 from minicnn.typing import Array
 
-__all__ = ["FLOAT32", "not_float32", "one_run"]
+__all__ = ["FLOAT32", "not_float32", "one_run", "optional_run"]
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -16,6 +16,11 @@ def one_run(array: Array) -> Array:
     """The array with its elements in one C-contiguous, aligned run; copied only if they are not so."""
     flags = array.flags
     return array if flags.c_contiguous and flags.aligned else array.copy("C")
+
+
+def optional_run(array: Array | None) -> Array | None:
+    """The same of an operand that may be missing."""
+    return None if array is None else one_run(array)
 
 
 def not_float32(*arrays: Array | None) -> Declined | None:
