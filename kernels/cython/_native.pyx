@@ -4,7 +4,7 @@
 import os
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cnp.import_array()
 
@@ -69,6 +69,7 @@ include "activation.pxi"
 include "probability.pxi"
 include "loss.pxi"
 include "distance.pxi"
+include "regularization.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

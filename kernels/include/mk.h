@@ -17,6 +17,7 @@
     MK_PROBABILITY(KERNEL)                                                                                      \
     MK_LOSS(KERNEL)                                                                                             \
     MK_DISTANCE(KERNEL)                                                                                         \
+    MK_REGULARIZATION(KERNEL)                                                                                   \
     MK_WINOGRAD(KERNEL)
 
 /* A function of each element.  All arrays: (n)  saved: x or y  a, b: the parameters of those that have some */
@@ -89,6 +90,12 @@
     KERNEL(int, bce_target_backward,                                                                            \
            (float *gt, const float *gy, const float *x, const float *w, const float *pos_weight, ptrdiff_t n,   \
             int reduction))
+
+/* regularization.cpp.  y, x: (n, inner)  kept: (n)  generator: state and increment, upper half first */
+#define MK_REGULARIZATION(KERNEL)                                                                               \
+    KERNEL(int, dropout_mask, (uint8_t *kept, const uint64_t *generator, float p, ptrdiff_t n))                 \
+    KERNEL(int, dropout_apply,                                                                                  \
+           (float *y, const float *x, const uint8_t *kept, float scale, ptrdiff_t n, ptrdiff_t inner))
 
 /* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */
 #define MK_WINOGRAD(KERNEL)                                                                                     \

@@ -60,6 +60,23 @@ MK_INLINE void store_first(float *p, vec v, ptrdiff_t n)
 #endif
 }
 
+/* VL bytes as numbers; the compilers' own conversion goes one by one. */
+MK_INLINE vec load_bytes(const uint8_t *p)
+{
+#if VL == 16
+    ivec v = (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i *)p));
+    return __builtin_convertvector(v, vec);
+#elif VL == 8
+    ivec v = (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return __builtin_convertvector(v, vec);
+#else
+    vec v = {};
+    for (int i = 0; i < VL; i++)
+        v[i] = p[i];
+    return v;
+#endif
+}
+
 /* max(v, 0) that keeps NaN and turns -0 into 0, as the reference does. */
 MK_INLINE vec relu(vec v) { return v <= 0.0f ? (vec){} : v; }
 MK_INLINE vec vmax(vec a, vec b) { return a > b ? a : b; }

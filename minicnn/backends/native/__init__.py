@@ -21,7 +21,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation", "transcendental", "probability", "loss", "distance")
+FAMILIES = ("activation", "transcendental", "probability", "loss", "distance", "regularization")
 
 
 def unavailable() -> str | None:
