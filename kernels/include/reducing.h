@@ -6,7 +6,7 @@
 
 namespace {
 
-enum { BLOCK = 1024, MOST_PARTS = 256 };
+enum { BLOCK = 32 * VL, MOST_PARTS = 256 };
 
 MK_INLINE vec first_lanes(vec v, ptrdiff_t lanes) /* zeros behind them */
 {

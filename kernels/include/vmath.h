@@ -141,12 +141,13 @@ struct Normal {
 };
 
 /* Density exp(-x^2/2) / sqrt(2 pi), and the probability to lie below x. The tail is the density times a
- * smooth function, a polynomial in (x - k) / (x + k): Shepherd & Laframboise, "Chebyshev approximation of
+ * smooth function, 1 / (x + 2) times a polynomial in (x - 2) / (x + 2): Shepherd & Laframboise, "Chebyshev approximation of
  * (1 + 2x) exp(x^2) erfc x in 0 <= x < oo", Mathematics of Computation 36, 1981. */
 MK_INLINE Normal normal(vec x)
 {
-    const float c[] = {0.28266266f,   -0.1734768f,  0.0527947918f,  0.00369435037f,  -0.00655447412f,
-                       -0.000640332f, 0.00100957311f, 0.000273765094f, -0.000124649159f, -6.30809591e-05f};
+    const float c[] = {0.672407985f,    -0.331404567f,  0.0287984088f,   0.036721915f,
+                       -0.000483238313f, -0.00675365329f, -0.00189120078f, 0.000889252173f,
+                       0.000726801634f,  2.66719944e-05f, -7.91784914e-05f};
     vec a = at_most(vabs(x), 15.0f); /* nothing is left beyond */
     vec head = with_bits(bits_of(a) & (INT32_MIN >> 19)); /* its square is exact */
     vec square = head * head * -0.5f, rest = (a - head) * (a + head) * -0.5f;
@@ -154,8 +155,8 @@ MK_INLINE Normal normal(vec x)
     Reduced power = reduce(both);
     power.r += (square - both) + rest; /* what the addition lost; exp would make it large */
     vec e = exp_of(power);
-    vec t = 2.5f / (2.5f + a);
-    vec tail = e * (t * polynomial(1.0f - 2.0f * t, c));
+    vec inverse = 1.0f / (a + 2.0f);
+    vec tail = e * (inverse * polynomial((a - 2.0f) * inverse, c));
     return {x > 0.0f ? 1.0f - tail : tail, e * 0.398942280f};
 }
 
