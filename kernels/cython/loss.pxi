@@ -31,7 +31,10 @@ cdef float *floats_or_null(array, ptrdiff_t n) except? NULL:
 
 cdef Lines classes_of(cnp.ndarray x) except *:
     """The classes are dimension 1, or 0 of a single sample."""
-    return lines_of(x, 1 if cnp.PyArray_NDIM(x) > 1 else 0)
+    cdef Lines lines = lines_of(x, 1 if cnp.PyArray_NDIM(x) > 1 else 0)
+    if lines.C == 0:
+        raise ValueError("the kernel needs at least one class")
+    return lines
 
 
 # reduction: 0 none, 1 mean, 2 sum. losses and weights have a number for each label; loss and total are one.

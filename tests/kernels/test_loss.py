@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn.core import dispatch
+from minicnn.core.dispatch import Declined
 from minicnn.testing import kernels
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -113,6 +114,16 @@ def test_labels_out_of_range_give_nan_and_reach_nothing(name, native, level, rng
         attrs = {"reduction": "none", "ignore_index": -100}
         attrs |= {"label_smoothing": 0.0} if name == "cross_entropy" else {}
         kernels()[f"{name}.backward"]["native"](np.ones_like(y), saved, (True, False, False), **attrs)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_classes_are_declined_and_refused(name, native):
+    x, target = np.zeros((3, 0), np.float32), np.full(3, -100)
+    assert kernels()[name]["native"](x, target, None) == Declined("no classes")
+    numbers = [np.zeros(size, np.float32) for size in (1, 1, 3, 3)] + [x] * (name == "cross_entropy")
+    smoothing = (0.0,) if name == "cross_entropy" else ()
+    with pytest.raises(ValueError, match="at least one class"):
+        getattr(native, f"{name}_forward")(*numbers, x, target, None, -100, *smoothing, 1)
 
 
 @pytest.mark.parametrize("inner", (1, 3))

@@ -7,10 +7,18 @@ import numpy as np
 from minicnn import _native
 from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run, optional_run
 from minicnn.backends.native.reducing import REDUCTIONS
+from minicnn.core.dispatch import Declined
 from minicnn.ops.loss import cross_entropy, nll_loss
 from minicnn.typing import Array
 
 INT64 = np.dtype(np.int64)
+
+
+def cannot_take(x: Array, w: Array | None) -> Declined | None:
+    """The reason to decline, if there is one."""
+    if x.shape[min(1, x.ndim - 1)] == 0:
+        return Declined("no classes")
+    return not_float32(x, w)
 
 
 def as_labels(target: Array) -> Array:
@@ -20,7 +28,7 @@ def as_labels(target: Array) -> Array:
 
 @cross_entropy.forward_kernel.overlay("native")
 def cross_entropy_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100, label_smoothing=0.0):
-    declined = not_float32(x, w)
+    declined = cannot_take(x, w)
     if declined:
         return declined
     p = np.empty(x.shape, FLOAT32)
@@ -49,7 +57,7 @@ def cross_entropy_backward_native(xp, gy, saved, needs, *, reduction, ignore_ind
 
 @nll_loss.forward_kernel.overlay("native")
 def nll_loss_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100):
-    declined = not_float32(x, w)
+    declined = cannot_take(x, w)
     if declined:
         return declined
     losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
