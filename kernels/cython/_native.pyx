@@ -5,6 +5,7 @@ import os
 
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF, PyObject
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cnp.import_array()
 
@@ -78,6 +79,10 @@ include "conv.pxi"
 include "roof.pxi"
 include "gemm.pxi"
 include "update.pxi"
+include "probability.pxi"
+include "loss.pxi"
+include "distance.pxi"
+include "regularization.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

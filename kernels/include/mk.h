@@ -19,12 +19,89 @@
     MK_WINOGRAD(KERNEL)                                                                                         \
     MK_ROOF(KERNEL)                                                                                             \
     MK_GEMM(KERNEL)                                                                                             \
-    MK_UPDATE(KERNEL)
+    MK_UPDATE(KERNEL)                                                                                           \
+    MK_TRANSCENDENTAL(KERNEL)                                                                                   \
+    MK_PROBABILITY(KERNEL)                                                                                      \
+    MK_LOSS(KERNEL)                                                                                             \
+    MK_DISTANCE(KERNEL)                                                                                         \
+    MK_REGULARIZATION(KERNEL)
 
-/* activation.cpp.  All arrays: (n) */
+/* A function of each element.  All arrays: (n)  saved: x or y  a, b: the parameters of those that have some */
+#define MK_MAP(KERNEL, name)                                                                                    \
+    KERNEL(int, name##_forward, (float *y, const float *x, ptrdiff_t n, float a, float b))                      \
+    KERNEL(int, name##_backward, (float *gx, const float *gy, const float *saved, ptrdiff_t n, float a, float b))
+
+/* activation.cpp */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
-    KERNEL(int, relu_forward, (float *y, const float *x, ptrdiff_t n))                                          \
-    KERNEL(int, relu_backward, (float *gx, const float *gy, const float *y, ptrdiff_t n))
+    MK_MAP(KERNEL, relu)                                                                                        \
+    MK_MAP(KERNEL, leaky_relu)                                                                                  \
+    MK_MAP(KERNEL, hardtanh)                                                                                    \
+    MK_MAP(KERNEL, elu)                                                                                         \
+    MK_MAP(KERNEL, sigmoid)                                                                                     \
+    MK_MAP(KERNEL, tanh)                                                                                        \
+    MK_MAP(KERNEL, softplus)                                                                                    \
+    MK_MAP(KERNEL, silu)                                                                                        \
+    MK_MAP(KERNEL, gelu)                                                                                        \
+    MK_MAP(KERNEL, gelu_tanh)
+
+/* transcendental.cpp */
+#define MK_TRANSCENDENTAL(KERNEL)                                                                               \
+    MK_MAP(KERNEL, exp)                                                                                         \
+    MK_MAP(KERNEL, log)
+
+/* probability.cpp.  All arrays: (outer, C, inner), the classes in the middle */
+#define MK_PROBABILITY(KERNEL)                                                                                  \
+    KERNEL(int, softmax_forward, (float *y, const float *x, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner))     \
+    KERNEL(int, softmax_backward,                                                                               \
+           (float *gx, const float *gy, const float *y, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner))         \
+    KERNEL(int, log_softmax_forward, (float *y, const float *x, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner)) \
+    KERNEL(int, log_softmax_backward,                                                                           \
+           (float *gx, const float *gy, const float *y, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner))
+
+/* loss.cpp: what the letters mean, and the shapes, stand there.  reduction: 0 none, 1 mean, 2 sum */
+#define MK_LOSS(KERNEL)                                                                                         \
+    KERNEL(int, cross_entropy_forward,                                                                          \
+           (float *loss, float *total, float *losses, float *weights, float *p, const float *x,                 \
+            const int64_t *target, const float *w, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner,               \
+            int64_t ignore_index, float smoothing, int reduction))                                              \
+    KERNEL(int, cross_entropy_backward,                                                                         \
+           (float *gx, const float *gy, const float *p, const int64_t *target, const float *w, float total,     \
+            ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, float smoothing,               \
+            int reduction))                                                                                     \
+    KERNEL(int, nll_loss_forward,                                                                               \
+           (float *loss, float *total, float *losses, float *weights, const float *x, const int64_t *target,    \
+            const float *w, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index,                \
+            int reduction))                                                                                     \
+    KERNEL(int, nll_loss_backward,                                                                              \
+           (float *gx, const float *gy, const int64_t *target, const float *w, float total, ptrdiff_t outer,    \
+            ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, int reduction))
+
+/* distance.cpp.  x, target, w, pos_weight: (n)  y, gy: (n), or (1) of a mean or a sum */
+#define MK_DIFFERENCE(KERNEL, name)                                                                             \
+    KERNEL(int, name##_forward,                                                                                 \
+           (float *y, const float *x, const float *target, ptrdiff_t n, int reduction, float delta))            \
+    KERNEL(int, name##_backward,                                                                                \
+           (float *gx, const float *gy, const float *x, const float *target, ptrdiff_t n, int reduction,        \
+            float delta))
+#define MK_DISTANCE(KERNEL)                                                                                     \
+    MK_DIFFERENCE(KERNEL, l1_loss)                                                                              \
+    MK_DIFFERENCE(KERNEL, mse_loss)                                                                             \
+    MK_DIFFERENCE(KERNEL, huber_loss)                                                                           \
+    KERNEL(int, bce_forward,                                                                                    \
+           (float *y, const float *x, const float *target, const float *w, const float *pos_weight,             \
+            ptrdiff_t n, int reduction))                                                                        \
+    KERNEL(int, bce_backward,                                                                                   \
+           (float *gx, const float *gy, const float *x, const float *target, const float *w,                    \
+            const float *pos_weight, ptrdiff_t n, int reduction))                                               \
+    KERNEL(int, bce_target_backward,                                                                            \
+           (float *gt, const float *gy, const float *x, const float *w, const float *pos_weight, ptrdiff_t n,   \
+            int reduction))
+
+/* regularization.cpp.  y, x: (n, inner)  kept: (n)  generator: state and increment, upper half first */
+#define MK_REGULARIZATION(KERNEL)                                                                               \
+    KERNEL(int, dropout_mask, (uint8_t *kept, const uint64_t *generator, float p, ptrdiff_t n))                 \
+    KERNEL(int, dropout_apply,                                                                                  \
+           (float *y, const float *x, const uint8_t *kept, float scale, ptrdiff_t n, ptrdiff_t inner))
 
 /* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K) */
 #define MK_BIAS(KERNEL)                                                                                         \

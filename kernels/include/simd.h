@@ -25,6 +25,7 @@ typedef float loose_vec __attribute__((vector_size(4 * VL), aligned(4), may_alia
 
 #define MK_INLINE static inline __attribute__((always_inline))
 #define MK_INLINE_MEMBER inline __attribute__((always_inline))
+#define MK_INLINE_LAMBDA __attribute__((always_inline))
 
 MK_INLINE vec load(const float *p) { return *(const loose_vec *)p; }
 MK_INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
@@ -56,6 +57,23 @@ MK_INLINE void store_first(float *p, vec v, ptrdiff_t n)
 #else
     for (ptrdiff_t i = 0; i < n; i++)
         p[i] = v[i];
+#endif
+}
+
+/* VL bytes as numbers; the compilers' own conversion goes one by one. */
+MK_INLINE vec load_bytes(const uint8_t *p)
+{
+#if VL == 16
+    ivec v = (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i *)p));
+    return __builtin_convertvector(v, vec);
+#elif VL == 8
+    ivec v = (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return __builtin_convertvector(v, vec);
+#else
+    vec v = {};
+    for (int i = 0; i < VL; i++)
+        v[i] = p[i];
+    return v;
 #endif
 }
 

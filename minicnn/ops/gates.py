@@ -6,7 +6,7 @@ import math
 
 from minicnn.core.op import op
 from minicnn.errors import OptionError
-from minicnn.ops.special import float_shape, logistic, normal_cdf
+from minicnn.ops.special import float_shape, logistic, normal_cdf, on_both_sides
 from minicnn.typing import Array, ArrayModule
 
 __all__ = ["gelu", "silu"]
@@ -121,8 +121,8 @@ def _gate(xp: ArrayModule, x: Array, approximate: str) -> tuple[Array, Array]:
     if approximate == "none":
         return normal_cdf(xp, x), xp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
     twice = math.sqrt(8 / math.pi)
-    s = logistic(xp, twice * x * (1 + 0.044715 * x * x))
-    return s, s * (1 - s) * (twice * (1 + 3 * 0.044715 * x * x))
+    tail = logistic(xp, -xp.abs(twice * x * (1 + 0.044715 * x * x)))  # the smaller one of Φ and 1 - Φ
+    return on_both_sides(xp, tail, x), tail * (1 - tail) * (twice * (1 + 3 * 0.044715 * x * x))
 
 
 @gelu.backward

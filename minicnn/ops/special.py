@@ -7,7 +7,7 @@ from typing import Any
 from minicnn.ops.rules import require_float, require_number
 from minicnn.typing import Array, ArrayModule, Shape
 
-__all__ = ["erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape"]
+__all__ = ["erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape", "on_both_sides"]
 
 # Chebyshev coefficients of ln(erfc(z) / t) + z², t = 2 / (2 + z), in y = 2t - 1, after Press et al.,
 # "Numerical Recipes", 3rd ed. (2007), §6.2.2; computed anew at 60 nodes with 50 digits (mpmath).
@@ -81,15 +81,15 @@ def normal_cdf(xp: ArrayModule, x: Array) -> Array:
     [0.1587, 0.5, 0.8413]
     """
     tail = 0.5 * erfc_of_positive(xp, xp.abs(x) * 0.5**0.5)
-    return _on_both_sides(xp, tail, x)
+    return on_both_sides(xp, tail, x)
 
 
 def logistic(xp: ArrayModule, x: Array) -> Array:
     """1 / (1 + exp(-x)), from exp(-|x|) alone: no overflow, and both tails keep their digits."""
     e = xp.exp(-xp.abs(x))
-    return _on_both_sides(xp, e / (1 + e), x)
+    return on_both_sides(xp, e / (1 + e), x)
 
 
-def _on_both_sides(xp: ArrayModule, tail: Array, x: Array) -> Array:
+def on_both_sides(xp: ArrayModule, tail: Array, x: Array) -> Array:
     """1 - tail where x > 0, else tail; much faster than ``xp.where`` if the signs of x are mixed."""
     return xp.abs((x > 0) - tail)

@@ -56,8 +56,8 @@ def log(xp, x):
 
     Notes
     -----
-    ln 0 = -inf and the logarithm of a negative number is NaN, both with NumPy's warning. The
-    derivative at 0 is +inf. Saved: x.
+    ln 0 = -inf and the logarithm of a negative number is NaN; the reference gives NumPy's warning of
+    both, compiled kernels give none. The derivative at 0 is +inf. Saved: x.
     Oracle: minicnn.oracles.elementwise.log
 
     Examples

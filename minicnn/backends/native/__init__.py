@@ -22,7 +22,10 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation", "conv", "linear", "update")
+FAMILIES = (
+    "activation", "conv", "distance", "linear", "loss", "probability", "regularization", "transcendental",
+    "update",
+)  # fmt: skip
 
 
 def unavailable() -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.core.dispatch import Declined
 from minicnn.typing import Array
 
-__all__ = ["FLOAT32", "aligned", "not_float32", "one_run"]
+__all__ = ["FLOAT32", "aligned", "not_float32", "one_run", "optional_run"]
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -25,6 +25,11 @@ def one_run(array: Array) -> Array:
 def aligned(array: Array) -> Array:
     """The array in any layout whose distances are whole numbers; copied only if they are not so."""
     return array if array.flags.aligned else array.copy("C")
+
+
+def optional_run(array: Array | None) -> Array | None:
+    """The same of an operand that may be missing."""
+    return None if array is None else one_run(array)
 
 
 def not_float32(*arrays: Array | None) -> Declined | None:

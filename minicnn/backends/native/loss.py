@@ -1,0 +1,82 @@
+"""Losses of classes that are given by their index; kernels/loss.cpp."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn import _native
+from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run, optional_run
+from minicnn.backends.native.reducing import REDUCTIONS
+from minicnn.core.dispatch import Declined
+from minicnn.ops.loss import cross_entropy, nll_loss
+from minicnn.typing import Array
+
+INT64 = np.dtype(np.int64)
+
+
+def cannot_take(x: Array, w: Array | None) -> Declined | None:
+    """The reason to decline, if there is one."""
+    if x.shape[min(1, x.ndim - 1)] == 0:
+        return Declined("no classes")
+    return not_float32(x, w)
+
+
+def as_labels(target: Array) -> Array:
+    """The labels as int64 in one run. The operation has refused those out of range."""
+    return one_run(target if target.dtype == INT64 else target.astype(INT64))
+
+
+@cross_entropy.forward_kernel.overlay("native")
+def cross_entropy_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100, label_smoothing=0.0):
+    declined = cannot_take(x, w)
+    if declined:
+        return declined
+    p = np.empty(x.shape, FLOAT32)
+    losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
+    loss = np.empty((), FLOAT32)
+    _native.cross_entropy_forward(
+        loss, total, losses, weights, p, one_run(x), as_labels(target), optional_run(w),
+        ignore_index, label_smoothing, REDUCTIONS[reduction],
+    )  # fmt: skip
+    return losses if reduction == "none" else loss, (p, target, w, total)
+
+
+@cross_entropy.backward_kernel.overlay("native")
+def cross_entropy_backward_native(xp, gy, saved, needs, *, reduction, ignore_index, label_smoothing):
+    p, target, w, total = saved
+    declined = not_float32(gy, p, w)
+    if declined:
+        return declined
+    gx = np.empty(p.shape, FLOAT32)
+    _native.cross_entropy_backward(
+        gx, one_run(gy), one_run(p), as_labels(target), optional_run(w), total,
+        ignore_index, label_smoothing, REDUCTIONS[reduction],
+    )  # fmt: skip
+    return (gx, None, None)[: len(needs)]
+
+
+@nll_loss.forward_kernel.overlay("native")
+def nll_loss_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100):
+    declined = cannot_take(x, w)
+    if declined:
+        return declined
+    losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
+    loss = np.empty((), FLOAT32)
+    _native.nll_loss_forward(
+        loss, total, losses, weights, one_run(x), as_labels(target), optional_run(w),
+        ignore_index, REDUCTIONS[reduction],
+    )  # fmt: skip
+    return losses if reduction == "none" else loss, (x.shape, target, w, total)
+
+
+@nll_loss.backward_kernel.overlay("native")
+def nll_loss_backward_native(xp, gy, saved, needs, *, reduction, ignore_index):
+    shape, target, w, total = saved
+    declined = not_float32(gy, w)
+    if declined:
+        return declined
+    gx = np.empty(shape, FLOAT32)
+    _native.nll_loss_backward(
+        gx, one_run(gy), as_labels(target), optional_run(w), total, ignore_index, REDUCTIONS[reduction]
+    )
+    return (gx, None, None)[: len(needs)]
