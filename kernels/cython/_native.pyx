@@ -65,6 +65,8 @@ cdef int done(int failed) except -1:
 
 
 include "activation.pxi"
+include "pooling.pxi"
+include "normalization.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

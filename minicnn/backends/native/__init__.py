@@ -21,7 +21,7 @@ except ImportError as error:
 
 __all__ = ["create", "unavailable"]
 
-FAMILIES = ("activation",)
+FAMILIES = ("activation", "pooling", "normalization")
 
 
 def unavailable() -> str | None:

@@ -1,0 +1,120 @@
+/* Runs of numbers in memory, vector by vector: what is done to each, and sums over them. */
+#ifndef MK_RUNS_H
+#define MK_RUNS_H
+
+#include "simd.h"
+
+namespace {
+
+/* A vector of a run: a whole one, or the n < VL numbers at the run's end. */
+struct Whole {
+    MK_INLINE_MEMBER vec get(const float *p) const { return load(p); }
+    MK_INLINE_MEMBER void put(float *p, vec v) const { store(p, v); }
+    MK_INLINE_MEMBER vec keep(vec v) const { return v; }
+};
+
+struct Rest {
+    ptrdiff_t n;
+    MK_INLINE_MEMBER vec get(const float *p) const { return load_first(p, n); }
+    MK_INLINE_MEMBER void put(float *p, vec v) const { store_first(p, v, n); }
+    MK_INLINE_MEMBER vec keep(vec v) const { return count_up(0, 1) < (int32_t)n ? v : (vec){}; }
+};
+
+/* At most VL of the n numbers that are left of a run; n may be negative. Zeros stand for those that are not. */
+MK_INLINE vec load_some(const float *p, ptrdiff_t n)
+{
+    return n >= VL ? load(p) : n > 0 ? load_first(p, n) : (vec){};
+}
+
+MK_INLINE void store_some(float *p, vec v, ptrdiff_t n)
+{
+    if (n >= VL)
+        store(p, v);
+    else if (n > 0)
+        store_first(p, v, n);
+}
+
+/* body(i, part) for every vector of a run of n numbers. */
+template <class Body>
+MK_INLINE void each_vector(ptrdiff_t n, Body body)
+{
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL)
+        body(i, Whole{});
+    if (i < n)
+        body(i, Rest{n - i});
+}
+
+/* A sum of vectors in double precision. */
+struct DoubleSum {
+    typedef double wide __attribute__((vector_size(4 * VL)));
+    typedef float half __attribute__((vector_size(2 * VL)));
+    typedef float loose_half __attribute__((vector_size(2 * VL), may_alias));
+    wide low = {}, high = {};
+
+    MK_INLINE_MEMBER DoubleSum &operator+=(vec v)
+    {
+        const loose_half *halves = (const loose_half *)&v;
+        low += __builtin_convertvector((half)halves[0], wide);
+        high += __builtin_convertvector((half)halves[1], wide);
+        return *this;
+    }
+};
+
+MK_INLINE double total(const vec (&v)[4]) { return sum((v[0] + v[1]) + (v[2] + v[3])); }
+
+MK_INLINE double total(const DoubleSum (&s)[4])
+{
+    DoubleSum::wide all = {};
+    for (int k = 0; k < 4; k++)
+        all += s[k].low + s[k].high;
+    double result = 0;
+    for (int lane = 0; lane < VL / 2; lane++)
+        result += all[lane];
+    return result;
+}
+
+/* Two sums over runs: vectors in single precision, the first one a DoubleSum if so wished. Four of each, for
+ * the CPU adds faster than one sum can follow. */
+template <class First = vec>
+struct TwoSums {
+    First a[4] = {};
+    vec b[4] = {};
+
+    /* body(i, part, a, b) adds its vector to a and b. */
+    template <class Body>
+    MK_INLINE_MEMBER void add(ptrdiff_t n, Body body)
+    {
+        ptrdiff_t i = 0;
+        for (; i + 4 * VL <= n; i += 4 * VL)
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                body(i + k * VL, Whole{}, a[k], b[k]);
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; k++)
+            if (i + VL <= n) {
+                body(i, Whole{}, a[k], b[k]);
+                i += VL;
+            }
+        if (i < n)
+            body(i, Rest{n - i}, a[3], b[3]);
+    }
+
+    MK_INLINE_MEMBER double first() const { return total(a); }
+    MK_INLINE_MEMBER double second() const { return total(b); }
+};
+
+/* The sums of VL vectors, one in each lane. */
+MK_INLINE vec sums_of(vec *v)
+{
+#pragma GCC unroll 4
+    for (int count = VL / 2; count; count /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++)
+            v[i] = evens(v[2 * i], v[2 * i + 1]) + odds(v[2 * i], v[2 * i + 1]);
+    return v[0];
+}
+
+} // namespace
+
+#endif
