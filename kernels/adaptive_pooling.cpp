@@ -15,14 +15,28 @@ struct Span {
     ptrdiff_t size() const { return end - begin; }
 };
 
-/* body(plane, parts) for every image of pixels numbers, with `bytes` of scratch. */
+/* The spans of all rows or columns of windows: a division for each would take longer than its sum. */
+struct Spans {
+    Span *all;
+    ptrdiff_t count;
+
+    Spans(Parts &parts, ptrdiff_t size, ptrdiff_t count) : all(parts.take<Span>(count)), count(count)
+    {
+        for (ptrdiff_t i = 0; i < count; i++)
+            all[i] = Span(i, size, count);
+    }
+
+    static size_t bytes(ptrdiff_t count) { return Parts::bytes(count, sizeof(Span)); }
+    const Span &operator[](ptrdiff_t i) const { return all[i]; }
+};
+
+/* body(first, last, parts) for the planes of each task, with so many bytes of scratch. */
 template <class Body>
-int each_plane(ptrdiff_t planes, ptrdiff_t pixels, size_t bytes, const Body &body)
+int each_planes(ptrdiff_t planes, ptrdiff_t pixels, size_t bytes, const Body &body)
 {
-    ptrdiff_t at_once = pieces_of_task(pixels);
+    const ptrdiff_t at_once = pieces_of_task(pixels);
     return parallel(ceil_div(planes, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
-        for (ptrdiff_t plane = task * at_once; plane < smaller((task + 1) * at_once, planes); plane++)
-            body(plane, Parts{reinterpret_cast<char *>(scratch)});
+        body(task * at_once, smaller((task + 1) * at_once, planes), Parts{reinterpret_cast<char *>(scratch)});
     });
 }
 
@@ -47,36 +61,49 @@ int global_avg_forward(float *y, const float *x, ptrdiff_t planes, ptrdiff_t n)
     });
 }
 
-void set_run(float *to, ptrdiff_t n, float value)
+/* An integer for each float, in the same order; NaN is larger than everything, and the two zeros are equal. */
+MK_INLINE ivec keys_of(vec v)
 {
-    each_vector(n, [&](ptrdiff_t i, auto part) { part.put(to + i, all(value)); });
+    ivec bits = (ivec)(v + 0.0f); /* -0 + 0 = +0 */
+    return v == v ? bits ^ ((bits >> 31) & INT32_MAX) : INT32_MAX - (ivec){};
 }
 
-/* NaN is larger than everything, and of equals the one that stands first is. */
-bool is_larger(float a, ptrdiff_t a_place, float b, ptrdiff_t b_place)
-{
-    bool a_is_nan = a != a, b_is_nan = b != b;
-    if (a_is_nan != b_is_nan)
-        return a_is_nan;
-    return a > b || (!(a < b) && a_place < b_place);
-}
-
-/* Of each column the largest value within some rows, and its row.   best, row: (W)  x: (H, W) */
-void largest_of_columns(float *best, int32_t *row, const float *x, const Span &rows, ptrdiff_t W)
+/* Of each column within some rows the key of its largest value, and the value's place in the image.
+ * key, place: (W)  x: (H, W) */
+void largest_of_columns(int32_t *key, int32_t *place, const float *x, const Span &rows, ptrdiff_t W)
 {
     for (ptrdiff_t s = 0; s < W; s += VL) {
-        vec y = load_some(x + rows.begin * W + s, W - s);
-        ivec at = static_cast<int32_t>(rows.begin) - (ivec){};
+        const ptrdiff_t first = rows.begin * W + s, n = W - s;
+        ivec best = keys_of(load_some(x + first, n)), at = count_up(0, 1) + static_cast<int32_t>(first), best_at = at;
         for (ptrdiff_t r = rows.begin + 1; r < rows.end; r++) {
-            vec value = load_some(x + r * W + s, W - s);
-            ivec better = ~(value <= y) & (y == y);
-            y = better ? value : y;
-            at = better ? static_cast<int32_t>(r) - (ivec){} : at;
+            const ivec other = keys_of(load_some(x + r * W + s, n));
+            at += static_cast<int32_t>(W);
+            best_at = other > best ? at : best_at;
+            best = other > best ? other : best;
         }
-        store_some(best + s, y, W - s);
-        store_some(reinterpret_cast<float *>(row) + s, (vec)at, W - s);
+        store_some(reinterpret_cast<float *>(key) + s, (vec)best, n);
+        store_some(reinterpret_cast<float *>(place) + s, (vec)best_at, n);
     }
 }
+
+/* The place of the largest value of a window: by key, and of equal keys the one that stands first. */
+ptrdiff_t largest_of_window(const int32_t *key, const int32_t *place, const Span &columns)
+{
+    int64_t best = INT64_MIN;
+    for (ptrdiff_t s = columns.begin; s < columns.end; s++) {
+        int64_t ranked = (static_cast<int64_t>(key[s]) << 32) + (INT32_MAX - place[s]);
+        best = ranked > best ? ranked : best;
+    }
+    return INT32_MAX - static_cast<int32_t>(best & INT32_MAX);
+}
+
+/* Adaptive pooling whose windows are all of one size, as windows with a stride. */
+mk_window as_window(ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW)
+{
+    return {H, W, OH, OW, H / OH, W / OW, H / OH, W / OW, 1, 1, 0, 0, 0, 0};
+}
+
+bool is_even_grid(ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW) { return H % OH == 0 && W % OW == 0; }
 
 } // namespace
 
@@ -86,25 +113,31 @@ int MK(adaptive_avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, 
 {
     if (OH == 1 && OW == 1)
         return global_avg_forward(y, x, planes, H * W);
-    return each_plane(planes, H * W, Parts::bytes(W, 4), [=](ptrdiff_t plane, Parts parts) {
+    if (is_even_grid(H, W, OH, OW)) {
+        const mk_window window = as_window(H, W, OH, OW);
+        return MK(avg_pool2d_forward)(y, x, planes, &window, 1, 0.0f);
+    }
+    const size_t bytes = Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
         float *sums = parts.take<float>(W);
-        for (ptrdiff_t i = 0; i < OH; i++) {
-            const Span rows(i, H, OH);
-            const float *from = x + (plane * H + rows.begin) * W;
-            each_vector(W, [&](ptrdiff_t s, auto part) {
-                vec total = part.get(from + s);
-                for (ptrdiff_t r = 1; r < rows.size(); r++)
-                    total += part.get(from + r * W + s);
-                part.put(sums + s, total);
-            });
-            for (ptrdiff_t j = 0; j < OW; j++) {
-                const Span columns(j, W, OW);
-                float total = 0.0f;
-                for (ptrdiff_t s = columns.begin; s < columns.end; s++)
-                    total += sums[s];
-                y[(plane * OH + i) * OW + j] = total / static_cast<float>(rows.size() * columns.size());
+        const Spans rows(parts, H, OH), columns(parts, W, OW);
+        for (ptrdiff_t plane = first; plane < last; plane++)
+            for (ptrdiff_t i = 0; i < OH; i++) {
+                const float *from = x + (plane * H + rows[i].begin) * W;
+                const ptrdiff_t height = rows[i].size();
+                each_vector(W, [&](ptrdiff_t s, auto part) {
+                    vec total = part.get(from + s);
+                    for (ptrdiff_t r = 1; r < height; r++)
+                        total += part.get(from + r * W + s);
+                    part.put(sums + s, total);
+                });
+                for (ptrdiff_t j = 0; j < OW; j++) {
+                    float total = 0.0f;
+                    for (ptrdiff_t s = columns[j].begin; s < columns[j].end; s++)
+                        total += sums[s];
+                    y[(plane * OH + i) * OW + j] = total / static_cast<float>(height * columns[j].size());
+                }
             }
-        }
     });
 }
 
@@ -114,48 +147,55 @@ int MK(adaptive_avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t plane
                                      ptrdiff_t OH, ptrdiff_t OW)
 {
     if (OH == 1 && OW == 1)
-        return each_plane(planes, H * W, 0, [=](ptrdiff_t plane, Parts) {
-            set_run(gx + plane * H * W, H * W, gy[plane] / static_cast<float>(H * W));
+        return each_planes(planes, H * W, 0, [=](ptrdiff_t first, ptrdiff_t last, Parts) {
+            for (ptrdiff_t plane = first; plane < last; plane++)
+                set_run(gx + plane * H * W, H * W, gy[plane] / static_cast<float>(H * W));
         });
-    return each_plane(planes, H * W, Parts::bytes(W, 4), [=](ptrdiff_t plane, Parts parts) {
+    if (is_even_grid(H, W, OH, OW)) {
+        const mk_window window = as_window(H, W, OH, OW);
+        return MK(avg_pool2d_backward)(gx, gy, planes, &window, 1, 0.0f);
+    }
+    const size_t bytes = Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
         float *sums = parts.take<float>(W);
-        set_run(gx + plane * H * W, H * W, 0.0f);
-        for (ptrdiff_t i = 0; i < OH; i++) {
-            const Span rows(i, H, OH);
-            set_run(sums, W, 0.0f);
-            for (ptrdiff_t j = 0; j < OW; j++) {
-                const Span columns(j, W, OW);
-                float share = gy[(plane * OH + i) * OW + j] / static_cast<float>(rows.size() * columns.size());
-                for (ptrdiff_t s = columns.begin; s < columns.end; s++)
-                    sums[s] += share;
+        const Spans rows(parts, H, OH), columns(parts, W, OW);
+        set_run(gx + first * H * W, (last - first) * H * W, 0.0f);
+        for (ptrdiff_t plane = first; plane < last; plane++)
+            for (ptrdiff_t i = 0; i < OH; i++) {
+                set_run(sums, W, 0.0f);
+                for (ptrdiff_t j = 0; j < OW; j++) {
+                    const float count = static_cast<float>(rows[i].size() * columns[j].size());
+                    const float share = gy[(plane * OH + i) * OW + j] / count;
+                    for (ptrdiff_t s = columns[j].begin; s < columns[j].end; s++)
+                        sums[s] += share;
+                }
+                for (ptrdiff_t r = rows[i].begin; r < rows[i].end; r++) {
+                    float *to = gx + (plane * H + r) * W;
+                    each_vector(W, [&](ptrdiff_t s, auto part) { part.put(to + s, part.get(to + s) + part.get(sums + s)); });
+                }
             }
-            for (ptrdiff_t r = rows.begin; r < rows.end; r++) {
-                float *to = gx + (plane * H + r) * W;
-                each_vector(W, [&](ptrdiff_t s, auto part) { part.put(to + s, part.get(to + s) + part.get(sums + s)); });
-            }
-        }
     });
 }
 
-/* y = the largest value of each window, index = its place in the image.
+/* y = the largest value of each window, index = its place in the image, below 2^31.
  * y, index: (planes, OH, OW)  x: (planes, H, W) */
 int MK(adaptive_max_pool2d_forward)(float *y, int64_t *index, const float *x, ptrdiff_t planes, ptrdiff_t H,
                                     ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW)
 {
-    return each_plane(planes, H * W, Parts::bytes(W, 4) * 2, [=](ptrdiff_t plane, Parts parts) {
-        float *best = parts.take<float>(W);
-        int32_t *row = parts.take<int32_t>(W);
-        for (ptrdiff_t i = 0; i < OH; i++) {
-            largest_of_columns(best, row, x + plane * H * W, Span(i, H, OH), W);
-            for (ptrdiff_t j = 0; j < OW; j++) {
-                const Span columns(j, W, OW);
-                ptrdiff_t s = columns.begin;
-                for (ptrdiff_t other = s + 1; other < columns.end; other++)
-                    if (is_larger(best[other], row[other] * W + other, best[s], row[s] * W + s))
-                        s = other;
-                const ptrdiff_t at = (plane * OH + i) * OW + j;
-                y[at] = best[s];
-                index[at] = row[s] * W + s;
+    const size_t bytes = 2 * Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
+        int32_t *key = parts.take<int32_t>(W), *place = parts.take<int32_t>(W);
+        const Spans rows(parts, H, OH), columns(parts, W, OW);
+        for (ptrdiff_t plane = first; plane < last; plane++) {
+            const float *image = x + plane * H * W;
+            for (ptrdiff_t i = 0; i < OH; i++) {
+                largest_of_columns(key, place, image, rows[i], W);
+                for (ptrdiff_t j = 0; j < OW; j++) {
+                    const ptrdiff_t from = largest_of_window(key, place, columns[j]);
+                    const ptrdiff_t to = (plane * OH + i) * OW + j;
+                    y[to] = image[from];
+                    index[to] = from;
+                }
             }
         }
     });
@@ -166,10 +206,12 @@ int MK(adaptive_max_pool2d_forward)(float *y, int64_t *index, const float *x, pt
 int MK(adaptive_max_pool2d_backward)(float *gx, const float *gy, const int64_t *index, ptrdiff_t planes,
                                      ptrdiff_t pixels, ptrdiff_t windows)
 {
-    return each_plane(planes, pixels, 0, [=](ptrdiff_t plane, Parts) {
-        float *to = gx + plane * pixels;
-        set_run(to, pixels, 0.0f);
-        for (ptrdiff_t k = plane * windows; k < (plane + 1) * windows; k++)
-            to[index[k]] += gy[k];
+    return each_planes(planes, pixels, 0, [=](ptrdiff_t first, ptrdiff_t last, Parts) {
+        for (ptrdiff_t plane = first; plane < last; plane++) {
+            float *to = gx + plane * pixels;
+            set_run(to, pixels, 0.0f);
+            for (ptrdiff_t k = plane * windows; k < (plane + 1) * windows; k++)
+                to[index[k]] += gy[k];
+        }
     });
 }

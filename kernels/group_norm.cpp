@@ -27,7 +27,7 @@ int rows_forward(float *y, float *mean, float *var, const float *x, const float 
     ptrdiff_t rows = N * G, at_once = pieces_of_task(M);
     return parallel(ceil_div(rows, at_once), 0, [&](ptrdiff_t task, float *) {
         for (ptrdiff_t r = task * at_once; r < smaller((task + 1) * at_once, rows); r++) {
-            const Moments found = moments(x + r * M, 1, 0, M);
+            const Moments found = moments(x + r * M, M);
             mean[r] = static_cast<float>(found.mean);
             var[r] = found.variance();
             const ptrdiff_t at = r % G * M;
@@ -42,7 +42,7 @@ void row_backward(float *gx, float *gw, float *gb, const float *gy, const float 
                   Each w, ptrdiff_t M)
 {
     double total = 0, total_centred = 0;
-    each_block(1, M, [&](ptrdiff_t, ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+    each_block(M, [&](ptrdiff_t begin, ptrdiff_t end) {
         TwoSums<> sums;
         sums.add(end - begin, [&](ptrdiff_t k, auto part, vec &a, vec &b) {
             const ptrdiff_t i = begin + k;
@@ -106,7 +106,7 @@ int groups_forward(float *y, float *mean, float *var, const float *x, const floa
     ptrdiff_t groups = N * G, at_once = pieces_of_task(K * L);
     return parallel(ceil_div(groups, at_once), 0, [&](ptrdiff_t task, float *) {
         for (ptrdiff_t r = task * at_once; r < smaller((task + 1) * at_once, groups); r++) {
-            const Moments found = moments(x + r * K * L, 1, 0, K * L);
+            const Moments found = moments(x + r * K * L, K * L);
             mean[r] = static_cast<float>(found.mean);
             var[r] = found.variance();
             for (ptrdiff_t k = 0; k < K; k++) {
@@ -124,7 +124,7 @@ struct Sums {
 
     Sums(const float *gy, const float *x, float mean, ptrdiff_t L)
     {
-        each_block(1, L, [&](ptrdiff_t, ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        each_block(L, [&](ptrdiff_t begin, ptrdiff_t end) {
             TwoSums<> sums;
             sums.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &b) {
                 vec g = part.get(gy + begin + i);

@@ -63,18 +63,21 @@ typedef struct {
 /* batch_norm.cpp, group_norm.cpp.  x, y: (N, C, L)  w, b: (C)  mean, var: (C), of a group norm (N, G)
  * w, b NULL: 1 and 0. gx, gw, gb NULL: not wanted. Layer normalization is a group norm of (rows, M, 1). */
 #define MK_NORMALIZATION(KERNEL)                                                                                \
+    KERNEL(ptrdiff_t, batch_norm_workspace, (ptrdiff_t N, ptrdiff_t C, ptrdiff_t L))                            \
     KERNEL(int, batch_norm_forward,                                                                             \
-           (float *y, float *mean, float *var, const float *x, const float *w, const float *b, ptrdiff_t N,     \
-            ptrdiff_t C, ptrdiff_t L, float eps))                                                               \
+           (float *y, float *mean, float *var, const float *x, const float *w, const float *b,                  \
+            float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                \
     KERNEL(int, batch_norm_backward,                                                                            \
            (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
-            const float *var, const float *w, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                \
+            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
+            float eps))                                                                                         \
     KERNEL(int, batch_norm_inference_forward,                                                                   \
            (float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,      \
             ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                                  \
     KERNEL(int, batch_norm_inference_backward,                                                                  \
            (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
-            const float *var, const float *w, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                \
+            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
+            float eps))                                                                                         \
     KERNEL(int, group_norm_forward,                                                                             \
            (float *y, float *mean, float *var, const float *x, const float *w, const float *b, ptrdiff_t N,     \
             ptrdiff_t C, ptrdiff_t L, ptrdiff_t G, float eps))                                                  \

@@ -24,8 +24,13 @@ struct Moments {
     /* n numbers x with the sums of x and of (x - shift)^2. */
     void add(ptrdiff_t n, double sum, double shift, double shifted_squares)
     {
-        double own = sum / n, distance = own - mean, all = count + n;
-        squares += shifted_squares - (own - shift) * (own - shift) * n + distance * distance * count * n / all;
+        double own = sum / n, own_squares = shifted_squares - (own - shift) * (own - shift) * n;
+        if (count == 0) { /* most runs are one block: spare them the divisions */
+            *this = {static_cast<double>(n), own, own_squares};
+            return;
+        }
+        double distance = own - mean, all = count + n;
+        squares += own_squares + distance * distance * count * n / all;
         mean = (count * mean + sum) / all;
         count = all;
     }
@@ -49,41 +54,41 @@ MK_INLINE float inverse_deviation(float var, float eps)
     return static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(var) + eps));
 }
 
-/* body(first, last, begin, end) for blocks of about BLOCK numbers: those at begin .. end - 1 of the runs
- * first .. last - 1. */
+/* body(begin, end) for blocks of a run of n numbers. */
 template <class Body>
-MK_INLINE void each_block(ptrdiff_t runs, ptrdiff_t length, Body body)
+MK_INLINE void each_block(ptrdiff_t n, Body body)
 {
-    ptrdiff_t runs_at_once = larger(1, BLOCK / larger(1, length));
-    for (ptrdiff_t first = 0; first < runs; first += runs_at_once)
-        for (ptrdiff_t begin = 0; begin < length; begin += BLOCK)
-            body(first, smaller(first + runs_at_once, runs), begin, smaller(begin + BLOCK, length));
+    for (ptrdiff_t begin = 0; begin < n; begin += BLOCK)
+        body(begin, smaller(begin + BLOCK, n));
 }
 
-/* The moments of runs x[r * step] .. x[r * step + length - 1]. */
-MK_INLINE Moments moments(const float *x, ptrdiff_t runs, ptrdiff_t step, ptrdiff_t length)
+MK_INLINE float rough_mean(const float *x, ptrdiff_t n)
+{
+    TwoSums<> sums;
+    sums.add(n, [&](ptrdiff_t i, auto part, vec &a, vec &) { a += part.get(x + i); });
+    return static_cast<float>(sums.first() / n);
+}
+
+/* Sums of x, and of (x - shift)^2. */
+MK_INLINE TwoSums<DoubleSum> shifted_sums(const float *x, ptrdiff_t n, float shift)
+{
+    TwoSums<DoubleSum> sums;
+    sums.add(n, [&](ptrdiff_t i, auto part, DoubleSum &a, vec &b) {
+        vec v = part.get(x + i), distance = part.keep(v - shift);
+        a += v;
+        b += distance * distance;
+    });
+    return sums;
+}
+
+/* The moments of a run. */
+MK_INLINE Moments moments(const float *x, ptrdiff_t n)
 {
     Moments found;
-    each_block(runs, length, [&](ptrdiff_t first, ptrdiff_t last, ptrdiff_t begin, ptrdiff_t end) {
-        const ptrdiff_t n = (last - first) * (end - begin);
-        double expected = found.mean;
-        if (found.count == 0) {
-            TwoSums<> rough;
-            for (ptrdiff_t r = first; r < last; r++)
-                rough.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &) {
-                    a += part.get(x + r * step + begin + i);
-                });
-            expected = rough.first() / n;
-        }
-        const float shift = as_shift(expected);
-        TwoSums<DoubleSum> sums;
-        for (ptrdiff_t r = first; r < last; r++)
-            sums.add(end - begin, [&](ptrdiff_t i, auto part, DoubleSum &a, vec &b) {
-                vec v = part.get(x + r * step + begin + i), distance = part.keep(v - shift);
-                a += v;
-                b += distance * distance;
-            });
-        found.add(n, sums.first(), shift, sums.second());
+    each_block(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        float shift = as_shift(found.count ? found.mean : rough_mean(x, end));
+        auto sums = shifted_sums(x + begin, end - begin, shift);
+        found.add(end - begin, sums.first(), shift, sums.second());
     });
     return found;
 }

@@ -5,13 +5,19 @@
 #ifndef MK_POOL2X2_H
 #define MK_POOL2X2_H
 
+#include "parallel.h"
 #include "windows.h"
 
 namespace {
 
+MK_INLINE bool is_2x2(const mk_window &w)
+{
+    return w.KH == 2 && w.KW == 2 && w.SH == 2 && w.SW == 2 && w.DH == 1 && w.DW == 1 && w.top == 0 && w.left == 0 &&
+           2 * w.OH <= w.H && 2 * w.OW <= w.W;
+}
+
 struct Pairs { /* of rows, all with the same distance in each of `strips` */
-    ptrdiff_t strips, in_strip, W, OW;
-    ptrdiff_t strip_pixels, strip_windows;
+    ptrdiff_t strips, in_strip, W, OW, strip_pixels, strip_windows;
 
     Pairs(ptrdiff_t planes, const mk_window &w)
         : strips(planes), in_strip(w.OH), W(w.W), OW(w.OW), strip_pixels(w.H * w.W), strip_windows(w.OH * w.OW)
@@ -19,6 +25,7 @@ struct Pairs { /* of rows, all with the same distance in each of `strips` */
         if (w.H == 2 * w.OH) { /* no row is left over: all images are one strip */
             strips = 1;
             in_strip *= planes;
+            strip_pixels *= planes;
         }
     }
 };
@@ -52,18 +59,23 @@ struct Short {
     }
 };
 
-/* For each group of windows: n of them from window `at`, with their pixels from pixel `from`. */
+/* body(at, from, n, rest): for each group of n pairs of rows its first window, its first pixel, and how many
+ * pixels behind it are in no window: the last row, if the height is odd. */
 template <class Body>
-MK_INLINE int each_group(const Pairs &p, ptrdiff_t pairs, const Body &body)
+MK_INLINE int each_group(const Pairs &all_pairs, ptrdiff_t pairs, const Body &all)
 {
-    ptrdiff_t groups = ceil_div(p.in_strip, pairs), at_once = pieces_of_task(pairs * 2 * p.W);
-    return parallel(ceil_div(p.strips * groups, at_once), 0, [&](ptrdiff_t task, float *) {
-        ptrdiff_t end = smaller((task + 1) * at_once, p.strips * groups);
+    const ptrdiff_t groups = ceil_div(all_pairs.in_strip, pairs), at_once = pieces_of_task(pairs * 2 * all_pairs.W);
+    return parallel(ceil_div(all_pairs.strips * groups, at_once), 0, [&](ptrdiff_t task, float *) {
+        const Pairs p = all_pairs; /* copies, which the compiler can keep in registers */
+        const Body body = all;
+        const ptrdiff_t end = smaller((task + 1) * at_once, p.strips * groups);
         ptrdiff_t strip = task * at_once / groups, group = task * at_once % groups;
         for (ptrdiff_t t = task * at_once; t < end; t++) {
-            ptrdiff_t first = group * pairs, rows = smaller(pairs, p.in_strip - first);
-            body(strip * p.strip_windows + first * p.OW, strip * p.strip_pixels + first * 2 * p.W, rows);
-            if (++group == groups) {
+            const ptrdiff_t first = group * pairs, n = smaller(pairs, p.in_strip - first);
+            const bool is_last = ++group == groups;
+            body(strip * p.strip_windows + first * p.OW, strip * p.strip_pixels + first * 2 * p.W, n,
+                 is_last ? p.strip_pixels - p.in_strip * 2 * p.W : 0);
+            if (is_last) {
                 group = 0;
                 strip++;
             }
@@ -75,26 +87,33 @@ MK_INLINE int each_group(const Pairs &p, ptrdiff_t pairs, const Body &body)
 template <class Result>
 int pool2x2_forward(const float *x, const Pairs &p, Result result)
 {
-    if (p.OW >= VL)
-        return each_group(p, 1, [&](ptrdiff_t at, ptrdiff_t from, ptrdiff_t) {
-            const float *upper = x + from, *lower = upper + p.W;
-            for (ptrdiff_t j = 0; j < p.OW; j += VL) {
-                ptrdiff_t rest = 2 * (p.OW - j);
-                vec a = load_some(upper + 2 * j, rest), b = load_some(upper + 2 * j + VL, rest - VL);
-                vec c = load_some(lower + 2 * j, rest), d = load_some(lower + 2 * j + VL, rest - VL);
-                result(at + j, rest / 2, evens(a, b), odds(a, b), evens(c, d), odds(c, d));
-            }
+    const ptrdiff_t W = p.W, OW = p.OW;
+    if (OW >= VL)
+        return each_group(p, 1, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t, ptrdiff_t) MK_INLINE_LAMBDA {
+            const float *upper = x + from, *lower = upper + W;
+            auto take = [&](ptrdiff_t j, ptrdiff_t n) MK_INLINE_LAMBDA {
+                vec a = load_some(upper + 2 * j, 2 * n), b = load_some(upper + 2 * j + VL, 2 * n - VL);
+                vec c = load_some(lower + 2 * j, 2 * n), d = load_some(lower + 2 * j + VL, 2 * n - VL);
+                result(at + j, n, evens(a, b), odds(a, b), evens(c, d), odds(c, d));
+            };
+            ptrdiff_t j = 0;
+            for (; j + VL <= OW; j += VL)
+                take(j, VL);
+            if (j < OW)
+                take(j, OW - j);
         });
     const Short s(p);
-    return each_group(p, s.pairs, [&](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows) {
+    return each_group(p, s.pairs, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows, ptrdiff_t) MK_INLINE_LAMBDA {
         vec v[4];
 #pragma GCC unroll 4
         for (int k = 0; k < 4; k++)
-            v[k] = load_some(x + from + k * VL, rows * 2 * p.W - k * VL);
+            v[k] = load_some(x + from + k * VL, rows * 2 * W - k * VL);
         vec even[2] = {evens(v[0], v[1]), evens(v[2], v[3])}, odd[2] = {odds(v[0], v[1]), odds(v[2], v[3])};
-        vec *left = s.parity ? odd : even, *right = s.parity ? even : odd;
-        result(at, rows * p.OW, pick(even[0], even[1], s.upper[0]), pick(odd[0], odd[1], s.upper[1]),
-               pick(left[0], left[1], s.lower[0]), pick(right[0], right[1], s.lower[1]));
+        vec a = pick(even[0], even[1], s.upper[0]), b = pick(odd[0], odd[1], s.upper[1]);
+        if (s.parity)
+            result(at, rows * OW, a, b, pick(odd[0], odd[1], s.lower[0]), pick(even[0], even[1], s.lower[1]));
+        else
+            result(at, rows * OW, a, b, pick(even[0], even[1], s.lower[0]), pick(odd[0], odd[1], s.lower[1]));
     });
 }
 
@@ -102,42 +121,42 @@ int pool2x2_forward(const float *x, const Pairs &p, Result result)
 template <class Gradients>
 int pool2x2_backward(float *gx, const Pairs &p, Gradients gradients)
 {
-    auto finish = [&](float *from, ptrdiff_t rows) { /* zeros behind the last pair of an image of odd height */
-        float *end = from + rows * 2 * p.W;
-        if (p.strip_pixels > p.in_strip * 2 * p.W && (end - gx) % p.strip_pixels == p.in_strip * 2 * p.W)
-            each_vector(p.W, [&](ptrdiff_t i, auto part) { part.put(end + i, (vec){}); });
-    };
-    if (p.OW >= VL)
-        return each_group(p, 1, [&](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows) {
-            float *upper = gx + from, *lower = upper + p.W;
-            for (ptrdiff_t j = 0; j < p.OW; j += VL) {
-                ptrdiff_t rest = 2 * (p.OW - j);
+    const ptrdiff_t W = p.W, OW = p.OW;
+    if (OW >= VL)
+        return each_group(p, 1, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t, ptrdiff_t rest) MK_INLINE_LAMBDA {
+            float *upper = gx + from, *lower = upper + W;
+            auto give = [&](ptrdiff_t j, ptrdiff_t n) MK_INLINE_LAMBDA {
                 vec g[2][2];
-                gradients(at + j, rest / 2, g);
-                store_some(upper + 2 * j, zip_low(g[0][0], g[0][1]), rest);
-                store_some(upper + 2 * j + VL, zip_high(g[0][0], g[0][1]), rest - VL);
-                store_some(lower + 2 * j, zip_low(g[1][0], g[1][1]), rest);
-                store_some(lower + 2 * j + VL, zip_high(g[1][0], g[1][1]), rest - VL);
-            }
-            if (p.W % 2)
-                upper[p.W - 1] = lower[p.W - 1] = 0.0f;
-            finish(gx + from, rows);
+                gradients(at + j, n, g);
+                store_some(upper + 2 * j, zip_low(g[0][0], g[0][1]), 2 * n);
+                store_some(upper + 2 * j + VL, zip_high(g[0][0], g[0][1]), 2 * n - VL);
+                store_some(lower + 2 * j, zip_low(g[1][0], g[1][1]), 2 * n);
+                store_some(lower + 2 * j + VL, zip_high(g[1][0], g[1][1]), 2 * n - VL);
+            };
+            ptrdiff_t j = 0;
+            for (; j + VL <= OW; j += VL)
+                give(j, VL);
+            if (j < OW)
+                give(j, OW - j);
+            if (W % 2)
+                upper[W - 1] = lower[W - 1] = 0.0f;
+            set_run(lower + W, rest, 0.0f);
         });
     const Short s(p);
-    return each_group(p, s.pairs, [&](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows) {
+    return each_group(p, s.pairs, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows, ptrdiff_t rest) MK_INLINE_LAMBDA {
         vec g[2][2];
-        gradients(at, rows * p.OW, g);
+        gradients(at, rows * OW, g);
         vec left = s.parity ? g[1][1] : g[1][0], right = s.parity ? g[1][0] : g[1][1];
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
             vec even = s.covered[0][half] ? pick(g[0][0], left, s.source[0][half]) : (vec){};
             vec odd = s.covered[1][half] ? pick(g[0][1], right, s.source[1][half]) : (vec){};
             float *to = gx + from + 2 * half * VL;
-            ptrdiff_t rest = rows * 2 * p.W - 2 * half * VL;
-            store_some(to, zip_low(even, odd), rest);
-            store_some(to + VL, zip_high(even, odd), rest - VL);
+            const ptrdiff_t n = rows * 2 * W - 2 * half * VL;
+            store_some(to, zip_low(even, odd), n);
+            store_some(to + VL, zip_high(even, odd), n - VL);
         }
-        finish(gx + from, rows);
+        set_run(gx + from + rows * 2 * W, rest, 0.0f);
     });
 }
 

@@ -4,6 +4,9 @@
 
 #include "simd.h"
 
+/* After the parameters of a lambda on a hot path: only when it is inlined do its captures become registers. */
+#define MK_INLINE_LAMBDA __attribute__((always_inline))
+
 namespace {
 
 /* A vector of a run: a whole one, or the n < VL numbers at the run's end. */
@@ -45,19 +48,56 @@ MK_INLINE void each_vector(ptrdiff_t n, Body body)
         body(i, Rest{n - i});
 }
 
+MK_INLINE void set_run(float *to, ptrdiff_t n, float value)
+{
+    each_vector(n, [&](ptrdiff_t i, auto part) { part.put(to + i, all(value)); });
+}
+
+typedef double wide __attribute__((vector_size(4 * VL)));
+
+/* The lower and the upper half of a vector in double precision. The compilers' own conversion makes four
+ * pieces of it for AVX-512; the mask that keeps all lanes spares a warning about undefined ones. */
+MK_INLINE void widen(vec v, wide &low, wide &high)
+{
+#if VL == 16
+    low = (wide)_mm512_maskz_cvtps_pd(0xff, (__m256)__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7));
+    high = (wide)_mm512_maskz_cvtps_pd(0xff, (__m256)__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+#elif VL == 8
+    low = (wide)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v));
+    high = (wide)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1));
+#else
+    low = (wide){v[0], v[1]};
+    high = (wide){v[2], v[3]};
+#endif
+}
+
 /* A sum of vectors in double precision. */
 struct DoubleSum {
-    typedef double wide __attribute__((vector_size(4 * VL)));
-    typedef float half __attribute__((vector_size(2 * VL)));
-    typedef float loose_half __attribute__((vector_size(2 * VL), may_alias));
     wide low = {}, high = {};
 
     MK_INLINE_MEMBER DoubleSum &operator+=(vec v)
     {
-        const loose_half *halves = (const loose_half *)&v;
-        low += __builtin_convertvector((half)halves[0], wide);
-        high += __builtin_convertvector((half)halves[1], wide);
+        wide v_low, v_high;
+        widen(v, v_low, v_high);
+        low += v_low;
+        high += v_high;
         return *this;
+    }
+
+    MK_INLINE_MEMBER DoubleSum &operator+=(const DoubleSum &other)
+    {
+        low += other.low;
+        high += other.high;
+        return *this;
+    }
+
+    double total() const
+    {
+        const wide all = low + high;
+        double result = 0;
+        for (int lane = 0; lane < VL / 2; lane++)
+            result += all[lane];
+        return result;
     }
 };
 
@@ -65,13 +105,10 @@ MK_INLINE double total(const vec (&v)[4]) { return sum((v[0] + v[1]) + (v[2] + v
 
 MK_INLINE double total(const DoubleSum (&s)[4])
 {
-    DoubleSum::wide all = {};
-    for (int k = 0; k < 4; k++)
-        all += s[k].low + s[k].high;
-    double result = 0;
-    for (int lane = 0; lane < VL / 2; lane++)
-        result += all[lane];
-    return result;
+    DoubleSum all = s[0];
+    for (int k = 1; k < 4; k++)
+        all += s[k];
+    return all.total();
 }
 
 /* Two sums over runs: vectors in single precision, the first one a DoubleSum if so wished. Four of each, for

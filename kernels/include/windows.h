@@ -9,9 +9,12 @@ namespace {
 
 enum { TASK_PIXELS = 16384 }; /* that a task takes, about: its share of the arrays stays in the second-level cache */
 
-MK_INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 MK_INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 MK_INLINE ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* a / b, a not negative. Most strides are 1 or 2, and the CPU's own division takes longer than a row's work. */
+MK_INLINE ptrdiff_t over(ptrdiff_t a, ptrdiff_t b) { return b == 1 ? a : b == 2 ? a >> 1 : a / b; }
+MK_INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return over(a + b - 1, b); }
 MK_INLINE ptrdiff_t whole_vectors(ptrdiff_t n) { return ceil_div(n, VL) * VL; }
 
 /* How many pieces of so many pixels make a task. */
@@ -66,19 +69,64 @@ struct Parts {
     }
 };
 
-/* The last `size` rows of some kind: row r is in the place of row r - size. */
+/* The last few rows of some kind: row r is in the place of row r - size. */
 struct Ring {
     float *rows;
-    ptrdiff_t size, floats;
-    float *operator[](ptrdiff_t r) const { return rows + r % size * floats; }
-    void fill(float value) const
+    ptrdiff_t size, floats; /* size: a power of two */
+
+    static ptrdiff_t size_for(ptrdiff_t rows)
     {
-        for (ptrdiff_t i = 0; i < size * floats; i++)
-            rows[i] = value;
+        ptrdiff_t size = 1;
+        while (size < rows)
+            size *= 2;
+        return size;
     }
+
+    float *operator[](ptrdiff_t r) const { return rows + (r & (size - 1)) * floats; }
+    void fill(float value) const { set_run(rows, size * floats, value); }
 };
 
 /* -- rows by their taps ---------------------------------------------------------------------------------- */
+
+/* body(plane, row, is_first) for the rows begin .. end - 1 of all planes' rows; is_first: the one before is not
+ * of this task and plane. */
+template <class Body>
+MK_INLINE void each_row(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t rows, Body body)
+{
+    ptrdiff_t plane = begin / rows, row = begin % rows;
+    for (ptrdiff_t t = begin; t < end; t++) {
+        body(plane, row, t == begin || row == 0);
+        if (++row == rows) {
+            row = 0;
+            plane++;
+        }
+    }
+}
+
+/* The taps p, begin <= p < end, of windows in row i that meet the image. */
+struct Taps {
+    ptrdiff_t first, begin, end; /* first: the row of tap 0 */
+
+    Taps(const mk_window &w, ptrdiff_t i) : first(i * w.SH - w.top)
+    {
+        begin = first < 0 ? ceil_div(-first, w.DH) : 0;
+        end = smaller(w.KH, ceil_div(w.H - first, w.DH));
+    }
+};
+
+/* The rows of windows that may hold pixels of row r. */
+struct Holders {
+    ptrdiff_t begin, end;
+
+    Holders(const mk_window &w, ptrdiff_t r)
+    {
+        const ptrdiff_t reach = r + w.top - (w.KH - 1) * w.DH;
+        begin = reach > 0 ? ceil_div(reach, w.SH) : 0;
+        end = smaller(over(r + w.top, w.SH) + 1, w.OH);
+    }
+
+    static ptrdiff_t most(const mk_window &w) { return (w.KH - 1) * w.DH / w.SH + 1; }
+};
 
 /* A row of pixels with its padding, taken apart by the stride S into phases:
  *
@@ -119,54 +167,38 @@ struct Phases {
     }
 };
 
-/* The adjoint. A row of gradients of windows, with zeros on both sides: the pixels of a phase meet their
- * taps q at staged[k - offset of q], k = (pixel + left) / S, so that they too are vectors. */
+/* The adjoint, for S = 1 or 2. A row of gradients of windows has zeros on both sides: the pixels of a phase
+ * meet their tap q at gradients[k - q·D / S], k = (pixel + left) / S, so that they too are vectors. */
 struct Spread {
-    ptrdiff_t W, S, left, OW, before, floats;
-    ptrdiff_t *starts, *taps; /* the taps of phase f: taps[starts[f]] up to taps[starts[f + 1]] */
+    ptrdiff_t W, S, D, K, left, before, floats;
 
-    Spread(const mk_window &w) : W(w.W), S(w.SW), left(w.left), OW(w.OW), before((w.KW - 1) * w.DW / w.SW)
+    Spread(const mk_window &w) : W(w.W), S(w.SW), D(w.DW), K(w.KW), left(w.left), before((w.KW - 1) * w.DW / w.SW)
     {
-        floats = whole_vectors(before + larger(OW, (W - 1 + left) / S + 1)) + VL;
+        floats = whole_vectors(before + larger(w.OW, (W - 1 + left) / S + 1)) + VL;
     }
 
-    static size_t table_bytes(const mk_window &w) { return Parts::bytes(w.SW + 1 + w.KW, sizeof(ptrdiff_t)); }
-
-    void make_table(ptrdiff_t *table, const mk_window &w)
+    /* body(q, from) for the taps of a phase: where the gradients of the pixels k, k + 1, ... start. */
+    template <class Body>
+    MK_INLINE_MEMBER void each_tap(ptrdiff_t phase, ptrdiff_t k, Body body) const
     {
-        starts = table;
-        taps = table + S + 1;
-        ptrdiff_t count = 0;
-        for (ptrdiff_t phase = 0; phase < S; phase++) {
-            starts[phase] = count;
-            for (ptrdiff_t q = 0; q < w.KW; q++)
-                if (q * w.DW % S == phase)
-                    taps[count++] = q;
-        }
-        starts[S] = count;
+        for (ptrdiff_t q = 0, pixel = 0; q < K; q++, pixel += D)
+            if (S == 1 || (pixel & 1) == phase)
+                body(q, k - (S == 1 ? pixel : pixel >> 1));
     }
 
-    /* One row of pixels, where gradients(phase, k) tells those of the pixels k, k + 1, ... of a phase. */
-    template <class Gradients>
-    MK_INLINE_MEMBER void join(float *row, Gradients gradients) const
+    /* One row of pixels, where of(phase, k) tells the gradients of the pixels k, k + 1, ... of a phase. */
+    template <class Of>
+    MK_INLINE_MEMBER void join(float *row, Of of) const
     {
         if (S == 1)
             for (ptrdiff_t m = 0; m < W; m += VL)
-                store_some(row + m, gradients(0, m + left), W - m);
-        else if (S == 2)
+                store_some(row + m, of(0, m + left), W - m);
+        else
             for (ptrdiff_t m = 0, rest = W; rest > 0; m += VL, rest -= 2 * VL) {
-                vec even = gradients(left % 2, m + left / 2), odd = gradients((left + 1) % 2, m + (left + 1) / 2);
+                vec even = of(left & 1, m + (left >> 1)), odd = of((left + 1) & 1, m + ((left + 1) >> 1));
                 store_some(row + 2 * m, zip_low(even, odd), rest);
                 store_some(row + 2 * m + VL, zip_high(even, odd), rest - VL);
             }
-        else
-            for (ptrdiff_t a = 0; a < smaller(S, W); a++)
-                for (ptrdiff_t m = 0, s = a; s < W; m += VL) {
-                    float lanes[VL];
-                    store(lanes, gradients((a + left) % S, m + (a + left) / S));
-                    for (int lane = 0; lane < VL && s < W; lane++, s += S)
-                        row[s] = lanes[lane];
-                }
     }
 };
 

@@ -38,7 +38,11 @@ def batch_norm_native(xp, x, w=None, b=None, *, eps):
     if declined:
         return declined
     y, mean, var = (np.empty(shape, FLOAT32) for shape in (x.shape, x.shape[1:2], x.shape[1:2]))
-    _native.batch_norm_forward(y, mean, var, one_run(x), run_or_none(w), run_or_none(b), eps, *images(x))
+    sizes = images(x)
+    workspace = np.empty(_native.batch_norm_workspace(*sizes), FLOAT32)
+    _native.batch_norm_forward(
+        y, mean, var, one_run(x), run_or_none(w), run_or_none(b), workspace, eps, *sizes
+    )
     return y, (x, mean, var, w)
 
 
@@ -80,7 +84,9 @@ def batch_norm_inference_backward_native(xp, gy, saved, needs, *, eps):
 def _batch_norm_backward(gx, gw, gb, gy, saved, eps, with_statistics_of_x):
     x, mean, var, w = saved
     inputs = (one_run(gy), one_run(x), one_run(mean), one_run(var), run_or_none(w))
-    _native.batch_norm_backward(gx, gw, gb, *inputs, eps, *images(x), with_statistics_of_x)
+    sizes = images(x)
+    workspace = np.empty(_native.batch_norm_workspace(*sizes), FLOAT32)
+    _native.batch_norm_backward(gx, gw, gb, *inputs, workspace, eps, *sizes, with_statistics_of_x)
 
 
 @layer_norm.forward_kernel.overlay("native")
