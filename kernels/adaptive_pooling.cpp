@@ -43,7 +43,7 @@ int each_planes(ptrdiff_t planes, ptrdiff_t pixels, size_t bytes, const Body &bo
 MK_INLINE vec sum_of_run(const float *x, ptrdiff_t n)
 {
     TwoSums<> sums;
-    sums.add(n, [&](ptrdiff_t i, auto part, vec &a, vec &) { a += part.get(x + i); });
+    sums.add(n, [&](ptrdiff_t i, auto part, vec &a, vec &) { a += part.stream(x + i); });
     return (sums.a[0] + sums.a[1]) + (sums.a[2] + sums.a[3]);
 }
 
@@ -81,8 +81,8 @@ void largest_of_columns(int32_t *key, int32_t *place, const float *x, const Span
             best_at = other > best ? at : best_at;
             best = other > best ? other : best;
         }
-        store_some(reinterpret_cast<float *>(key) + s, (vec)best, n);
-        store_some(reinterpret_cast<float *>(place) + s, (vec)best_at, n);
+        put_indices(key + s, best, VL); /* whole vectors, for masked stores cannot be loaded at once */
+        put_indices(place + s, best_at, VL);
     }
 }
 
@@ -91,10 +91,44 @@ ptrdiff_t largest_of_window(const int32_t *key, const int32_t *place, const Span
 {
     int64_t best = INT64_MIN;
     for (ptrdiff_t s = columns.begin; s < columns.end; s++) {
-        int64_t ranked = (static_cast<int64_t>(key[s]) << 32) + (INT32_MAX - place[s]);
+        const int64_t ranked = (static_cast<int64_t>(key[s]) << 32) + (INT32_MAX - place[s]);
         best = ranked > best ? ranked : best;
     }
     return INT32_MAX - static_cast<int32_t>(best & INT32_MAX);
+}
+
+/* Lane 0: the largest of the lanes' keys; of equal ones the place that comes first. */
+template <int HALF>
+MK_INLINE int32_t first_of_largest(ivec key, ivec place)
+{
+    const ivec other = (ivec)pick((vec)key, (vec)key, count_up(HALF, 1));
+    const ivec other_place = (ivec)pick((vec)place, (vec)place, count_up(HALF, 1));
+    const ivec is_better = (other > key) | ((other == key) & (other_place < place));
+    place = is_better ? other_place : place;
+    key = is_better ? other : key;
+    if constexpr (HALF > 1)
+        return first_of_largest<HALF / 2>(key, place);
+    return place[0];
+}
+
+/* The place of the largest of n numbers that stand at `begin` and behind. */
+MK_INLINE int32_t largest_of_run(const float *image, ptrdiff_t begin, ptrdiff_t n)
+{
+    ivec best = INT32_MIN - (ivec){}, place = count_up(0, 1) + static_cast<int32_t>(begin), best_place = place;
+    auto take = [&](ivec key) MK_INLINE_LAMBDA {
+        best_place = key > best ? place : best_place;
+        best = key > best ? key : best;
+        place += VL;
+    };
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        prefetch(image + begin + i, 1);
+        take(keys_of(load(image + begin + i)));
+    }
+    if (i < n)
+        take(count_up(0, 1) < static_cast<int32_t>(n - i) ? keys_of(load_first(image + begin + i, n - i))
+                                                          : INT32_MIN - (ivec){});
+    return first_of_largest<VL / 2>(best, best_place);
 }
 
 /* Adaptive pooling whose windows are all of one size, as windows with a stride. */
@@ -117,20 +151,20 @@ int MK(adaptive_avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, 
         const mk_window window = as_window(H, W, OH, OW);
         return MK(avg_pool2d_forward)(y, x, planes, &window, 1, 0.0f);
     }
-    const size_t bytes = Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    const size_t bytes = Parts::bytes(whole_vectors(W), 4) + Spans::bytes(OH) + Spans::bytes(OW);
     return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
-        float *sums = parts.take<float>(W);
+        float *sums = parts.take<float>(whole_vectors(W));
         const Spans rows(parts, H, OH), columns(parts, W, OW);
         for (ptrdiff_t plane = first; plane < last; plane++)
             for (ptrdiff_t i = 0; i < OH; i++) {
                 const float *from = x + (plane * H + rows[i].begin) * W;
                 const ptrdiff_t height = rows[i].size();
-                each_vector(W, [&](ptrdiff_t s, auto part) {
-                    vec total = part.get(from + s);
-                    for (ptrdiff_t r = 1; r < height; r++)
-                        total += part.get(from + r * W + s);
-                    part.put(sums + s, total);
-                });
+                for (ptrdiff_t s = 0; s < W; s += VL) {
+                    vec total = {};
+                    for (ptrdiff_t r = 0; r < height; r++)
+                        total += load_some(from + r * W + s, W - s);
+                    store(sums + s, total);
+                }
                 for (ptrdiff_t j = 0; j < OW; j++) {
                     float total = 0.0f;
                     for (ptrdiff_t s = columns[j].begin; s < columns[j].end; s++)
@@ -155,9 +189,9 @@ int MK(adaptive_avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t plane
         const mk_window window = as_window(H, W, OH, OW);
         return MK(avg_pool2d_backward)(gx, gy, planes, &window, 1, 0.0f);
     }
-    const size_t bytes = Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    const size_t bytes = Parts::bytes(whole_vectors(W), 4) + Spans::bytes(OH) + Spans::bytes(OW);
     return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
-        float *sums = parts.take<float>(W);
+        float *sums = parts.take<float>(whole_vectors(W));
         const Spans rows(parts, H, OH), columns(parts, W, OW);
         set_run(gx + first * H * W, (last - first) * H * W, 0.0f);
         for (ptrdiff_t plane = first; plane < last; plane++)
@@ -182,13 +216,17 @@ int MK(adaptive_avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t plane
 int MK(adaptive_max_pool2d_forward)(float *y, int64_t *index, const float *x, ptrdiff_t planes, ptrdiff_t H,
                                     ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW)
 {
-    const size_t bytes = 2 * Parts::bytes(W, 4) + Spans::bytes(OH) + Spans::bytes(OW);
+    const size_t bytes = 2 * Parts::bytes(whole_vectors(W), 4) + Spans::bytes(OH) + Spans::bytes(OW);
     return each_planes(planes, H * W, bytes, [=](ptrdiff_t first, ptrdiff_t last, Parts parts) {
-        int32_t *key = parts.take<int32_t>(W), *place = parts.take<int32_t>(W);
+        int32_t *key = parts.take<int32_t>(whole_vectors(W)), *place = parts.take<int32_t>(whole_vectors(W));
         const Spans rows(parts, H, OH), columns(parts, W, OW);
         for (ptrdiff_t plane = first; plane < last; plane++) {
             const float *image = x + plane * H * W;
-            for (ptrdiff_t i = 0; i < OH; i++) {
+            for (ptrdiff_t i = 0; i < OH && OW == 1; i++) { /* windows of whole rows: runs in memory */
+                index[plane * OH + i] = largest_of_run(image, rows[i].begin * W, rows[i].size() * W);
+                y[plane * OH + i] = image[index[plane * OH + i]];
+            }
+            for (ptrdiff_t i = 0; i < OH && OW > 1; i++) {
                 largest_of_columns(key, place, image, rows[i], W);
                 for (ptrdiff_t j = 0; j < OW; j++) {
                     const ptrdiff_t from = largest_of_window(key, place, columns[j]);

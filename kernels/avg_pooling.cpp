@@ -38,29 +38,30 @@ struct Counts {
     bool is_mean_of_2x2() const { return is_2x2(w) && (divisor == 0.0f || divisor == 4.0f); }
 };
 
-/* sums = the sum over rows of W pixels, each `step` behind the one before. */
-MK_INLINE void add_rows(float *sums, const float *row, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t W)
+/* sums = the sum over rows of n numbers, where row(k) is the start of row k; whole vectors are stored. */
+template <class Row>
+MK_INLINE void add_rows(float *sums, ptrdiff_t rows, ptrdiff_t n, Row row)
 {
-    each_vector(W, [&](ptrdiff_t s, auto part) {
-        vec total = part.get(row + s);
-        for (ptrdiff_t p = 1; p < rows; p++)
-            total += part.get(row + p * step + s);
-        part.put(sums + s, total);
-    });
+    for (ptrdiff_t s = 0; s < n; s += VL) {
+        vec total = {};
+        for (ptrdiff_t k = 0; k < rows; k++)
+            total += load_some(row(k) + s, n - s);
+        store(sums + s, total);
+    }
 }
 
 int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
 {
     const mk_window &window = shared.w;
     const Phases phases(window);
-    const size_t bytes = Parts::bytes(window.W, 4) + Parts::bytes(phases.floats(), 4) +
+    const size_t bytes = Parts::bytes(whole_vectors(window.W), 4) + Parts::bytes(phases.floats(), 4) +
                          Parts::bytes(whole_vectors(window.OW), 4) + Parts::bytes(window.KW, sizeof(ptrdiff_t));
     const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
         const Counts counts = shared;
         const mk_window &w = counts.w;
         Parts parts{reinterpret_cast<char *>(scratch)};
-        float *sums = parts.take<float>(w.W), *staged = parts.take<float>(phases.floats());
+        float *sums = parts.take<float>(whole_vectors(w.W)), *staged = parts.take<float>(phases.floats());
         float *column_counts = parts.take<float>(whole_vectors(w.OW));
         ptrdiff_t *offsets = parts.take<ptrdiff_t>(w.KW);
         set_run(staged, phases.floats(), 0.0f);
@@ -70,8 +71,8 @@ int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
         each_row(task * at_once, smaller((task + 1) * at_once, rows), w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool) {
             const Taps taps(w, i);
             const float *from = x + (plane * w.H + taps.first + taps.begin) * w.W;
-            add_rows(sums, from, taps.end - taps.begin, w.W, w.W);
-            phases.stage(staged, sums);
+            add_rows(sums, taps.end - taps.begin, w.W, [&](ptrdiff_t p) { return from + p * w.W; });
+            phases.stage(staged, sums, 0.0f);
             const float row_count = counts.of_row(i);
             float *to = y + (plane * w.OH + i) * w.OW;
             for (ptrdiff_t j = 0; j < w.OW; j += VL) {
@@ -121,16 +122,10 @@ int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
             for (; staged < holders.end; staged++) {
                 const float *from = gy + (plane * w.OH + staged) * w.OW;
                 float *to = shares[staged], row_count = counts.of_row(staged);
-                each_vector(w.OW, [&](ptrdiff_t j, auto part) {
-                    part.put(to + j, part.get(from + j) / (row_count * part.get(column_counts + j)));
-                });
+                for (ptrdiff_t j = 0; j < w.OW; j += VL)
+                    store(to + j, load_some(from + j, w.OW - j) / (row_count * load(column_counts + j)));
             }
-            each_vector(w.OW, [&](ptrdiff_t j, auto part) {
-                vec total = {};
-                for (ptrdiff_t i = holders.begin; i < holders.end; i++)
-                    total += part.get(shares[i] + j);
-                part.put(sums + j, total);
-            });
+            add_rows(sums, holders.end - holders.begin, w.OW, [&](ptrdiff_t i) { return shares[holders.begin + i]; });
             float *row = gx + (plane * w.H + r) * w.W;
             if (w.SW > 2)
                 scatter(row, sums, w);

@@ -88,7 +88,7 @@ struct Adding {
             DoubleSum own = sum; /* the compiler keeps only what is ours in registers */
             vec own_squares = short_squares;
             each_vector(n, [&](ptrdiff_t i, auto part) {
-                vec v = part.get(x + i), distance = part.keep(v - shift);
+                vec v = part.stream(x + i), distance = part.keep(v - shift);
                 own += v;
                 own_squares += distance * distance;
             });
@@ -194,9 +194,9 @@ int sums_of_pieces(Sums *found, float *gx, const float *gy, const float *x, cons
             Channel &own = channels[c];
             const float mean = own.mean, scale = own.scale;
             auto add = [&](ptrdiff_t i, auto part, vec &a, vec &b) {
-                vec g = part.get(gy + i);
+                vec g = part.stream(gy + i);
                 a += g;
-                b += g * part.keep(part.get(x + i) - mean);
+                b += g * part.keep(part.stream(x + i) - mean);
                 if (gx)
                     part.put(gx + i, g * scale);
             };

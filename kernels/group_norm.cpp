@@ -46,7 +46,7 @@ void row_backward(float *gx, float *gw, float *gb, const float *gy, const float 
         TwoSums<> sums;
         sums.add(end - begin, [&](ptrdiff_t k, auto part, vec &a, vec &b) {
             const ptrdiff_t i = begin + k;
-            vec g = part.get(gy + i), centred = part.keep(part.get(x + i) - mean), g_hat = g * w.at(i, part);
+            vec g = part.stream(gy + i), centred = part.keep(part.stream(x + i) - mean), g_hat = g * w.at(i, part);
             a += g_hat;
             b += g_hat * centred;
             if (gw)
@@ -127,9 +127,9 @@ struct Sums {
         each_block(L, [&](ptrdiff_t begin, ptrdiff_t end) {
             TwoSums<> sums;
             sums.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &b) {
-                vec g = part.get(gy + begin + i);
+                vec g = part.stream(gy + begin + i);
                 a += g;
-                b += g * part.keep(part.get(x + begin + i) - mean);
+                b += g * part.keep(part.stream(x + begin + i) - mean);
             });
             this->g += sums.first();
             centred += sums.second();

@@ -11,8 +11,16 @@ namespace {
 
 ivec every(ptrdiff_t i) { return static_cast<int32_t>(i) - (ivec){}; }
 
-/* NaN is larger than everything, and of equals the first is kept. */
+/* The larger values and their taps, of equals the first. NaN is left to `take_larger_or_nan`, if the sum of all
+ * values shows that there is one: so a comparison less is on the way from tap to tap. */
 MK_INLINE void take_larger(vec &y, ivec &index, vec value, ivec tap)
+{
+    index = value > y ? tap : index;
+    y = vmax(value, y);
+}
+
+/* NaN is larger than everything, and of equals the first is kept. */
+MK_INLINE void take_larger_or_nan(vec &y, ivec &index, vec value, ivec tap)
 {
     ivec kept = (value <= y) | (y != y);
     y = kept ? y : value;
@@ -38,20 +46,36 @@ struct Sources {
     ptrdiff_t begin, end, KW; /* taps begin <= p < end */
 };
 
-/* y, index: (n).  K: KH and KW if all rows are there, else 0 */
+/* take(value, tap) for the taps of the windows j, j + 1, ...; K: KH and KW if all rows are there, else 0 */
+template <int K, class Take>
+MK_INLINE void each_tap(const Sources &from, ptrdiff_t j, Take take)
+{
+    const ptrdiff_t begin = K ? 0 : from.begin, end = K ? K : from.end, KW = K ? K : from.KW;
+#pragma GCC unroll 4
+    for (ptrdiff_t p = begin; p < end; p++) {
+        const float *row = from.rows[p] + j;
+#pragma GCC unroll 4
+        for (ptrdiff_t q = 0; q < KW; q++)
+            take(load(row + from.offsets[q]), every(p * KW + q));
+    }
+}
+
+/* y, index: (n) */
 template <int K, class Index>
 MK_INLINE void take_row(float *y, Index *index, ptrdiff_t n, const Sources &from)
 {
-    const ptrdiff_t begin = K ? 0 : from.begin, end = K ? K : from.end, KW = K ? K : from.KW;
     for (ptrdiff_t j = 0; j < n; j += VL) {
-        vec best = all(-__builtin_inff());
-        ivec tap = get_indices(from.left + j, VL) + every(begin * KW);
-#pragma GCC unroll 4
-        for (ptrdiff_t p = begin; p < end; p++) {
-            const float *row = from.rows[p] + j;
-#pragma GCC unroll 4
-            for (ptrdiff_t q = 0; q < KW; q++)
-                take_larger(best, tap, load(row + from.offsets[q]), every(p * KW + q));
+        const ivec first = get_indices(from.left + j, VL) + every(from.begin * from.KW);
+        vec best = all(-__builtin_inff()), total = {};
+        ivec tap = first;
+        each_tap<K>(from, j, [&](vec value, ivec number) MK_INLINE_LAMBDA {
+            take_larger(best, tap, value, number);
+            total += value;
+        });
+        if (__builtin_expect(has_nan(total), 0)) {
+            best = all(-__builtin_inff());
+            tap = first;
+            each_tap<0>(from, j, [&](vec value, ivec number) { take_larger_or_nan(best, tap, value, number); });
         }
         store_some(y + j, best, n - j);
         put_indices(index + j, tap, n - j);
@@ -82,7 +106,7 @@ int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_w
             const Taps taps(w, i);
             staged = larger(is_first ? 0 : staged, taps.first);
             for (; staged <= taps.first + (taps.end - 1) * w.DH; staged++)
-                phases.stage(ring[staged], x + (plane * w.H + staged) * w.W);
+                phases.stage(ring[staged], x + (plane * w.H + staged) * w.W, -__builtin_inff());
             from.begin = taps.begin;
             from.end = taps.end;
             for (ptrdiff_t p = taps.begin; p < taps.end; p++)
@@ -100,10 +124,17 @@ int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, cons
 {
     return pool2x2_forward(x, Pairs(planes, w), [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
         ivec tap = {};
-        take_larger(a, tap, b, every(1));
-        take_larger(a, tap, c, every(2));
-        take_larger(a, tap, d, every(3));
-        store_some(y + at, a, n);
+        vec best = a;
+        if (__builtin_expect(has_nan((a + b) + (c + d)), 0)) {
+            take_larger_or_nan(best, tap, b, every(1));
+            take_larger_or_nan(best, tap, c, every(2));
+            take_larger_or_nan(best, tap, d, every(3));
+        } else {
+            take_larger(best, tap, b, every(1));
+            take_larger(best, tap, c, every(2));
+            take_larger(best, tap, d, every(3));
+        }
+        store_some(y + at, best, n);
         put_indices(index + at, tap, n);
     });
 }
@@ -158,12 +189,12 @@ int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, con
             const Holders holders(w, r);
             staged = larger(is_first ? 0 : staged, holders.begin);
             for (; staged < holders.end; staged++) {
-                const ptrdiff_t at = (plane * w.OH + staged) * w.OW;
+                const ptrdiff_t at = (plane * w.OH + staged) * w.OW; /* whole vectors: see Phases::stage */
                 float *to = gradients[staged] + own.before;
                 int32_t *index_to = reinterpret_cast<int32_t *>(indices[staged]) + own.before;
                 for (ptrdiff_t j = 0; j < w.OW; j += VL) {
-                    store_some(to + j, load_some(gy + at + j, w.OW - j), w.OW - j);
-                    put_indices(index_to + j, get_indices(index + at + j, w.OW - j), w.OW - j);
+                    store(to + j, load_some(gy + at + j, w.OW - j));
+                    put_indices(index_to + j, get_indices(index + at + j, w.OW - j), VL);
                 }
             }
             ptrdiff_t count = 0;

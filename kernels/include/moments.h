@@ -65,7 +65,7 @@ MK_INLINE void each_block(ptrdiff_t n, Body body)
 MK_INLINE float rough_mean(const float *x, ptrdiff_t n)
 {
     TwoSums<> sums;
-    sums.add(n, [&](ptrdiff_t i, auto part, vec &a, vec &) { a += part.get(x + i); });
+    sums.add(n, [&](ptrdiff_t i, auto part, vec &a, vec &) { a += part.stream(x + i); });
     return static_cast<float>(sums.first() / n);
 }
 
@@ -74,7 +74,7 @@ MK_INLINE TwoSums<DoubleSum> shifted_sums(const float *x, ptrdiff_t n, float shi
 {
     TwoSums<DoubleSum> sums;
     sums.add(n, [&](ptrdiff_t i, auto part, DoubleSum &a, vec &b) {
-        vec v = part.get(x + i), distance = part.keep(v - shift);
+        vec v = part.stream(x + i), distance = part.keep(v - shift);
         a += v;
         b += distance * distance;
     });
@@ -116,7 +116,7 @@ template <class Mean, class Inverse, class Weight, class Bias>
 MK_INLINE void normalize(float *y, const float *x, ptrdiff_t n, Mean mean, Inverse inverse, Weight w, Bias b)
 {
     each_vector(n, [&](ptrdiff_t i, auto part) {
-        vec standard = (part.get(x + i) - mean.at(i, part)) * inverse.at(i, part);
+        vec standard = (part.stream(x + i) - mean.at(i, part)) * inverse.at(i, part);
         part.put(y + i, standard * w.at(i, part) + b.at(i, part));
     });
 }
@@ -127,8 +127,8 @@ MK_INLINE void gradient(float *gx, const float *gy, const float *x, ptrdiff_t n,
                         Slope slope, Inverse inverse)
 {
     each_vector(n, [&](ptrdiff_t i, auto part) {
-        vec centred = part.get(x + i) - mean.at(i, part);
-        vec g = part.get(gy + i) * w.at(i, part) - mean_g.at(i, part) - centred * slope.at(i, part);
+        vec centred = part.stream(x + i) - mean.at(i, part);
+        vec g = part.stream(gy + i) * w.at(i, part) - mean_g.at(i, part) - centred * slope.at(i, part);
         part.put(gx + i, inverse.at(i, part) * g);
     });
 }

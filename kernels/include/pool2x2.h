@@ -92,6 +92,7 @@ int pool2x2_forward(const float *x, const Pairs &p, Result result)
         return each_group(p, 1, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t, ptrdiff_t) MK_INLINE_LAMBDA {
             const float *upper = x + from, *lower = upper + W;
             auto take = [&](ptrdiff_t j, ptrdiff_t n) MK_INLINE_LAMBDA {
+                prefetch(upper + 4 * j, 4); /* both rows are read in the time that passes */
                 vec a = load_some(upper + 2 * j, 2 * n), b = load_some(upper + 2 * j + VL, 2 * n - VL);
                 vec c = load_some(lower + 2 * j, 2 * n), d = load_some(lower + 2 * j + VL, 2 * n - VL);
                 result(at + j, n, evens(a, b), odds(a, b), evens(c, d), odds(c, d));
@@ -104,6 +105,7 @@ int pool2x2_forward(const float *x, const Pairs &p, Result result)
         });
     const Short s(p);
     return each_group(p, s.pairs, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t rows, ptrdiff_t) MK_INLINE_LAMBDA {
+        prefetch(x + from, 4);
         vec v[4];
 #pragma GCC unroll 4
         for (int k = 0; k < 4; k++)

@@ -41,16 +41,34 @@ MK_INLINE ivec get_indices(const uint8_t *p, ptrdiff_t n)
 
 MK_INLINE void put_indices(uint8_t *p, ivec v, ptrdiff_t n)
 {
-    byte_vec bytes = __builtin_convertvector(v, byte_vec);
-    if (n >= VL)
+    const byte_vec bytes = __builtin_convertvector(v, byte_vec);
+    if (n >= VL) {
         *(loose_byte_vec *)p = bytes;
-    else
-        for (ptrdiff_t i = 0; i < n; i++)
-            p[i] = bytes[i];
+        return;
+    }
+#if VL == 16
+    _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m128i)bytes);
+#else
+    for (ptrdiff_t i = 0; i < n; i++)
+        p[i] = bytes[i];
+#endif
 }
 
 MK_INLINE ivec get_indices(const int32_t *p, ptrdiff_t n) { return (ivec)load_some((const float *)p, n); }
 MK_INLINE void put_indices(int32_t *p, ivec v, ptrdiff_t n) { store_some((float *)p, (vec)v, n); }
+
+/* Whether a lane is NaN. May say so of infinities, too. */
+MK_INLINE bool has_nan(vec v)
+{
+#if VL == 16
+    return _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q) != 0;
+#elif VL == 8
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, (__m256)v, _CMP_UNORD_Q)) != 0;
+#else
+    const float total = sum(v);
+    return total != total;
+#endif
+}
 
 /* -- memory of a task ------------------------------------------------------------------------------------ */
 
@@ -138,23 +156,26 @@ struct Phases {
 
     Phases(const mk_window &w) : W(w.W), S(w.SW), left(w.left)
     {
-        ptrdiff_t read = (w.KW - 1) * w.DW / S + whole_vectors(w.OW), written = (W - 1 + left) / S + 1;
+        const ptrdiff_t read = (w.KW - 1) * w.DW / S + whole_vectors(w.OW);
+        const ptrdiff_t written = (left + S - 1) / S + whole_vectors((W + S - 1) / S);
         width = ceil_div(larger(read, written), 16) * 16;
     }
 
     ptrdiff_t floats() const { return S * width; }
-    ptrdiff_t offset(ptrdiff_t pixel) const { return pixel % S * width + pixel / S; }
+    ptrdiff_t offset(ptrdiff_t pixel) const { return (pixel - over(pixel, S) * S) * width + over(pixel, S); }
 
-    MK_INLINE_MEMBER void stage(float *staged, const float *row) const
+    /* Whole vectors are stored, with `fill` behind the row's end: parts of one could not be loaded at once. */
+    MK_INLINE_MEMBER void stage(float *staged, const float *row, float fill) const
     {
         if (S == 1)
-            each_vector(W, [&](ptrdiff_t i, auto part) { part.put(staged + left + i, part.get(row + i)); });
+            for (ptrdiff_t m = 0; m < W; m += VL)
+                store(staged + left + m, load_filled(row + m, W - m, fill));
         else if (S == 2) {
             float *even = staged + offset(left), *odd = staged + offset(left + 1);
             for (ptrdiff_t m = 0, rest = W; rest > 0; m += VL, rest -= 2 * VL) {
-                vec a = load_some(row + 2 * m, rest), b = load_some(row + 2 * m + VL, rest - VL);
-                store_some(even + m, evens(a, b), (rest + 1) / 2);
-                store_some(odd + m, odds(a, b), rest / 2);
+                vec a = load_filled(row + 2 * m, rest, fill), b = load_filled(row + 2 * m + VL, rest - VL, fill);
+                store(even + m, evens(a, b));
+                store(odd + m, odds(a, b));
             }
         } else
             for (ptrdiff_t s = 0, phase = left % S, k = left / S; s < W; s++) {
