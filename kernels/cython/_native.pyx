@@ -83,6 +83,8 @@ include "probability.pxi"
 include "loss.pxi"
 include "distance.pxi"
 include "regularization.pxi"
+include "pooling.pxi"
+include "normalization.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -24,7 +24,9 @@
     MK_PROBABILITY(KERNEL)                                                                                      \
     MK_LOSS(KERNEL)                                                                                             \
     MK_DISTANCE(KERNEL)                                                                                         \
-    MK_REGULARIZATION(KERNEL)
+    MK_REGULARIZATION(KERNEL)                                                                                   \
+    MK_POOLING(KERNEL)                                                                                          \
+    MK_NORMALIZATION(KERNEL)
 
 /* A function of each element.  All arrays: (n)  saved: x or y  a, b: the parameters of those that have some */
 #define MK_MAP(KERNEL, name)                                                                                    \
@@ -187,6 +189,64 @@ typedef struct {
     KERNEL(int, adam_update,                                                                                    \
            (const mk_parameter *table, ptrdiff_t count, float fresh1, float beta2, float fresh2, float eps,     \
             float l2, float keep, int maximize))
+
+/* Window (i, j) holds the pixels (i·SH + p·DH - top, j·SW + q·DW - left), p < KH, q < KW, of an image H x W. */
+typedef struct {
+    ptrdiff_t H, W, OH, OW, KH, KW, SH, SW, DH, DW, top, bottom, left, right;
+} mk_window;
+
+/* pooling.cpp, adaptive_pooling.cpp.  x: (planes, H, W)  y: (planes, OH, OW); planes = N·C
+ * index: of the largest values, as their operations define it; that of max_pool2d is uint8_t if KH·KW <= 256,
+ * else int32_t. divisor: 0 if windows are divided by how many pixels they hold, padding counted or not. */
+#define MK_POOLING(KERNEL)                                                                                      \
+    KERNEL(int, max_pool2d_forward,                                                                             \
+           (float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window))                  \
+    KERNEL(int, max_pool2d_backward,                                                                            \
+           (float *gx, const float *gy, const void *index, ptrdiff_t planes, const mk_window *window))          \
+    KERNEL(int, avg_pool2d_forward,                                                                             \
+           (float *y, const float *x, ptrdiff_t planes, const mk_window *window, int with_padding,              \
+            float divisor))                                                                                     \
+    KERNEL(int, avg_pool2d_backward,                                                                            \
+           (float *gx, const float *gy, ptrdiff_t planes, const mk_window *window, int with_padding,            \
+            float divisor))                                                                                     \
+    KERNEL(int, adaptive_avg_pool2d_forward,                                                                    \
+           (float *y, const float *x, ptrdiff_t planes, ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW))  \
+    KERNEL(int, adaptive_avg_pool2d_backward,                                                                   \
+           (float *gx, const float *gy, ptrdiff_t planes, ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH,               \
+            ptrdiff_t OW))                                                                                      \
+    KERNEL(int, adaptive_max_pool2d_forward,                                                                    \
+           (float *y, int64_t *index, const float *x, ptrdiff_t planes, ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH, \
+            ptrdiff_t OW))                                                                                      \
+    KERNEL(int, adaptive_max_pool2d_backward,                                                                   \
+           (float *gx, const float *gy, const int64_t *index, ptrdiff_t planes, ptrdiff_t pixels,               \
+            ptrdiff_t windows))
+
+/* batch_norm.cpp, group_norm.cpp.  x, y: (N, C, L)  w, b: (C)  mean, var: (C), of a group norm (N, G)
+ * w, b NULL: 1 and 0. gx, gw, gb NULL: not wanted. Layer normalization is a group norm of (rows, M, 1). */
+#define MK_NORMALIZATION(KERNEL)                                                                                \
+    KERNEL(ptrdiff_t, batch_norm_workspace, (ptrdiff_t N, ptrdiff_t C, ptrdiff_t L))                            \
+    KERNEL(int, batch_norm_forward,                                                                             \
+           (float *y, float *mean, float *var, const float *x, const float *w, const float *b,                  \
+            float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                \
+    KERNEL(int, batch_norm_backward,                                                                            \
+           (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
+            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
+            float eps))                                                                                         \
+    KERNEL(int, batch_norm_inference_forward,                                                                   \
+           (float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,      \
+            ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                                  \
+    KERNEL(int, batch_norm_inference_backward,                                                                  \
+           (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
+            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
+            float eps))                                                                                         \
+    KERNEL(int, group_norm_forward,                                                                             \
+           (float *y, float *mean, float *var, const float *x, const float *w, const float *b, ptrdiff_t N,     \
+            ptrdiff_t C, ptrdiff_t L, ptrdiff_t G, float eps))                                                  \
+    KERNEL(ptrdiff_t, group_norm_workspace, (ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, ptrdiff_t G))               \
+    KERNEL(int, group_norm_backward,                                                                            \
+           (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
+            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
+            ptrdiff_t G, float eps))
 
 #ifdef __cplusplus
 extern "C" {

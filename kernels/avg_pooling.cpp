@@ -1,0 +1,168 @@
+/* Average pooling. The formulas and their references are in minicnn/ops/pooling.py.
+ *
+ * A sum over a window is taken over rows first, where all columns of pixels are neighbours, then over columns,
+ * in phases (windows.h). Windows of 2x2 at stride 2 have a path of their own (pool2x2.h). */
+#include "mk.h"
+#include "parallel.h"
+#include "pool2x2.h"
+#include "windows.h"
+
+namespace {
+
+/* What the sums over windows are divided by: a number per row times one per column. */
+struct Counts {
+    mk_window w;
+    int with_padding;
+    float divisor; /* or 0 */
+
+    static float extent(ptrdiff_t start, ptrdiff_t kernel, ptrdiff_t low, ptrdiff_t high)
+    {
+        return static_cast<float>(smaller(start + kernel, high) - larger(start, low));
+    }
+
+    float of_row(ptrdiff_t i) const
+    {
+        if (divisor != 0.0f)
+            return divisor;
+        const ptrdiff_t low = with_padding ? 0 : w.top, high = w.top + w.H + (with_padding ? w.bottom : 0);
+        return extent(i * w.SH, w.KH, low, high);
+    }
+
+    void of_columns(float *counts) const
+    {
+        const ptrdiff_t low = with_padding ? 0 : w.left, high = w.left + w.W + (with_padding ? w.right : 0);
+        for (ptrdiff_t j = 0; j < w.OW; j++)
+            counts[j] = divisor != 0.0f ? 1.0f : extent(j * w.SW, w.KW, low, high);
+    }
+
+    bool is_mean_of_2x2() const { return is_2x2(w) && (divisor == 0.0f || divisor == 4.0f); }
+};
+
+/* sums = the sum over rows of n numbers, where row(k) is the start of row k; whole vectors are stored. */
+template <class Row>
+MK_INLINE void add_rows(float *sums, ptrdiff_t rows, ptrdiff_t n, Row row)
+{
+    for (ptrdiff_t s = 0; s < n; s += VL) {
+        vec total = {};
+        for (ptrdiff_t k = 0; k < rows; k++)
+            total += load_some(row(k) + s, n - s);
+        store(sums + s, total);
+    }
+}
+
+int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
+{
+    const mk_window &window = shared.w;
+    const Phases phases(window);
+    const size_t bytes = Parts::bytes(whole_vectors(window.W), 4) + Parts::bytes(phases.floats(), 4) +
+                         Parts::bytes(whole_vectors(window.OW), 4) + Parts::bytes(window.KW, sizeof(ptrdiff_t));
+    const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
+    return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
+        const Counts counts = shared;
+        const mk_window &w = counts.w;
+        Parts parts{reinterpret_cast<char *>(scratch)};
+        float *sums = parts.take<float>(whole_vectors(w.W)), *staged = parts.take<float>(phases.floats());
+        float *column_counts = parts.take<float>(whole_vectors(w.OW));
+        ptrdiff_t *offsets = parts.take<ptrdiff_t>(w.KW);
+        set_run(staged, phases.floats(), 0.0f);
+        counts.of_columns(column_counts);
+        for (ptrdiff_t q = 0; q < w.KW; q++)
+            offsets[q] = phases.offset(q);
+        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool) {
+            const Taps taps(w, i);
+            const float *from = x + (plane * w.H + taps.first + taps.begin) * w.W;
+            add_rows(sums, taps.end - taps.begin, w.W, [&](ptrdiff_t p) { return from + p * w.W; });
+            phases.stage(staged, sums, 0.0f);
+            const float row_count = counts.of_row(i);
+            float *to = y + (plane * w.OH + i) * w.OW;
+            for (ptrdiff_t j = 0; j < w.OW; j += VL) {
+                vec total = load(staged + j);
+                for (ptrdiff_t q = 1; q < w.KW; q++)
+                    total += load(staged + offsets[q] + j);
+                store_some(to + j, total / (row_count * load(column_counts + j)), w.OW - j);
+            }
+        });
+    });
+}
+
+/* row += what each window spreads over its pixels in this row, for any stride.   row: (W)  sums: (OW) */
+void scatter(float *row, const float *sums, const mk_window &w)
+{
+    set_run(row, w.W, 0.0f);
+    for (ptrdiff_t j = 0; j < w.OW; j++) {
+        const ptrdiff_t start = j * w.SW - w.left, begin = larger(start, 0), end = smaller(start + w.KW, w.W);
+        each_vector(end - begin, [&](ptrdiff_t s, auto part) {
+            part.put(row + begin + s, part.get(row + begin + s) + sums[j]);
+        });
+    }
+}
+
+int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
+{
+    const mk_window &window = shared.w;
+    const Spread spread(window);
+    const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window)), floats = spread.floats;
+    const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(floats, 4) +
+                         Parts::bytes(whole_vectors(window.OW), 4);
+    const ptrdiff_t rows = planes * window.H, at_once = pieces_of_task(window.W);
+    return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
+        const Counts counts = shared;
+        const mk_window &w = counts.w;
+        const Spread own = spread;
+        Parts parts{reinterpret_cast<char *>(scratch)};
+        const Ring shares{parts.take<float>(ring_rows * floats), ring_rows, floats};
+        float *padded = parts.take<float>(floats), *sums = padded + own.before;
+        float *column_counts = parts.take<float>(whole_vectors(w.OW));
+        counts.of_columns(column_counts);
+        set_run(padded, floats, 0.0f);
+        ptrdiff_t staged = 0;
+        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.H, [&](ptrdiff_t plane, ptrdiff_t r, bool is_first) {
+            const Holders holders(w, r);
+            staged = larger(is_first ? 0 : staged, holders.begin);
+            for (; staged < holders.end; staged++) {
+                const float *from = gy + (plane * w.OH + staged) * w.OW;
+                float *to = shares[staged], row_count = counts.of_row(staged);
+                for (ptrdiff_t j = 0; j < w.OW; j += VL)
+                    store(to + j, load_some(from + j, w.OW - j) / (row_count * load(column_counts + j)));
+            }
+            add_rows(sums, holders.end - holders.begin, w.OW, [&](ptrdiff_t i) { return shares[holders.begin + i]; });
+            float *row = gx + (plane * w.H + r) * w.W;
+            if (w.SW > 2)
+                scatter(row, sums, w);
+            else
+                own.join(row, [&](ptrdiff_t phase, ptrdiff_t k) MK_INLINE_LAMBDA {
+                    vec g = {};
+                    own.each_tap(phase, k, [&](ptrdiff_t, ptrdiff_t from) MK_INLINE_LAMBDA { g += load(sums + from); });
+                    return g;
+                });
+        });
+    });
+}
+
+} // namespace
+
+/* y = the sum over each window, divided by its count.   y: (planes, OH, OW)  x: (planes, H, W) */
+int MK(avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, const mk_window *window, int with_padding,
+                           float divisor)
+{
+    const Counts counts{*window, with_padding, divisor};
+    if (!counts.is_mean_of_2x2())
+        return forward(y, x, planes, counts);
+    return pool2x2_forward(x, Pairs(planes, *window),
+                           [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
+                               store_some(y + at, ((a + c) + (b + d)) * 0.25f, n);
+                           });
+}
+
+/* dL/dx = the sum of dL/dy / count over the windows that hold a pixel.
+ * gx: (planes, H, W)  gy: (planes, OH, OW) */
+int MK(avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t planes, const mk_window *window, int with_padding,
+                            float divisor)
+{
+    const Counts counts{*window, with_padding, divisor};
+    if (!counts.is_mean_of_2x2())
+        return backward(gx, gy, planes, counts);
+    return pool2x2_backward(gx, Pairs(planes, *window), [=](ptrdiff_t at, ptrdiff_t n, vec(&g)[2][2]) MK_INLINE_LAMBDA {
+        g[0][0] = g[0][1] = g[1][0] = g[1][1] = load_some(gy + at, n) * 0.25f;
+    });
+}

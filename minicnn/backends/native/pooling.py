@@ -1,0 +1,105 @@
+"""Pooling; kernels/pooling.cpp and kernels/adaptive_pooling.cpp."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn import _native
+from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
+from minicnn.ops.pooling import avg_pool2d, max_pool2d
+from minicnn.ops.windows import output_sizes
+
+
+@max_pool2d.forward_kernel.overlay("native")
+def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
+    declined = not_float32(x)
+    if declined:
+        return declined
+    size = output_sizes(x.shape, kernel_size, stride, padding, dilation, ceil=ceil_mode)
+    y = np.empty(x.shape[:2] + size, FLOAT32)
+    index = np.empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
+    _native.max_pool2d_forward(y, index, one_run(x), kernel_size, stride, padding, dilation)
+    return y, (index, x.shape)
+
+
+@max_pool2d.backward_kernel.overlay("native")
+def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
+    index, shape = saved
+    declined = not_float32(gy)
+    if declined:
+        return declined
+    gx = np.empty(shape, FLOAT32)
+    _native.max_pool2d_backward(gx, one_run(gy), one_run(index), kernel_size, stride, padding, dilation)
+    return (gx,)
+
+
+@avg_pool2d.forward_kernel.overlay("native")
+def avg_pool2d_native(
+    xp, x, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+):
+    declined = not_float32(x)
+    if declined:
+        return declined
+    size = output_sizes(x.shape, kernel_size, stride, padding, (1, 1), ceil=ceil_mode)
+    y = np.empty(x.shape[:2] + size, FLOAT32)
+    divisor = divisor_override or 0
+    _native.avg_pool2d_forward(y, one_run(x), kernel_size, stride, padding, count_include_pad, divisor)
+    return y, (x.shape,)
+
+
+@avg_pool2d.backward_kernel.overlay("native")
+def avg_pool2d_backward_native(
+    xp, gy, saved, needs, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+):
+    (shape,) = saved
+    declined = not_float32(gy)
+    if declined:
+        return declined
+    gx = np.empty(shape, FLOAT32)
+    divisor = divisor_override or 0
+    _native.avg_pool2d_backward(gx, one_run(gy), kernel_size, stride, padding, count_include_pad, divisor)
+    return (gx,)
+
+
+@adaptive_avg_pool2d.forward_kernel.overlay("native")
+def adaptive_avg_pool2d_native(xp, x, *, output_size):
+    declined = not_float32(x)
+    if declined:
+        return declined
+    y = np.empty(x.shape[:2] + output_size, FLOAT32)
+    _native.adaptive_avg_pool2d_forward(y, one_run(x))
+    return y, (x.shape,)
+
+
+@adaptive_avg_pool2d.backward_kernel.overlay("native")
+def adaptive_avg_pool2d_backward_native(xp, gy, saved, needs, *, output_size):
+    (shape,) = saved
+    declined = not_float32(gy)
+    if declined:
+        return declined
+    gx = np.empty(shape, FLOAT32)
+    _native.adaptive_avg_pool2d_backward(gx, one_run(gy))
+    return (gx,)
+
+
+@adaptive_max_pool2d.forward_kernel.overlay("native")
+def adaptive_max_pool2d_native(xp, x, *, output_size):
+    declined = not_float32(x)
+    if declined:
+        return declined
+    y = np.empty(x.shape[:2] + output_size, FLOAT32)
+    index = np.empty(y.shape, np.int64)
+    _native.adaptive_max_pool2d_forward(y, index, one_run(x))
+    return y, (index, x.shape)
+
+
+@adaptive_max_pool2d.backward_kernel.overlay("native")
+def adaptive_max_pool2d_backward_native(xp, gy, saved, needs, *, output_size):
+    index, shape = saved
+    declined = not_float32(gy)
+    if declined:
+        return declined
+    gx = np.empty(shape, FLOAT32)
+    _native.adaptive_max_pool2d_backward(gx, one_run(gy), one_run(index))
+    return (gx,)
