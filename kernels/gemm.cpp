@@ -183,7 +183,7 @@ struct Block {
             constexpr int M = panel.rows;
             ptrdiff_t i = panel.first;
             vec sums[M][V] = {};
-            accumulate<M, V>(sums, panel_of_a(i, k0, depth), M, 1, EvenRows{columns, V * VL}, VL, depth);
+            accumulate(sums, EvenColumns{panel_of_a(i, k0, depth), M, 1}, EvenRows{columns, V * VL}, VL, depth);
             put(sums, to, i, j, m - i, n - j);
         });
     }
@@ -307,7 +307,7 @@ template <int M, int V>
 MK_INLINE void multiply_strip(const Result &to, mk_matrix a, const float *b, ptrdiff_t b_row, ptrdiff_t j, ptrdiff_t n, ptrdiff_t k)
 {
     vec sums[M][V] = {};
-    accumulate<M, V>(sums, a.at, a.column, a.row, EvenRows{b, b_row}, VL, k);
+    accumulate(sums, EvenColumns{a.at, a.column, a.row}, EvenRows{b, b_row}, VL, k);
     put(sums, to, 0, j, M, n - j);
 }
 

@@ -65,6 +65,11 @@ cdef float *floats(cnp.ndarray array, ptrdiff_t n) except NULL:
     return <float *>cnp.PyArray_DATA(array)
 
 
+cdef float *floats_or_null(array, ptrdiff_t n) except? NULL:
+    """The address of n numbers, or NULL for None."""
+    return NULL if array is None else floats(array, n)
+
+
 cdef int done(int failed) except -1:
     """Raise what a kernel could not do."""
     if failed:

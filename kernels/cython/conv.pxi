@@ -71,7 +71,7 @@ def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w n
     cdef float *to = floats(y, cnp.PyArray_SIZE(y))
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
-    cdef float *plus = NULL if bias is None else floats(bias, p.K)
+    cdef float *plus = floats_or_null(bias, p.K)
     cdef float *scratch = workspace(mk_winograd_workspace(p.C, p.K) if which == WINOGRAD else
                                     mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
     with nogil:

@@ -25,10 +25,6 @@ cdef int64_t *labels(cnp.ndarray array, ptrdiff_t n) except NULL:
     return <int64_t *>cnp.PyArray_DATA(array)
 
 
-cdef float *floats_or_null(array, ptrdiff_t n) except? NULL:
-    return NULL if array is None else floats(array, n)
-
-
 cdef Lines classes_of(cnp.ndarray x) except *:
     """The classes are dimension 1, or 0 of a single sample."""
     cdef Lines lines = lines_of(x, 1 if cnp.PyArray_NDIM(x) > 1 else 0)

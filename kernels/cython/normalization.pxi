@@ -26,11 +26,6 @@ cdef extern from "mk.h" nogil:
         ptrdiff_t G, float eps) noexcept
 
 
-cdef float *floats_or_null(array, ptrdiff_t n) except? NULL:
-    """The address of n numbers, or NULL for None."""
-    return NULL if array is None else floats(array, n)
-
-
 def batch_norm_workspace(ptrdiff_t N, ptrdiff_t C, ptrdiff_t L):
     """How many float32 numbers the kernels of batch normalization need for themselves."""
     return mk_batch_norm_workspace(N, C, L)

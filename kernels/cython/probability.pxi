@@ -21,6 +21,8 @@ cdef struct Lines:  # how an array lies around one of its dimensions
 cdef Lines lines_of(cnp.ndarray array, int dim) except *:
     cdef Lines lines = Lines(1, 1, 1)
     cdef int i
+    if cnp.PyArray_NDIM(array) == 0:  # a single number
+        return lines
     if not 0 <= dim < cnp.PyArray_NDIM(array):
         raise ValueError(f"expected a dimension below {cnp.PyArray_NDIM(array)}, got {dim}")
     for i in range(dim):

@@ -21,12 +21,14 @@ struct EvenColumns {
     const float *a;
     ptrdiff_t k_step, i_step;
     MK_INLINE_MEMBER float operator()(ptrdiff_t k, int i) const { return a[k * k_step + i * i_step]; }
+    MK_INLINE_MEMBER void prefetch(ptrdiff_t k) const { __builtin_prefetch(a + k * k_step + 512); }
 };
 
 struct OffsetColumns {
     const float *a;
     const ptrdiff_t *offsets;
     MK_INLINE_MEMBER float operator()(ptrdiff_t k, int i) const { return a[k + offsets[i]]; }
+    MK_INLINE_MEMBER void prefetch(ptrdiff_t) const {} /* neighbours: the processor sees for itself */
 };
 
 struct EvenRows {
@@ -47,7 +49,7 @@ MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, ptrdiff_t gap
 {
     for (ptrdiff_t k = 0; k < K; k++) {
         const float *row = rows(k);
-        __builtin_prefetch(a + 512);
+        a.prefetch(k);
         vec b[V];
 #pragma GCC unroll 4
         for (int j = 0; j < V; j++)
