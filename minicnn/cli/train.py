@@ -11,10 +11,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from minicnn import models
 from minicnn.cli.output import print_json, tell
+from minicnn.data.catalog import CATALOG
 from minicnn.errors import OptionError
 from minicnn.train.callbacks import progress
+from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config, load_toml
+from minicnn.train.losses import LOSSES
+from minicnn.train.preprocess import AUGMENTATIONS
 from minicnn.train.run import continued, train
 
 HELP = "train a model"
@@ -30,11 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=kinds[str(field.type)],
             default=argparse.SUPPRESS,
             metavar=field.name.upper(),
-            help=field.metadata["help"],
+            help=field.metadata["help"] + _known(field.name),
         )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out from its newest checkpoint"
     )
+
+
+def _known(name: str) -> str:
+    """The names that an option knows."""
+    names = {
+        "data": CATALOG,
+        "model": models.names(),
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "loss": LOSSES,
+        "augment": AUGMENTATIONS,
+    }
+    return f" ({', '.join(names[name])})" if name in names else ""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and not Path(given.get("out", "")).is_dir():
         tell(f"{given.get('out')} holds no run to resume: training starts from the beginning")
     config = continued(given) if args.resume else Config.from_dict(given)
-    result = train(config, resume=args.resume, callbacks=[progress()])
+    result = train(config, resume=args.resume, callbacks=[progress()], tell=tell)
     if args.json:
         print_json(result)
         return 0

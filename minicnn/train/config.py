@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn.errors import OptionError
+from minicnn.train.choices import OPTIMIZERS, SCHEDULES
+from minicnn.train.losses import LOSSES
 
 __all__ = ["Config", "dump_toml", "load_toml", "suggest"]
 
@@ -48,21 +50,17 @@ class Config:
     minicnn.errors.OptionError: there is no option 'epoch'; did you mean 'epochs'?
     """
 
-    data: str = option("digits", "name of a data set, or path of images")
+    data: str = option("digits", "path of images, or name of a data set; default: digits")
     data_dir: str = option("", "directory of the data set's files", resumable=True)
     model: str = option("", "name of a model; default: by the data set")
     epochs: int = option(0, "passes over the training images; default: by the data set", low=0)
     max_steps: int = option(0, "stop after this many updates; 0: at the end", low=0, resumable=True)
     batch_size: int = option(0, "images per update; default: by the data set", low=0)
-    optimizer: str = option(
-        "", "adam, adamw, sgd or rmsprop", choices=("", "adam", "adamw", "sgd", "rmsprop")
-    )
+    optimizer: str = option("", "default: by the data set", choices=("", *OPTIMIZERS))
     lr: float = option(0.0, "largest learning rate; default: by the data set", low=0)
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
-    schedule: str = option(
-        "", "constant, cosine, onecycle or step", choices=("", "constant", "cosine", "onecycle", "step")
-    )
-    loss: str = option("cross_entropy", "cross_entropy, mae or mse", choices=("cross_entropy", "mae", "mse"))
+    schedule: str = option("", "of the learning rate; default: onecycle", choices=("", *SCHEDULES))
+    loss: str = option("cross_entropy", "default: cross_entropy", choices=tuple(LOSSES))
     l1: float = option(0.0, "strength of L1 regularisation", low=0)
     weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: any", low=0)

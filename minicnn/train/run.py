@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 import minicnn
 from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
-from minicnn.core.threads import chosen_threads, get_num_threads, set_num_threads
+from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import DataLoader, Subset, sources, stratified_split
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -26,27 +26,26 @@ from minicnn.nn import Module
 from minicnn.nn.summary import summarize
 from minicnn.train import log, report
 from minicnn.train.callbacks import Callback, Timer
+from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config, dump_toml, load_toml
 from minicnn.train.evaluate import Recorded, measure, read_result, split_test, test_set
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import augmented, plain
+from minicnn.train.recipes import LEFT_OPEN, chosen, resolved
 from minicnn.train.trainer import Trainer
 
-__all__ = ["continued", "resolved", "train"]
+__all__ = ["continued", "train"]
 
-# What is chosen where the user chose nothing, by data set; "" stands for all others.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"model": "digits_cnn", "epochs": 40, "optimizer": "adam", "lr": 5e-3},
-    "mnist": {"model": "lenet5", "epochs": 5, "optimizer": "adam"},
-    "fashion-mnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
-    "kmnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
-    "": {"model": "resnet20", "epochs": 20, "optimizer": "sgd", "augment": "standard"},
-}
-_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 0.1, "rmsprop": 1e-3}
 _RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")
 
 
-def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+def train(
+    config: Config,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    tell: Callable[[str], object] = lambda line: None,
+) -> dict[str, Any]:
     """Train, validate, test, and write the run directory.
 
     Parameters
@@ -57,6 +56,8 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         Go on with the run in ``config.out`` from its newest checkpoint; from the start if it has none.
     callbacks : sequence of Callback
         Told of the progress.
+    tell : callable
+        Gets, line by line, what will be trained on what, and what has been chosen.
 
     Returns
     -------
@@ -74,16 +75,19 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         As :meth:`Trainer.fit`.
     """
     started = time.perf_counter()
-    config = resolved(config)
+    source = sources.load(config.data, config.data_dir or None)
+    given, config = config, resolved(config, source)
     # The watch on the numbers takes the place of NumPy's warnings.
     with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
-        source = sources.load(config.data, config.data_dir or None)
         parts = _parts(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
         model = _model(config, source)
         config = _directory(config, recorded, resume)
+        tell(_opening(config.model, model, parts, recorded))
+        if left := chosen(given, config):
+            tell(f"chosen for these data: {left}")
         timer = Timer()
         trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
         if resume:
@@ -95,6 +99,19 @@ def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback]
         result |= _timings(Path(config.out), timer, time.perf_counter() - started)
         _finish(config, model, source, result, test)
     return result
+
+
+def _opening(name: str, model: Module, parts: _Parts, recorded: Recorded) -> str:
+    """What is trained on what, in a line."""
+    channels, height, width = recorded.image_shape
+    learned, validated = (
+        0 if loader is None else len(loader.dataset) for loader in (parts.train, parts.validation)
+    )
+    return (
+        f"{name} with {sum(p.array.size for p in model.parameters()):,} parameters; "
+        f"{learned:,} images of {height} x {width} pixels, {channels} channel{'s'[: channels - 1]}, "
+        f"{len(recorded.classes)} classes; {validated:,} more to validate, {len(parts.test):,} to test"
+    )
 
 
 @contextmanager
@@ -157,7 +174,7 @@ def _trainer(
         optimizer,
         LOSSES[config.loss],
         classes=recorded.classes,
-        scheduler=_scheduler(config, optimizer, config.epochs * len(parts.train)),
+        scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * len(parts.train)),
         clip_norm=config.clip_norm,
         seed=config.seed,
         device=config.device,
@@ -169,23 +186,9 @@ def _trainer(
 
 
 def _optimizer(config: Config, model: Module) -> optim.Optimizer:
-    kinds = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmsprop": optim.RMSprop}
+    make = OPTIMIZERS[config.optimizer][0]
     own = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
-    make: Any = kinds[config.optimizer]
     return make(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, l1=config.l1, **own)
-
-
-def _scheduler(config: Config, optimizer: optim.Optimizer, steps: int) -> Any:
-    """The learning rate over the ``steps`` updates of the whole training."""
-    schedules = optim.lr_scheduler
-    if config.schedule == "onecycle":
-        moves_momentum = config.optimizer != "rmsprop"
-        return schedules.OneCycleLR(optimizer, config.lr, total_steps=steps, cycle_momentum=moves_momentum)
-    if config.schedule == "cosine":
-        return schedules.CosineAnnealingLR(optimizer, T_max=steps)
-    if config.schedule == "step":
-        return schedules.StepLR(optimizer, step_size=max(1, steps // 3), gamma=0.1)
-    return None
 
 
 def _result(
@@ -243,20 +246,6 @@ def _finish(
 # -- configuration and directory -------------------------------------------------------------
 
 
-def resolved(config: Config) -> Config:
-    """The configuration with nothing left open except ``out``."""
-    chosen = _DEFAULTS.get(config.data.lower().replace("_", "-"), _DEFAULTS[""])
-    if config.optimizer not in ("", chosen["optimizer"]):
-        chosen = {name: value for name, value in chosen.items() if name != "lr"}
-    optimizer = config.optimizer or chosen["optimizer"]
-    chosen = {"batch_size": 64, "lr": _RATES[optimizer], "schedule": "onecycle", "augment": "none"} | chosen
-    # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
-    # core, and changes the last bits of the numbers.
-    chosen["threads"] = chosen_threads() or 1
-    chosen["backend"] = backends.active().name
-    return config.replace(**{name: value for name, value in chosen.items() if not getattr(config, name)})
-
-
 def continued(given: Mapping[str, Any]) -> Config:
     """The configuration of the run in ``given["out"]``, for resuming it.
 
@@ -278,7 +267,8 @@ def continued(given: Mapping[str, Any]) -> Config:
     values = load_toml(path)
     values.pop("recorded", None)
     stored = Config.from_dict(values)
-    now = resolved(stored.replace(**given))
+    left_open = {name for name in LEFT_OPEN if name in given and not given[name]}
+    now = stored.replace(**{name: value for name, value in given.items() if name not in left_open})
     for name, value in now.decisive().items():
         before = stored.decisive()[name]
         if value != before:
@@ -291,6 +281,8 @@ def _directory(config: Config, recorded: Recorded, resume: bool) -> Config:
     if not config.out:
         config = config.replace(out=_new_directory(config))
     out = Path(config.out)
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"--out {out} is a file", hint="a run needs a directory of its own")
     there = next((name for name in _RUN_FILES if (out / name).exists()), None)
     if there and not resume:
         kind = "a finished" if (out / "result.json").exists() else "an unfinished"

@@ -8,7 +8,7 @@ import pytest
 import minicnn
 from minicnn import nn
 from minicnn.nn import functional as F
-from minicnn.train.anomaly import explain
+from minicnn.train.anomaly import all_finite, explain
 
 X = np.arange(1.0, 9.0, dtype=np.float32).reshape(2, 4)
 UPPER = np.triu(np.ones((4, 4), bool), 1)
@@ -145,3 +145,15 @@ def test_gradients_that_are_too_large_together_are_named():
         return small * 3e38 + small * 3e38
 
     assert explained(twice).startswith("Model: mul: summed up, the gradient of the result is not finite")
+
+
+# -- the watch ------------------------------------------------------------------------------
+
+
+def test_all_finite_sees_each_bad_number_and_no_other():
+    good = np.array([1e30, -1e30, 3e38], np.float32)  # the sum of squares overflows
+    assert all_finite([good, np.arange(3), np.zeros((0, 2), np.float32)])
+    for bad in (np.nan, np.inf, -np.inf):
+        assert not all_finite([good, np.array([1, bad], np.float32)])
+        assert not all_finite([np.array([[bad]])])
+    assert all_finite([])

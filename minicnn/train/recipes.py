@@ -1,0 +1,64 @@
+"""What is chosen where the user chose nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn import backends
+from minicnn.core.threads import chosen_threads
+from minicnn.data.catalog import CATALOG
+from minicnn.data.sources import Source
+from minicnn.train.choices import OPTIMIZERS
+from minicnn.train.config import Config
+
+__all__ = ["LEFT_OPEN", "chosen", "resolved"]
+
+# By data set; "few" and "many" stand for all others, by the number of their images.
+_RECIPES: dict[str, dict[str, Any]] = {
+    "digits": {"model": "digits_cnn", "epochs": 40, "optimizer": "adam", "lr": 5e-3},
+    "mnist": {"model": "lenet5", "epochs": 5, "optimizer": "adam"},
+    "fashion-mnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
+    "kmnist": {"model": "lenet5", "epochs": 10, "optimizer": "adam"},
+    "few": {"epochs": 30, "batch_size": 32, "optimizer": "adam", "augment": "standard"},
+    "many": {"model": "resnet20", "epochs": 20, "optimizer": "sgd", "augment": "standard"},
+}
+_MANY = 5000  # training images; "few" was measured to be the better choice for up to 2,000
+_LARGE = 64  # pixels; beyond, convolutions in full resolution take too long
+
+LEFT_OPEN = ("model", "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "threads", "backend")
+
+
+def resolved(config: Config, source: Source) -> Config:
+    """The configuration with nothing left open except ``out``."""
+    recipe = _recipe(config, source)
+    if config.optimizer not in ("", recipe["optimizer"]):
+        recipe = {name: value for name, value in recipe.items() if name != "lr"}
+    usual_rate = OPTIMIZERS[config.optimizer or recipe["optimizer"]][1]
+    recipe = {"batch_size": 64, "lr": usual_rate, "schedule": "onecycle", "augment": "none"} | recipe
+    # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
+    # core, and changes the last bits of the numbers.
+    recipe |= {"threads": chosen_threads() or 1, "backend": backends.active().name}
+    return config.replace(**{name: recipe[name] for name in LEFT_OPEN if not getattr(config, name)})
+
+
+def _recipe(config: Config, source: Source) -> dict[str, Any]:
+    name = config.data.lower().replace("_", "-")
+    if name in _RECIPES:
+        return _RECIPES[name]
+    if len(source.train) >= _MANY or name in CATALOG:
+        return _RECIPES["many"]
+    side = min(source.image_shape[1:])
+    model = "lenet5" if side > _LARGE else "digits_cnn" if side >= 4 else "mlp"
+    return _RECIPES["few"] | {"model": model}
+
+
+def chosen(given: Config, config: Config) -> str:
+    """What was chosen in ``config`` of what was left open in ``given``, in words.
+
+    Examples
+    --------
+    >>> chosen(Config(epochs=3), Config(epochs=3, model="mlp", batch_size=8))
+    'model mlp, batch size 8'
+    """
+    names = [name for name in LEFT_OPEN[:-2] if not getattr(given, name) and getattr(config, name)]
+    return ", ".join(f"{name.replace('_', ' ')} {getattr(config, name)}" for name in names)
