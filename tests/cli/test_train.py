@@ -112,8 +112,8 @@ def test_json_has_the_promised_fields_and_progress_goes_to_standard_error(tmp_pa
 @pytest.mark.parametrize(
     "count, side, model, optimizer",
     [
-        (8, 12, "lenet5", "adam"),
-        (8, 9, "digits_cnn", "adam"),
+        (8, 65, "lenet5", "adam"),
+        (8, 64, "digits_cnn", "adam"),
         (8, 3, "mlp", "adam"),
         (2500, 12, "resnet20", "sgd"),
     ],
