@@ -11,7 +11,8 @@ namespace {
 /* The pixels begin, ..., end - 1 of one dimension that window i holds. */
 struct Span {
     ptrdiff_t begin, end;
-    Span(ptrdiff_t i, ptrdiff_t size, ptrdiff_t count) : begin(i * size / count), end(ceil_div((i + 1) * size, count)) {}
+    Span(ptrdiff_t i, ptrdiff_t size, ptrdiff_t count)
+        : begin(i * size / count), end(ceil_div((i + 1) * size, count)) {}
     ptrdiff_t size() const { return end - begin; }
 };
 
@@ -142,8 +143,8 @@ bool is_even_grid(ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH, ptrdiff_t OW) { return
 } // namespace
 
 /* y = the mean of each window.   y: (planes, OH, OW)  x: (planes, H, W) */
-int MK(adaptive_avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, ptrdiff_t H, ptrdiff_t W, ptrdiff_t OH,
-                                    ptrdiff_t OW)
+int MK(adaptive_avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, ptrdiff_t H, ptrdiff_t W,
+                                    ptrdiff_t OH, ptrdiff_t OW)
 {
     if (OH == 1 && OW == 1)
         return global_avg_forward(y, x, planes, H * W);
@@ -205,7 +206,9 @@ int MK(adaptive_avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t plane
                 }
                 for (ptrdiff_t r = rows[i].begin; r < rows[i].end; r++) {
                     float *to = gx + (plane * H + r) * W;
-                    each_vector(W, [&](ptrdiff_t s, auto part) { part.put(to + s, part.get(to + s) + part.get(sums + s)); });
+                    each_vector(W, [&](ptrdiff_t s, auto part) {
+                        part.put(to + s, part.get(to + s) + part.get(sums + s));
+                    });
                 }
             }
     });

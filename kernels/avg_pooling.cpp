@@ -54,38 +54,43 @@ int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
 {
     const mk_window &window = shared.w;
     const Phases phases(window);
-    const size_t bytes = Parts::bytes(whole_vectors(window.W), 4) + Parts::bytes(phases.floats(), 4) +
+    const size_t bytes = Parts::bytes(whole_vectors(window.W), 4) + 2 * Parts::bytes(phases.floats(), 4) +
                          Parts::bytes(whole_vectors(window.OW), 4) + Parts::bytes(window.KW, sizeof(ptrdiff_t));
     const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
         const Counts counts = shared;
         const mk_window &w = counts.w;
         Parts parts{reinterpret_cast<char *>(scratch)};
-        float *sums = parts.take<float>(whole_vectors(w.W)), *staged = parts.take<float>(phases.floats());
+        float *sums = parts.take<float>(whole_vectors(w.W));
+        const Ring ring{parts.take<float>(2 * phases.floats()), 2, phases.floats()};
         float *column_counts = parts.take<float>(whole_vectors(w.OW));
         ptrdiff_t *offsets = parts.take<ptrdiff_t>(w.KW);
-        set_run(staged, phases.floats(), 0.0f);
+        ring.fill(0.0f);
         counts.of_columns(column_counts);
         for (ptrdiff_t q = 0; q < w.KW; q++)
             offsets[q] = phases.offset(q);
-        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool) {
-            const Taps taps(w, i);
-            const float *from = x + (plane * w.H + taps.first + taps.begin) * w.W;
-            add_rows(sums, taps.end - taps.begin, w.W, [&](ptrdiff_t p) { return from + p * w.W; });
-            phases.stage(staged, sums, 0.0f);
-            const float row_count = counts.of_row(i);
+        ptrdiff_t staged = 0;
+        const ptrdiff_t end = smaller((task + 1) * at_once, rows);
+        each_row(task * at_once, end, w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool is_first) {
+            for (staged = is_first ? i : staged; staged < smaller(i + 2, w.OH); staged++) {
+                const Taps taps(w, staged);
+                const float *from = x + (plane * w.H + taps.first + taps.begin) * w.W;
+                add_rows(sums, taps.end - taps.begin, w.W, [&](ptrdiff_t p) { return from + p * w.W; });
+                phases.stage(ring[staged], sums, 0.0f);
+            }
+            const float row_count = counts.of_row(i), *own = ring[i];
             float *to = y + (plane * w.OH + i) * w.OW;
             for (ptrdiff_t j = 0; j < w.OW; j += VL) {
-                vec total = load(staged + j);
+                vec total = load(own + j);
                 for (ptrdiff_t q = 1; q < w.KW; q++)
-                    total += load(staged + offsets[q] + j);
+                    total += load(own + offsets[q] + j);
                 store_some(to + j, total / (row_count * load(column_counts + j)), w.OW - j);
             }
         });
     });
 }
 
-/* row += what each window spreads over its pixels in this row, for any stride.   row: (W)  sums: (OW) */
+/* row = what each window spreads over its pixels in this row, for any stride.   row: (W)  sums: (OW) */
 void scatter(float *row, const float *sums, const mk_window &w)
 {
     set_run(row, w.W, 0.0f);
@@ -97,12 +102,23 @@ void scatter(float *row, const float *sums, const mk_window &w)
     }
 }
 
+/* The same, for strides that are vectors; THREE: as in Spread. */
+template <bool THREE>
+MK_INLINE void collect(float *row, const float *sums, const Spread &spread)
+{
+    spread.join(row, [&](ptrdiff_t phase, ptrdiff_t k) MK_INLINE_LAMBDA {
+        vec g = {};
+        spread.each_tap<THREE>(phase, k, [&](ptrdiff_t, ptrdiff_t from) MK_INLINE_LAMBDA { g += load(sums + from); });
+        return g;
+    });
+}
+
 int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
 {
     const mk_window &window = shared.w;
     const Spread spread(window);
-    const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window)), floats = spread.floats;
-    const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(floats, 4) +
+    const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window) + 1), floats = spread.floats;
+    const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(2 * floats, 4) +
                          Parts::bytes(whole_vectors(window.OW), 4);
     const ptrdiff_t rows = planes * window.H, at_once = pieces_of_task(window.W);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
@@ -111,30 +127,33 @@ int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
         const Spread own = spread;
         Parts parts{reinterpret_cast<char *>(scratch)};
         const Ring shares{parts.take<float>(ring_rows * floats), ring_rows, floats};
-        float *padded = parts.take<float>(floats), *sums = padded + own.before;
+        const Ring sums{parts.take<float>(2 * floats), 2, floats};
         float *column_counts = parts.take<float>(whole_vectors(w.OW));
         counts.of_columns(column_counts);
-        set_run(padded, floats, 0.0f);
-        ptrdiff_t staged = 0;
-        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.H, [&](ptrdiff_t plane, ptrdiff_t r, bool is_first) {
-            const Holders holders(w, r);
-            staged = larger(is_first ? 0 : staged, holders.begin);
-            for (; staged < holders.end; staged++) {
-                const float *from = gy + (plane * w.OH + staged) * w.OW;
-                float *to = shares[staged], row_count = counts.of_row(staged);
-                for (ptrdiff_t j = 0; j < w.OW; j += VL)
-                    store(to + j, load_some(from + j, w.OW - j) / (row_count * load(column_counts + j)));
+        sums.fill(0.0f);
+        ptrdiff_t staged = 0, added = 0;
+        const ptrdiff_t end = smaller((task + 1) * at_once, rows);
+        each_row(task * at_once, end, w.H, [&](ptrdiff_t plane, ptrdiff_t r, bool is_first) {
+            staged = is_first ? Holders(w, r).begin : staged;
+            for (added = is_first ? r : added; added < smaller(r + 2, w.H); added++) {
+                const Holders holders(w, added);
+                for (staged = larger(staged, holders.begin); staged < holders.end; staged++) {
+                    const float *from = gy + (plane * w.OH + staged) * w.OW;
+                    float *to = shares[staged], row_count = counts.of_row(staged);
+                    for (ptrdiff_t j = 0; j < w.OW; j += VL)
+                        store(to + j, load_some(from + j, w.OW - j) / (row_count * load(column_counts + j)));
+                }
+                add_rows(sums[added] + own.before, holders.end - holders.begin, w.OW,
+                         [&](ptrdiff_t i) { return shares[holders.begin + i]; });
             }
-            add_rows(sums, holders.end - holders.begin, w.OW, [&](ptrdiff_t i) { return shares[holders.begin + i]; });
             float *row = gx + (plane * w.H + r) * w.W;
+            const float *from = sums[r] + own.before;
             if (w.SW > 2)
-                scatter(row, sums, w);
+                scatter(row, from, w);
+            else if (w.KW == 3)
+                collect<true>(row, from, own);
             else
-                own.join(row, [&](ptrdiff_t phase, ptrdiff_t k) MK_INLINE_LAMBDA {
-                    vec g = {};
-                    own.each_tap(phase, k, [&](ptrdiff_t, ptrdiff_t from) MK_INLINE_LAMBDA { g += load(sums + from); });
-                    return g;
-                });
+                collect<false>(row, from, own);
         });
     });
 }
@@ -148,10 +167,10 @@ int MK(avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, const mk_
     const Counts counts{*window, with_padding, divisor};
     if (!counts.is_mean_of_2x2())
         return forward(y, x, planes, counts);
-    return pool2x2_forward(x, Pairs(planes, *window),
-                           [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
-                               store_some(y + at, ((a + c) + (b + d)) * 0.25f, n);
-                           });
+    const Pairs pairs(planes, *window);
+    return pool2x2_forward(x, pairs, [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
+        store_some(y + at, ((a + c) + (b + d)) * 0.25f, n);
+    });
 }
 
 /* dL/dx = the sum of dL/dy / count over the windows that hold a pixel.
@@ -162,7 +181,8 @@ int MK(avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t planes, const 
     const Counts counts{*window, with_padding, divisor};
     if (!counts.is_mean_of_2x2())
         return backward(gx, gy, planes, counts);
-    return pool2x2_backward(gx, Pairs(planes, *window), [=](ptrdiff_t at, ptrdiff_t n, vec(&g)[2][2]) MK_INLINE_LAMBDA {
+    const Pairs pairs(planes, *window);
+    return pool2x2_backward(gx, pairs, [=](ptrdiff_t at, ptrdiff_t n, vec(&g)[2][2]) MK_INLINE_LAMBDA {
         g[0][0] = g[0][1] = g[1][0] = g[1][1] = load_some(gy + at, n) * 0.25f;
     });
 }

@@ -75,25 +75,24 @@ struct Moment {
     double mean, squares;
 };
 
-/* The sums of a channel of a piece. A long run is added up apart, in more sums than one, and a short one,
- * which is little work beside that of adding up four sums, straight to those of the runs before. */
+/* The sums of a channel of a piece. A long run is added up in more sums than one; in a short one, to add up
+ * four sums would be more work than the run itself. */
 struct Adding {
     DoubleSum sum, squares;
-    vec short_squares;
     float shift;
 
     MK_INLINE_MEMBER void add(const float *x, ptrdiff_t n)
     {
         if (n < LONG_RUN) {
             DoubleSum own = sum; /* the compiler keeps only what is ours in registers */
-            vec own_squares = short_squares;
+            vec own_squares = {};
             each_vector(n, [&](ptrdiff_t i, auto part) {
                 vec v = part.stream(x + i), distance = part.keep(v - shift);
                 own += v;
                 own_squares += distance * distance;
             });
             sum = own;
-            short_squares = own_squares;
+            squares += own_squares;
             return;
         }
         each_block(n, [&](ptrdiff_t begin, ptrdiff_t end) {
@@ -106,10 +105,8 @@ struct Adding {
 
     Moments moments(ptrdiff_t n) const
     {
-        DoubleSum all = squares;
-        all += short_squares;
         Moments found;
-        found.add(n, sum.total(), shift, all.total());
+        found.add(n, sum.total(), shift, squares.total());
         return found;
     }
 };
@@ -123,7 +120,7 @@ int moments_of_pieces(Moment *found, const float *x, const Pieces &pieces)
         const Piece piece = pieces.piece(task);
         for (ptrdiff_t c = piece.first; c < piece.last; c++) {
             const float *run = x + (piece.first_sample * s.C + c) * s.L;
-            sums[c - piece.first] = Adding{{}, {}, {}, as_shift(rough_mean(run, smaller(s.L, BLOCK)))};
+            sums[c - piece.first] = Adding{{}, {}, as_shift(rough_mean(run, smaller(s.L, BLOCK)))};
         }
         each_run(piece, s, [&](ptrdiff_t c, ptrdiff_t at) {
             sums[c].add(x + at, s.L);
@@ -177,11 +174,11 @@ int normalize_pieces(float *y, const float *x, const Pieces &pieces, const Stati
 }
 
 /* found: (down, C).  gx: gy * scale, or NULL */
-int sums_of_pieces(Sums *found, float *gx, const float *gy, const float *x, const Pieces &pieces, const Statistics &by)
+int sums_of_pieces(Sums *found, float *gx, const float *gy, const float *x, const Pieces &pieces,
+                   const Statistics &by)
 {
     struct Channel {
         DoubleSum g, centred;
-        vec short_g, short_centred;
         float mean, scale;
     };
     const Images s = pieces.s;
@@ -189,7 +186,7 @@ int sums_of_pieces(Sums *found, float *gx, const float *gy, const float *x, cons
         Channel *channels = reinterpret_cast<Channel *>(scratch);
         const Piece piece = pieces.piece(task);
         for (ptrdiff_t c = piece.first; c < piece.last; c++)
-            channels[c - piece.first] = Channel{{}, {}, {}, {}, by.mean[c], by.scale(c)};
+            channels[c - piece.first] = Channel{{}, {}, by.mean[c], by.scale(c)};
         each_run(piece, s, [&](ptrdiff_t c, ptrdiff_t at) {
             Channel &own = channels[c];
             const float mean = own.mean, scale = own.scale;
@@ -201,22 +198,22 @@ int sums_of_pieces(Sums *found, float *gx, const float *gy, const float *x, cons
                     part.put(gx + i, g * scale);
             };
             if (s.L < LONG_RUN) {
-                vec a = own.short_g, b = own.short_centred;
+                vec a = {}, b = {};
                 each_vector(s.L, [&](ptrdiff_t i, auto part) { add(at + i, part, a, b); });
-                own.short_g = a;
-                own.short_centred = b;
+                own.g += a;
+                own.centred += b;
             } else
                 each_block(s.L, [&](ptrdiff_t begin, ptrdiff_t end) {
                     TwoSums<> sums;
-                    sums.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &b) { add(at + begin + i, part, a, b); });
+                    sums.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &b) {
+                        add(at + begin + i, part, a, b);
+                    });
                     own.g += (sums.a[0] + sums.a[1]) + (sums.a[2] + sums.a[3]);
                     own.centred += (sums.b[0] + sums.b[1]) + (sums.b[2] + sums.b[3]);
                 });
         });
         for (ptrdiff_t c = piece.first; c < piece.last; c++) {
-            Channel &own = channels[c - piece.first];
-            own.g += own.short_g;
-            own.centred += own.short_centred;
+            const Channel &own = channels[c - piece.first];
             found[piece.number_down * s.C + c] = {own.g.total(), own.centred.total()};
         }
     });
@@ -257,11 +254,10 @@ int gradient_of_pieces(float *gx, const float *gy, const float *x, const Sums *s
     });
 }
 
-int set_parameters(const Gradients &result, const Sums *sums, const Images &s, const Statistics &by)
+void set_parameters(const Gradients &result, const Sums *sums, const Images &s, const Statistics &by)
 {
     for (ptrdiff_t c = 0; c < s.C; c++)
         result.set(c, s.N ? sums[c] : Sums{}, by.inverse(c));
-    return 0;
 }
 
 } // namespace
@@ -293,10 +289,8 @@ int MK(batch_norm_forward)(float *y, float *mean, float *var, const float *x, co
         });
     const Pieces pieces(s);
     Moment *found = reinterpret_cast<Moment *>(workspace);
-    return moments_of_pieces(found, x, pieces) || put_together(mean, var, found, pieces) ||
-                   normalize_pieces(y, x, pieces, by)
-               ? -1
-               : 0;
+    return -(moments_of_pieces(found, x, pieces) || put_together(mean, var, found, pieces) ||
+             normalize_pieces(y, x, pieces, by));
 }
 
 /* dL/dx = w / sqrt(var + eps) * (gy - mean(gy) - x̂ * mean(gy * x̂)), dL/dw = Σ gy * x̂, dL/db = Σ gy.
@@ -328,11 +322,10 @@ int MK(batch_norm_backward)(float *gx, float *gw, float *gb, const float *gy, co
         });
     const Pieces pieces(s);
     Sums *sums = reinterpret_cast<Sums *>(workspace);
-    return sums_of_pieces(sums, nullptr, gy, x, pieces, by) || add_up(sums, pieces) ||
-                   set_parameters(result, sums, s, by) ||
-                   (gx && gradient_of_pieces(gx, gy, x, sums, pieces, by))
-               ? -1
-               : 0;
+    if (sums_of_pieces(sums, nullptr, gy, x, pieces, by) || add_up(sums, pieces))
+        return -1;
+    set_parameters(result, sums, s, by);
+    return gx ? gradient_of_pieces(gx, gy, x, sums, pieces, by) : 0;
 }
 
 /* The same with given mean and var.   y, x: (N, C, L)  mean, var, w, b: (C) */
@@ -370,8 +363,8 @@ int MK(batch_norm_inference_backward)(float *gx, float *gw, float *gb, const flo
         });
     const Pieces pieces(s);
     Sums *sums = reinterpret_cast<Sums *>(workspace);
-    return sums_of_pieces(sums, gx, gy, x, pieces, by) || add_up(sums, pieces) ||
-                   set_parameters(result, sums, s, by)
-               ? -1
-               : 0;
+    if (sums_of_pieces(sums, gx, gy, x, pieces, by) || add_up(sums, pieces))
+        return -1;
+    set_parameters(result, sums, s, by);
+    return 0;
 }

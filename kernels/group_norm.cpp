@@ -79,7 +79,8 @@ int add_rows(float *to, const float *rows, ptrdiff_t count, ptrdiff_t step, ptrd
 }
 
 int rows_backward(float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,
-                  const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t G, ptrdiff_t M, float eps)
+                  const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t G, ptrdiff_t M,
+                  float eps)
 {
     const ptrdiff_t at_once = samples_at_once(G, M), tasks = ceil_div(N, at_once), step = 2 * G * M;
     int failed = parallel(tasks, 0, [&](ptrdiff_t task, float *) {
@@ -93,9 +94,8 @@ int rows_backward(float *gx, float *gw, float *gb, const float *gy, const float 
                          Each{w ? w + at : nullptr, 1}, M);
         }
     });
-    return failed || add_rows(gw, workspace, tasks, step, G * M) || add_rows(gb, workspace + G * M, tasks, step, G * M)
-               ? -1
-               : 0;
+    return -(failed || add_rows(gw, workspace, tasks, step, G * M) ||
+             add_rows(gb, workspace + G * M, tasks, step, G * M));
 }
 
 /* -- groups of channels: N samples of G groups of K channels of L numbers; w, b: (G, K) ------------------- */
@@ -111,8 +111,8 @@ int groups_forward(float *y, float *mean, float *var, const float *x, const floa
             var[r] = found.variance();
             for (ptrdiff_t k = 0; k < K; k++) {
                 const ptrdiff_t at = (r * K + k) * L, c = r % G * K + k;
-                normalize(y + at, x + at, L, Same{mean[r]}, Same{inverse_deviation(var[r], eps)}, Same{number(w, c, 1)},
-                          Same{number(b, c, 0)});
+                normalize(y + at, x + at, L, Same{mean[r]}, Same{inverse_deviation(var[r], eps)},
+                          Same{number(w, c, 1)}, Same{number(b, c, 0)});
             }
         }
     });
@@ -164,7 +164,7 @@ int groups_backward(float *gx, float *gw, float *gb, const float *gy, const floa
             }
         }
     });
-    return failed || add_rows(gw, workspace, N, 2 * C, C) || add_rows(gb, workspace + C, N, 2 * C, C) ? -1 : 0;
+    return -(failed || add_rows(gw, workspace, N, 2 * C, C) || add_rows(gb, workspace + C, N, 2 * C, C));
 }
 
 } // namespace

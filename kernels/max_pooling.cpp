@@ -9,7 +9,7 @@
 
 namespace {
 
-ivec every(ptrdiff_t i) { return static_cast<int32_t>(i) - (ivec){}; }
+MK_INLINE ivec every(ptrdiff_t i) { return static_cast<int32_t>(i) - (ivec){}; }
 
 /* The larger values and their taps, of equals the first. NaN is left to `take_larger_or_nan`, if the sum of all
  * values shows that there is one: so a comparison less is on the way from tap to tap. */
@@ -86,7 +86,7 @@ template <class Index>
 int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_window &window)
 {
     const Phases phases(window);
-    const ptrdiff_t ring_rows = Ring::size_for((window.KH - 1) * window.DH + 1), floats = phases.floats();
+    const ptrdiff_t ring_rows = Ring::size_for((window.KH - 1) * window.DH + 1 + window.SH), floats = phases.floats();
     const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(whole_vectors(window.OW), 4) +
                          Parts::bytes(window.KW, sizeof(ptrdiff_t)) + Parts::bytes(window.KH, sizeof(float *));
     const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
@@ -102,10 +102,12 @@ int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_w
         for (ptrdiff_t q = 0; q < w.KW; q++)
             offsets[q] = phases.offset(q * w.DW);
         ptrdiff_t staged = 0; /* rows before this one are in the ring */
-        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool is_first) {
+        const ptrdiff_t end = smaller((task + 1) * at_once, rows);
+        each_row(task * at_once, end, w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool is_first) {
             const Taps taps(w, i);
             staged = larger(is_first ? 0 : staged, taps.first);
-            for (; staged <= taps.first + (taps.end - 1) * w.DH; staged++)
+            const ptrdiff_t needed = smaller(taps.first + (w.KH - 1) * w.DH + 1 + w.SH, w.H); /* next time */
+            for (; staged < needed; staged++)
                 phases.stage(ring[staged], x + (plane * w.H + staged) * w.W, -__builtin_inff());
             from.begin = taps.begin;
             from.end = taps.end;
@@ -122,7 +124,8 @@ int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_w
 
 int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, const mk_window &w)
 {
-    return pool2x2_forward(x, Pairs(planes, w), [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
+    const Pairs pairs(planes, w);
+    return pool2x2_forward(x, pairs, [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
         ivec tap = {};
         vec best = a;
         if (__builtin_expect(has_nan((a + b) + (c + d)), 0)) {
@@ -167,12 +170,28 @@ struct Meeting {
     ptrdiff_t tap; /* p·KW */
 };
 
+/* row: (W), the sum over the windows that each of its pixels won; THREE: as in Spread */
+template <bool THREE>
+MK_INLINE void ask(float *row, const Spread &spread, const Meeting *meetings, ptrdiff_t count)
+{
+    spread.join(row, [&](ptrdiff_t phase, ptrdiff_t k) MK_INLINE_LAMBDA {
+        vec g = {};
+        for (ptrdiff_t m = 0; m < count; m++) {
+            const Meeting met = meetings[m];
+            spread.each_tap<THREE>(phase, k, [&](ptrdiff_t q, ptrdiff_t from) MK_INLINE_LAMBDA {
+                g += get_indices(met.index + from, VL) == every(met.tap + q) ? load(met.gy + from) : (vec){};
+            });
+        }
+        return g;
+    });
+}
+
 /* Each pixel asks the windows that hold it, a vector of pixels at a time, taps in the reference's order. */
 template <class Index>
 int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, const mk_window &window)
 {
     const Spread spread(window);
-    const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window)), floats = spread.floats;
+    const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window) + 1), floats = spread.floats;
     const size_t bytes = 2 * Parts::bytes(ring_rows * floats, 4) + Parts::bytes(window.KH, sizeof(Meeting));
     const ptrdiff_t rows = planes * window.H, at_once = pieces_of_task(window.W);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
@@ -185,10 +204,11 @@ int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, con
         gradients.fill(0.0f);
         indices.fill(0.0f);
         ptrdiff_t staged = 0;
-        each_row(task * at_once, smaller((task + 1) * at_once, rows), w.H, [&](ptrdiff_t plane, ptrdiff_t r, bool is_first) {
+        const ptrdiff_t end = smaller((task + 1) * at_once, rows);
+        each_row(task * at_once, end, w.H, [&](ptrdiff_t plane, ptrdiff_t r, bool is_first) {
             const Holders holders(w, r);
             staged = larger(is_first ? 0 : staged, holders.begin);
-            for (; staged < holders.end; staged++) {
+            for (; staged < smaller(holders.end + 1, w.OH); staged++) {
                 const ptrdiff_t at = (plane * w.OH + staged) * w.OW; /* whole vectors: see Phases::stage */
                 float *to = gradients[staged] + own.before;
                 int32_t *index_to = reinterpret_cast<int32_t *>(indices[staged]) + own.before;
@@ -204,16 +224,10 @@ int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, con
                     meetings[count++] = {gradients[i] + own.before,
                                          reinterpret_cast<int32_t *>(indices[i]) + own.before, p * w.KW};
             }
-            own.join(gx + (plane * w.H + r) * w.W, [&](ptrdiff_t phase, ptrdiff_t k) MK_INLINE_LAMBDA {
-                vec g = {};
-                for (ptrdiff_t m = 0; m < count; m++) {
-                    const Meeting met = meetings[m];
-                    own.each_tap(phase, k, [&](ptrdiff_t q, ptrdiff_t from) MK_INLINE_LAMBDA {
-                        g += get_indices(met.index + from, VL) == every(met.tap + q) ? load(met.gy + from) : (vec){};
-                    });
-                }
-                return g;
-            });
+            if (w.KW == 3 && w.DW == 1)
+                ask<true>(gx + (plane * w.H + r) * w.W, own, meetings, count);
+            else
+                ask<false>(gx + (plane * w.H + r) * w.W, own, meetings, count);
         });
     });
 }

@@ -87,7 +87,10 @@ struct Parts {
     }
 };
 
-/* The last few rows of some kind: row r is in the place of row r - size. */
+/* What is stored cannot be loaded at another offset for a while. So rows are put into a ring one step before
+ * they are needed.
+ *
+ * The last few rows of some kind: row r is in the place of row r - size. */
 struct Ring {
     float *rows;
     ptrdiff_t size, floats; /* size: a power of two */
@@ -168,11 +171,14 @@ struct Phases {
     MK_INLINE_MEMBER void stage(float *staged, const float *row, float fill) const
     {
         if (S == 1)
-            for (ptrdiff_t m = 0; m < W; m += VL)
+            for (ptrdiff_t m = 0; m < W; m += VL) {
+                prefetch(row + m, 1);
                 store(staged + left + m, load_filled(row + m, W - m, fill));
+            }
         else if (S == 2) {
             float *even = staged + offset(left), *odd = staged + offset(left + 1);
             for (ptrdiff_t m = 0, rest = W; rest > 0; m += VL, rest -= 2 * VL) {
+                prefetch(row + 2 * m, 2);
                 vec a = load_filled(row + 2 * m, rest, fill), b = load_filled(row + 2 * m + VL, rest - VL, fill);
                 store(even + m, evens(a, b));
                 store(odd + m, odds(a, b));
@@ -198,13 +204,16 @@ struct Spread {
         floats = whole_vectors(before + larger(w.OW, (W - 1 + left) / S + 1)) + VL;
     }
 
-    /* body(q, from) for the taps of a phase: where the gradients of the pixels k, k + 1, ... start. */
-    template <class Body>
+    /* body(q, from) for the taps of a phase: where the gradients of the pixels k, k + 1, ... start.
+     * THREE: K = 3 and D = 1 */
+    template <bool THREE, class Body>
     MK_INLINE_MEMBER void each_tap(ptrdiff_t phase, ptrdiff_t k, Body body) const
     {
-        for (ptrdiff_t q = 0, pixel = 0; q < K; q++, pixel += D)
-            if (S == 1 || (pixel & 1) == phase)
-                body(q, k - (S == 1 ? pixel : pixel >> 1));
+        const ptrdiff_t last = THREE ? 3 : K, step = THREE ? 1 : D;
+#pragma GCC unroll 3
+        for (ptrdiff_t q = 0; q < last; q++)
+            if (S == 1 || (q * step & 1) == phase)
+                body(q, k - (S == 1 ? q * step : q * step >> 1));
     }
 
     /* One row of pixels, where of(phase, k) tells the gradients of the pixels k, k + 1, ... of a phase. */

@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.core.dispatch import Declined
 from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
 from minicnn.ops.pooling import avg_pool2d, max_pool2d
 from minicnn.ops.windows import output_sizes
@@ -35,9 +36,7 @@ def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, pad
 
 
 @avg_pool2d.forward_kernel.overlay("native")
-def avg_pool2d_native(
-    xp, x, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
+def avg_pool2d_native(xp, x, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     declined = not_float32(x)
     if declined:
         return declined
@@ -88,6 +87,8 @@ def adaptive_max_pool2d_native(xp, x, *, output_size):
     declined = not_float32(x)
     if declined:
         return declined
+    if x.shape[2] * x.shape[3] >= 2**31:
+        return Declined(f"{x.shape[2] * x.shape[3]} pixels; the kernel counts them with 31 bits")
     y = np.empty(x.shape[:2] + output_size, FLOAT32)
     index = np.empty(y.shape, np.int64)
     _native.adaptive_max_pool2d_forward(y, index, one_run(x))
