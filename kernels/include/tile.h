@@ -29,6 +29,8 @@ struct OffsetRows {
     MK_INLINE_MEMBER const float *operator()(ptrdiff_t k) const { return b + offsets[k]; }
 };
 
+enum { AHEAD = 1024 }; /* how many numbers of a are asked for ahead of their use: the next panel's, in the end */
+
 /* a[k][i] lies at a[k * a_k + i * a_i], vector j of a row of b at row + j * gap. */
 template <int M, int V, class Rows>
 MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrdiff_t a_i, Rows rows,
@@ -36,7 +38,7 @@ MK_INLINE void accumulate(vec (&sums)[M][V], const float *a, ptrdiff_t a_k, ptrd
 {
     for (ptrdiff_t k = 0; k < K; k++, a += a_k) {
         const float *row = rows(k);
-        __builtin_prefetch(a + 512);
+        __builtin_prefetch(a + AHEAD);
         vec b[V];
 #pragma GCC unroll 4
         for (int j = 0; j < V; j++)
@@ -78,5 +80,33 @@ MK_INLINE ptrdiff_t panel_rows(ptrdiff_t rows) /* rows with the padding of the l
         i += small_panel(rows - i) ? MR_SMALL : MR;
     return i;
 }
+
+/* The same panels by their numbers: `whole` ones of MR rows, then up to two of MR_SMALL. */
+struct RowPanels {
+    ptrdiff_t whole = 0, count = 0;
+
+    explicit RowPanels(ptrdiff_t rows)
+    {
+        each_panel(rows, [&](auto panel) {
+            whole += panel.rows == MR;
+            count++;
+        });
+    }
+
+    ptrdiff_t first(ptrdiff_t panel) const /* row; of panel `count`: all rows with the padding */
+    {
+        return panel <= whole ? panel * MR : whole * MR + (panel - whole) * MR_SMALL;
+    }
+
+    template <class Body>
+    MK_INLINE_MEMBER void each(ptrdiff_t begin, ptrdiff_t end, Body body) const
+    {
+        for (ptrdiff_t panel = begin; panel < end; panel++)
+            if (panel < whole)
+                body(Panel<MR>{first(panel)});
+            else
+                body(Panel<MR_SMALL>{first(panel)});
+    }
+};
 
 #endif
