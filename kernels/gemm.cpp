@@ -1,10 +1,9 @@
 /* Dense products, C = A B + bias: for any strides of A and B, so that transposes need no copies.
  *
- * Both operands are packed first, A into panels of MR rows, B into panels of NR columns, in the order in
- * which the micro-kernel reads them; then tiles of C are computed. K is cut into slices, such that a slice
- * of a panel of B stays in the first-level cache while it meets the panels of A. Packing and tiles are
- * tasks of their own; how they are cut depends on the shapes only, and each number of C is summed slice
- * after slice: the threads change nothing.
+ * Both operands are packed, A into panels of MR rows, B into panels of NR columns, in the order in which the
+ * micro-kernel reads them; then tiles of C are computed. K is cut into slices, so that what is packed stays in
+ * the caches. How all is cut depends on the shapes only, and each number of C is summed slice after slice: the
+ * threads change nothing. Products of few rows are computed without packing.
  *
  * Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", 2008. */
 #include "mk.h"
@@ -15,23 +14,26 @@
 namespace {
 
 enum {
-    SLICE = 320,                                          /* of K */
-    PACKED_PANELS = 2,                                    /* of A: what a task packs */
-    TILE_PANELS = 12, TILE_COLUMNS = 8 * NR,              /* of C, at most: what a task computes */
-    BLOCK_ROWS = 15 * TILE_PANELS * MR, BLOCK_COLUMNS = 2048, BLOCK_DEPTH = 4 * SLICE, /* what is packed at once: 16 MB */
+    SLICE = 512,                                     /* of K */
+    PACKED_PANELS = 2,                               /* of A: what a task packs */
+    TILE_PANELS = 12, TILE_COLUMNS = 4 * NR,         /* of C, at most: what a task computes */
+    BLOCK_ROWS = 2160, BLOCK_COLUMNS = 2048,         /* of C, at most: what is computed at once */
+    WHOLE = 1 << 20,                                 /* operands of up to so many numbers are packed as a whole */
+    SHARED_WORK = 1 << 18,                           /* multiplications; fewer are not worth a second thread */
 };
-enum { SHARED_WORK = 1 << 18 }; /* multiplications; fewer are not worth a second thread */
+static_assert(BLOCK_ROWS % MR == 0 && BLOCK_COLUMNS % NR == 0 && SLICE % VL == 0, "only last panels are padded");
 
 MK_INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 MK_INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 MK_INLINE ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
-MK_INLINE ptrdiff_t share(ptrdiff_t n, ptrdiff_t most) { return ceil_div(n, ceil_div(n, most)); } /* of equal shares */
 
-MK_INLINE ptrdiff_t panel_columns(ptrdiff_t columns) /* columns with the padding of the last panel */
+/* n in equal shares of at most `most`, each a multiple of `unit`. */
+MK_INLINE ptrdiff_t share(ptrdiff_t n, ptrdiff_t most, ptrdiff_t unit)
 {
-    return round_up(columns, VL);
+    return round_up(ceil_div(n, ceil_div(n, most)), unit);
 }
 
+/* body(task) for all tasks, shared with the other threads or not. */
 template <class Body>
 MK_INLINE void each(ptrdiff_t tasks, bool alone, const Body &body)
 {
@@ -42,24 +44,34 @@ MK_INLINE void each(ptrdiff_t tasks, bool alone, const Body &body)
         parallel(tasks, 0, [&](ptrdiff_t i, float *) { body(i); });
 }
 
-/* What becomes of the sums of a tile. */
+/* A: (m, k), B: (k, n) */
+struct Product {
+    mk_matrix a, b;
+    ptrdiff_t m, n, k;
+};
+
+/* -- what becomes of the sums ------------------------------------------------------------------------------- */
+
 struct Result {
     float *c;
-    ptrdiff_t step; /* from row to row */
+    ptrdiff_t step;                      /* from row to row */
     const float *row_bias, *column_bias; /* or NULL */
     bool add, with_relu;
 };
 
+MK_INLINE vec fetch(const float *p, ptrdiff_t n) { return n == VL ? load(p) : load_first(p, n); }
+
+/* The sums of rows i and up, columns j and up; of the tile, so many rows and columns are there. */
 template <int M, int V>
-MK_INLINE void put(const vec (&sums)[M][V], const Result &to, ptrdiff_t i, ptrdiff_t j, ptrdiff_t rows, ptrdiff_t columns)
+MK_INLINE void put(const vec (&sums)[M][V], const Result &to, ptrdiff_t i, ptrdiff_t j, ptrdiff_t rows,
+                   ptrdiff_t columns)
 {
     vec bias[V];
-    ptrdiff_t width[V];
+    ptrdiff_t width[V]; /* only the last vector can be a part of one */
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
-        width[v] = smaller(columns - v * VL, VL);
-        const float *place = to.column_bias + j + v * VL;
-        bias[v] = !to.column_bias ? (vec){} : width[v] == VL ? load(place) : load_first(place, width[v]);
+        width[v] = v < V - 1 ? ptrdiff_t(VL) : smaller(columns - v * VL, VL);
+        bias[v] = to.column_bias ? fetch(to.column_bias + j + v * VL, width[v]) : (vec){};
     }
 #pragma GCC unroll 16
     for (int r = 0; r < M; r++)
@@ -67,76 +79,44 @@ MK_INLINE void put(const vec (&sums)[M][V], const Result &to, ptrdiff_t i, ptrdi
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++) {
                 float *place = to.c + (i + r) * to.step + j + v * VL;
-                bool whole = v < V - 1 || width[v] == VL;
                 vec sum = sums[r][v] + bias[v];
                 if (to.row_bias)
                     sum += to.row_bias[i + r];
                 if (to.add)
-                    sum += whole ? load(place) : load_first(place, width[v]);
+                    sum += fetch(place, width[v]);
                 if (to.with_relu)
                     sum = relu(sum);
-                if (whole)
+                if (width[v] == VL)
                     store(place, sum);
                 else
                     store_first(place, sum, width[v]);
             }
 }
 
-/* The rows of A in panels: `whole` ones of MR rows, then up to two of MR_SMALL; see each_panel. */
-struct RowPanels {
-    ptrdiff_t whole = 0, count = 0;
+/* -- packed products ------------------------------------------------------------------------------------------ */
 
-    explicit RowPanels(ptrdiff_t rows)
-    {
-        each_panel(rows, [&](auto panel) {
-            whole += panel.rows == MR;
-            count++;
-        });
-    }
+/* The width of the panel of B from column j on: if one vector is enough for the rest of n, it is that wide. */
+MK_INLINE ptrdiff_t panel_width(ptrdiff_t j, ptrdiff_t n) { return n - j > VL ? NR : VL; }
+MK_INLINE ptrdiff_t padded_columns(ptrdiff_t n) { return round_up(n, VL); }
 
-    MK_INLINE_MEMBER ptrdiff_t first(ptrdiff_t panel) const
-    {
-        return panel <= whole ? panel * MR : whole * MR + (panel - whole) * MR_SMALL;
-    }
-
-    template <class Body>
-    MK_INLINE_MEMBER void each(ptrdiff_t begin, ptrdiff_t end, Body body) const
-    {
-        for (ptrdiff_t panel = begin; panel < end; panel++)
-            if (panel < whole)
-                body(Panel<MR>{first(panel)});
-            else
-                body(Panel<MR_SMALL>{first(panel)});
-    }
-};
-
-/* One block of C, computed in tiles. The panels of A are packed as a whole, and so are those of B if several
- * bands of tiles need them; else each tile packs its own. */
-struct Block {
-    mk_matrix a, b;
-    ptrdiff_t m, n, k;
+/* A product that is packed at once. Its tiles stand in bands, a band being some panels of A, and in stripes,
+ * some columns of B. If there is one band only, each task packs its own panels of B: nobody else needs them. */
+struct Block : Product {
     RowPanels panels;
-    ptrdiff_t slice, tile_panels, tile_columns;
+    ptrdiff_t slice, band_panels, bands, stripe_columns, stripes;
     float *packed_a, *packed_b;
 
-    Block(mk_matrix a, mk_matrix b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float *workspace)
-        : a(a), b(b), m(m), n(n), k(k), panels(m), packed_a(workspace), packed_b(workspace + panels.first(panels.count) * k)
+    Block(const Product &product, float *workspace)
+        : Product(product), panels(m), slice(share(k, SLICE, VL)), band_panels(share(panels.count, TILE_PANELS, 1)),
+          bands(ceil_div(panels.count, band_panels)), stripe_columns(smaller(TILE_COLUMNS, round_up(n, NR))),
+          packed_a(workspace), packed_b(workspace + panels.first(panels.count) * k)
     {
-        slice = round_up(share(k, SLICE), VL);
-        tile_panels = share(panels.count, TILE_PANELS);
-        tile_columns = smaller(TILE_COLUMNS, round_up(n, NR));
-        while (tile_columns > NR && bands() * stripes() < 16 && tile_panels * MR * tile_columns * k > SHARED_WORK)
-            tile_columns = round_up(tile_columns / 2, NR);
+        while (stripe_columns > NR && bands * ceil_div(n, stripe_columns) < 16)
+            stripe_columns = round_up(stripe_columns / 2, NR);
+        stripes = ceil_div(n, stripe_columns);
     }
 
-    ptrdiff_t bands() const { return ceil_div(panels.count, tile_panels); }
-    ptrdiff_t stripes() const { return ceil_div(n, tile_columns); }
-    const float *panel_of_a(ptrdiff_t i, ptrdiff_t k0, ptrdiff_t depth) const
-    {
-        return packed_a + panels.first(panels.count) * k0 + i * depth;
-    }
-    float *panel_of_b(ptrdiff_t j, ptrdiff_t k0, ptrdiff_t depth) const { return packed_b + panel_columns(n) * k0 + j * depth; }
-
+    /* body(k0, depth) */
     template <class Body>
     MK_INLINE_MEMBER void each_slice(Body body) const
     {
@@ -144,14 +124,24 @@ struct Block {
             body(k0, smaller(slice, k - k0));
     }
 
-    void pack_rows(ptrdiff_t share) const
+    float *panel_of_a(ptrdiff_t i, ptrdiff_t k0, ptrdiff_t depth) const
     {
-        ptrdiff_t end = smaller(panels.count, (share + 1) * PACKED_PANELS);
+        return packed_a + panels.first(panels.count) * k0 + i * depth;
+    }
+
+    float *panel_of_b(ptrdiff_t j, ptrdiff_t k0, ptrdiff_t depth) const
+    {
+        return packed_b + padded_columns(n) * k0 + j * depth;
+    }
+
+    void pack_rows(ptrdiff_t task) const
+    {
+        ptrdiff_t end = smaller(panels.count, (task + 1) * PACKED_PANELS);
         each_slice([&](ptrdiff_t k0, ptrdiff_t depth) {
-            panels.each(share * PACKED_PANELS, end, [&](auto panel) {
+            panels.each(task * PACKED_PANELS, end, [&](auto panel) {
                 ptrdiff_t i = panel.first;
-                pack<panel.rows>(packed_a + panels.first(panels.count) * k0 + i * depth, a.at + i * a.row + k0 * a.column, a.row,
-                                 a.column, m - i, depth);
+                const float *from = a.at + i * a.row + k0 * a.column;
+                pack<panel.rows>(panel_of_a(i, k0, depth), from, a.row, a.column, m - i, depth);
             });
         });
     }
@@ -159,7 +149,7 @@ struct Block {
     void pack_columns(float *to, ptrdiff_t j, ptrdiff_t k0, ptrdiff_t depth) const
     {
         const float *from = b.at + k0 * b.row + j * b.column;
-        if (n - j > VL)
+        if (panel_width(j, n) == NR)
             pack<NR>(to, from, b.column, b.row, n - j, depth);
         else
             pack<VL>(to, from, b.column, b.row, n - j, depth);
@@ -167,19 +157,19 @@ struct Block {
 
     void pack_stripe(ptrdiff_t stripe) const
     {
-        ptrdiff_t end = smaller(n, (stripe + 1) * tile_columns);
+        ptrdiff_t end = smaller(n, (stripe + 1) * stripe_columns);
         each_slice([&](ptrdiff_t k0, ptrdiff_t depth) {
-            for (ptrdiff_t j = stripe * tile_columns; j < end; j += NR)
+            for (ptrdiff_t j = stripe * stripe_columns; j < end; j += NR)
                 pack_columns(panel_of_b(j, k0, depth), j, k0, depth);
         });
     }
 
     /* A slice of a panel of B meets a band of panels of A. */
     template <int V>
-    MK_INLINE_MEMBER void multiply_panels(ptrdiff_t band, const float *columns, ptrdiff_t j, ptrdiff_t k0, ptrdiff_t depth,
-                                          const Result &to) const
+    MK_INLINE_MEMBER void multiply_panels(const Result &to, ptrdiff_t band, const float *columns, ptrdiff_t j,
+                                          ptrdiff_t k0, ptrdiff_t depth) const
     {
-        panels.each(band * tile_panels, smaller(panels.count, (band + 1) * tile_panels), [&](auto panel) {
+        panels.each(band * band_panels, smaller(panels.count, (band + 1) * band_panels), [&](auto panel) {
             constexpr int M = panel.rows;
             ptrdiff_t i = panel.first;
             vec sums[M][V] = {};
@@ -188,38 +178,47 @@ struct Block {
         });
     }
 
-    __attribute__((noinline)) void multiply_tile(ptrdiff_t band, ptrdiff_t stripe, const Result &last) const
+    void multiply_tile(const Result &last, ptrdiff_t band, ptrdiff_t stripe) const
     {
         float own[NR * SLICE] __attribute__((aligned(64)));
-        ptrdiff_t end = smaller(n, (stripe + 1) * tile_columns);
+        ptrdiff_t end = smaller(n, (stripe + 1) * stripe_columns);
         each_slice([&](ptrdiff_t k0, ptrdiff_t depth) {
             Result to = k0 + depth == k ? last : Result{last.c, last.step, nullptr, nullptr, last.add, false};
             to.add |= k0 > 0;
-            for (ptrdiff_t j = stripe * tile_columns; j < end; j += NR) {
-                const float *columns = bands() > 1 ? panel_of_b(j, k0, depth) : own;
-                if (bands() == 1)
+            for (ptrdiff_t j = stripe * stripe_columns; j < end; j += NR) {
+                const float *columns = bands > 1 ? panel_of_b(j, k0, depth) : own;
+                if (bands == 1)
                     pack_columns(own, j, k0, depth);
-                if (n - j > VL)
-                    multiply_panels<NV>(band, columns, j, k0, depth, to);
+                if (panel_width(j, n) == NR)
+                    multiply_panels<NV>(to, band, columns, j, k0, depth);
                 else
-                    multiply_panels<1>(band, columns, j, k0, depth, to);
+                    multiply_panels<1>(to, band, columns, j, k0, depth);
             }
         });
     }
 
     void multiply(const Result &to, bool alone) const
     {
-        ptrdiff_t shares = ceil_div(panels.count, PACKED_PANELS);
-        each(shares + (bands() > 1 ? stripes() : 0), alone,
-             [&](ptrdiff_t i) { i < shares ? pack_rows(i) : pack_stripe(i - shares); });
-        each(bands() * stripes(), alone, [&](ptrdiff_t i) { multiply_tile(i % bands(), i / bands(), to); });
+        ptrdiff_t row_tasks = ceil_div(panels.count, PACKED_PANELS), stripe_tasks = bands > 1 ? stripes : 0;
+        each(row_tasks + stripe_tasks, alone, [&](ptrdiff_t task) {
+            if (task < row_tasks)
+                pack_rows(task);
+            else
+                pack_stripe(task - row_tasks);
+        });
+        each(bands * stripes, alone, [&](ptrdiff_t task) { multiply_tile(to, task % bands, task / bands); });
     }
 };
 
+MK_INLINE ptrdiff_t block_depth(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+{
+    return (m + n) * k <= WHOLE ? k : share(k, SLICE, VL);
+}
+
 MK_INLINE ptrdiff_t workspace_floats(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 {
-    ptrdiff_t rows = smaller(m, BLOCK_ROWS) + MR, columns = panel_columns(smaller(n, BLOCK_COLUMNS));
-    return (rows + columns) * smaller(k, BLOCK_DEPTH);
+    ptrdiff_t rows = smaller(m, BLOCK_ROWS) + MR, columns = padded_columns(smaller(n, BLOCK_COLUMNS));
+    return (rows + columns) * block_depth(m, n, k);
 }
 
 MK_INLINE mk_matrix part(mk_matrix x, ptrdiff_t i, ptrdiff_t j)
@@ -227,147 +226,147 @@ MK_INLINE mk_matrix part(mk_matrix x, ptrdiff_t i, ptrdiff_t j)
     return {x.at + i * x.row + j * x.column, x.row, x.column, x.matrix};
 }
 
-void multiply_blocks(const Result &to, mk_matrix a, mk_matrix b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float *workspace,
-                     bool alone)
+void multiply_packed(const Result &to, const Product &p, float *workspace, bool alone)
 {
-    ptrdiff_t rows = round_up(share(m, BLOCK_ROWS), MR), columns = round_up(share(n, BLOCK_COLUMNS), NR);
-    ptrdiff_t depth = share(k, BLOCK_DEPTH);
-    for (ptrdiff_t j = 0; j < n; j += columns)
-        for (ptrdiff_t l = 0; l < k; l += depth)
-            for (ptrdiff_t i = 0; i < m; i += rows) {
-                bool last = l + depth >= k;
-                Result here = to;
-                here.c += i * to.step + j;
-                here.row_bias = last && to.row_bias ? to.row_bias + i : nullptr;
-                here.column_bias = last && to.column_bias ? to.column_bias + j : nullptr;
+    ptrdiff_t rows = share(p.m, BLOCK_ROWS, MR), columns = share(p.n, BLOCK_COLUMNS, NR);
+    ptrdiff_t depth = block_depth(p.m, p.n, p.k);
+    for (ptrdiff_t j = 0; j < p.n; j += columns)
+        for (ptrdiff_t l = 0; l < p.k; l += depth)
+            for (ptrdiff_t i = 0; i < p.m; i += rows) {
+                bool last = l + depth >= p.k;
+                Result here = {to.c + i * to.step + j, to.step, nullptr, nullptr, to.add || l > 0, false};
                 here.with_relu = last && to.with_relu;
-                here.add = to.add || l > 0;
-                Block(part(a, i, l), part(b, l, j), smaller(m - i, rows), smaller(n - j, columns), smaller(k - l, depth),
-                      workspace)
-                    .multiply(here, alone);
+                if (last && to.row_bias)
+                    here.row_bias = to.row_bias + i;
+                if (last && to.column_bias)
+                    here.column_bias = to.column_bias + j;
+                Product block = {part(p.a, i, l), part(p.b, l, j), smaller(p.m - i, rows), smaller(p.n - j, columns),
+                                 smaller(p.k - l, depth)};
+                Block(block, workspace).multiply(here, alone);
             }
 }
 
-/* -- thin products: few rows of A, and nothing is worth packing ------------------------------------------- */
+/* -- products of few rows: nothing is worth packing ------------------------------------------------------------ */
 
-enum { THIN = 4, THIN_DOTS = 32, THIN_WORK = 1 << 15 }; /* rows of A, at most; multiplications a task, at least */
+enum { FEW_ROWS = 4, FEW_DOTS = 32, FEW_WORK = 1 << 15 }; /* rows, at most; multiplications of a task, at least */
 
-/* Columns of B whose numbers lie in a run: each number of C is a sum over lanes. Rows and columns beyond the
- * last are computed as the last. */
+/* R x 4 numbers of C, as products of numbers that lie in runs, in rows of A and in columns of B: sums over lanes.
+ * Rows and columns beyond the last are computed as the last. */
 template <int R>
-MK_INLINE void multiply_dots(const Result &to, mk_matrix a, mk_matrix b, ptrdiff_t i, ptrdiff_t j, ptrdiff_t m, ptrdiff_t n,
-                             ptrdiff_t k)
+MK_INLINE void multiply_dots(const Result &to, const Product &p, ptrdiff_t i, ptrdiff_t j)
 {
-    const float *left[R], *right[4];
+    const float *row[R], *column[4];
     for (int r = 0; r < R; r++)
-        left[r] = a.at + smaller(i + r, m - 1) * a.row;
+        row[r] = p.a.at + smaller(i + r, p.m - 1) * p.a.row;
     for (int s = 0; s < 4; s++)
-        right[s] = b.at + smaller(j + s, n - 1) * b.column;
+        column[s] = p.b.at + smaller(j + s, p.n - 1) * p.b.column;
     vec sums[R][4] = {}, totals[R][1];
-    auto add = [&](auto fetch) __attribute__((always_inline)) {
-        vec column[4];
+    auto add = [&](auto at) __attribute__((always_inline)) {
+        vec right[4];
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++)
-            column[s] = fetch(right[s]);
+            right[s] = at(column[s]);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            vec row = fetch(left[r]);
+            vec left = at(row[r]);
 #pragma GCC unroll 4
             for (int s = 0; s < 4; s++)
-                sums[r][s] += row * column[s];
+                sums[r][s] += left * right[s];
         }
     };
     ptrdiff_t l = 0;
-    for (; l + VL <= k; l += VL)
-        add([=](const float *p) { return load(p + l); });
-    if (l < k)
-        add([=](const float *p) { return load_first(p + l, k - l); });
+    for (; l + VL <= p.k; l += VL)
+        add([=](const float *x) { return load(x + l); });
+    if (l < p.k)
+        add([=](const float *x) { return load_first(x + l, p.k - l); });
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
         totals[r][0] = sum_each(sums[r]);
-    put(totals, to, i, j, m - i, smaller(n - j, 4));
+    put(totals, to, i, j, p.m - i, smaller(p.n - j, 4));
 }
 
-void multiply_by_dots(const Result &to, mk_matrix a, mk_matrix b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool alone)
+void multiply_by_dots(const Result &to, const Product &p, bool alone)
 {
-    ptrdiff_t step = round_up(ceil_div(THIN_WORK, m * k + 1), 4);
-    each(ceil_div(n, step), alone, [&](ptrdiff_t task) {
-        ptrdiff_t end = smaller(n, (task + 1) * step);
+    ptrdiff_t step = round_up(ceil_div(FEW_WORK, p.m * p.k + 1), 4);
+    each(ceil_div(p.n, step), alone, [&](ptrdiff_t task) {
+        ptrdiff_t end = smaller(p.n, (task + 1) * step);
         for (ptrdiff_t j = task * step; j < end; j += 4)
-            for (ptrdiff_t i = 0; i < m; i += 4)
-                if (m - i > 1)
-                    multiply_dots<4>(to, a, b, i, j, m, n, k);
+            for (ptrdiff_t i = 0; i < p.m; i += 4)
+                if (p.m - i > 1)
+                    multiply_dots<4>(to, p, i, j);
                 else
-                    multiply_dots<1>(to, a, b, i, j, m, n, k);
+                    multiply_dots<1>(to, p, i, j);
     });
 }
 
-/* Rows of B whose numbers lie in a run: the micro-kernel reads them where they are. */
+/* M rows of C, with rows of B that lie in runs: the micro-kernel reads them where they are. */
 template <int M, int V>
-MK_INLINE void multiply_strip(const Result &to, mk_matrix a, const float *b, ptrdiff_t b_row, ptrdiff_t j, ptrdiff_t n, ptrdiff_t k)
+MK_INLINE void multiply_strip(const Result &to, const Product &p, EvenRows rows, ptrdiff_t j)
 {
     vec sums[M][V] = {};
-    accumulate(sums, EvenColumns{a.at, a.column, a.row}, EvenRows{b, b_row}, VL, k);
-    put(sums, to, 0, j, M, n - j);
+    accumulate(sums, EvenColumns{p.a.at, p.a.column, p.a.row}, rows, VL, p.k);
+    put(sums, to, 0, j, M, p.n - j);
 }
 
 template <int M>
-void multiply_by_rows(const Result &to, mk_matrix a, mk_matrix b, ptrdiff_t n, ptrdiff_t k, float *workspace, bool alone)
+void multiply_by_strips(const Result &to, const Product &p, float *workspace, bool alone)
 {
     constexpr int V = 4;
-    each(ceil_div(n, V * VL), alone, [&](ptrdiff_t strip) {
-        ptrdiff_t j = strip * V * VL, end = smaller(n, j + V * VL);
+    each(ceil_div(p.n, V * VL), alone, [&](ptrdiff_t strip) {
+        ptrdiff_t j = strip * V * VL, end = smaller(p.n, j + V * VL);
         if (end == j + V * VL)
-            return multiply_strip<M, V>(to, a, b.at + j, b.row, j, n, k);
+            return multiply_strip<M, V>(to, p, EvenRows{p.b.at + j, p.b.row}, j);
         for (; j + VL <= end; j += VL)
-            multiply_strip<M, 1>(to, a, b.at + j, b.row, j, n, k);
-        if (j < end) {
-            pack<VL>(workspace, b.at + j, 1, b.row, end - j, k);
-            multiply_strip<M, 1>(to, a, workspace, VL, j, n, k);
+            multiply_strip<M, 1>(to, p, EvenRows{p.b.at + j, p.b.row}, j);
+        if (j < end) { /* only one strip has a part of a vector */
+            pack<VL>(workspace, p.b.at + j, 1, p.b.row, end - j, p.k);
+            multiply_strip<M, 1>(to, p, EvenRows{workspace, VL}, j);
         }
     });
 }
 
-/* -- the choice --------------------------------------------------------------------------------------------- */
+/* -- the choice ------------------------------------------------------------------------------------------------ */
 
-void multiply_one(Result to, mk_matrix a, mk_matrix b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float *workspace, bool alone)
+void multiply(const Result &to, const Product &p, float *workspace, bool alone)
 {
-    if (n == 1 && m > 1) { /* one column: the same as one row, of the transposed product */
-        const mk_matrix row = {b.at, 0, b.row, 0}, matrix = {a.at, a.column, a.row, 0};
-        to = {to.c, m, to.column_bias, to.row_bias, to.add, to.with_relu};
-        return multiply_one(to, row, matrix, 1, m, k, workspace, alone);
+    if (p.n == 1 && p.m > 1) { /* one column is one row of the transposed product */
+        const mk_matrix row = {p.b.at, 0, p.b.row, 0}, matrix = {p.a.at, p.a.column, p.a.row, 0};
+        const Result turned = {to.c, p.m, to.column_bias, to.row_bias, to.add, to.with_relu};
+        return multiply(turned, {row, matrix, 1, p.m, p.k}, workspace, alone);
     }
-    if (b.column == 1 && m == 1)
-        multiply_by_rows<1>(to, a, b, n, k, workspace, alone);
-    else if (b.column == 1 && m == 2)
-        multiply_by_rows<2>(to, a, b, n, k, workspace, alone);
-    else if (b.column == 1 && m == 3)
-        multiply_by_rows<3>(to, a, b, n, k, workspace, alone);
-    else if (b.column == 1 && m == 4)
-        multiply_by_rows<4>(to, a, b, n, k, workspace, alone);
-    else if (k == 0 || (m <= THIN_DOTS && a.column == 1 && b.row == 1))
-        multiply_by_dots(to, a, b, m, n, k, alone);
+    if (p.k == 0 || (p.m <= FEW_DOTS && p.a.column == 1 && p.b.row == 1))
+        multiply_by_dots(to, p, alone);
+    else if (p.m > FEW_ROWS || p.b.column != 1)
+        multiply_packed(to, p, workspace, alone);
+    else if (p.m == 1)
+        multiply_by_strips<1>(to, p, workspace, alone);
+    else if (p.m == 2)
+        multiply_by_strips<2>(to, p, workspace, alone);
+    else if (p.m == 3)
+        multiply_by_strips<3>(to, p, workspace, alone);
     else
-        multiply_blocks(to, a, b, m, n, k, workspace, alone);
+        multiply_by_strips<4>(to, p, workspace, alone);
 }
 
 } // namespace
 
-int MK(gemm)(float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m, ptrdiff_t n,
-             ptrdiff_t k, int bias_of_rows, int with_relu, int add)
+int MK(gemm)(float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,
+             ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add)
 {
     if (batch * m * n == 0)
         return 0;
-    auto one = [&](ptrdiff_t i, float *workspace, bool alone) {
-        Result to = {c + i * m * n, n, bias_of_rows ? bias : nullptr, bias_of_rows ? nullptr : bias, bool(add), bool(with_relu)};
-        multiply_one(to, {a->at + i * a->matrix, a->row, a->column, 0}, {b->at + i * b->matrix, b->row, b->column, 0}, m, n, k,
-                     workspace, alone);
+    const float *row_bias = bias_of_rows ? bias : nullptr, *column_bias = bias_of_rows ? nullptr : bias;
+    auto one = [=](ptrdiff_t i, float *workspace, bool alone) {
+        Result to = {c + i * m * n, n, row_bias, column_bias, bool(add), bool(with_relu)};
+        mk_matrix left = *a, right = *b;
+        left.at += i * left.matrix;
+        right.at += i * right.matrix;
+        multiply(to, {left, right, m, n, k}, workspace, alone);
     };
     size_t bytes = workspace_floats(m, n, k) * sizeof(float);
     if (m * n * k <= SHARED_WORK) /* one matrix a task */
         return parallel(batch, bytes, [&](ptrdiff_t i, float *workspace) { one(i, workspace, true); });
-    /* The scratch of this one task is what all tasks within share. */
-    return parallel(1, bytes, [&](ptrdiff_t, float *workspace) {
+    return parallel(1, bytes, [&](ptrdiff_t, float *workspace) { /* its scratch is what all tasks within share */
         for (ptrdiff_t i = 0; i < batch; i++)
             one(i, workspace, false);
     });

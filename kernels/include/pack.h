@@ -37,8 +37,9 @@ MK_INLINE void transpose(vec (&rows)[VL])
     vec half[VL];
 #pragma GCC unroll 16
     for (int i = 0; i < VL; i += 4) { /* half: numbers 0, 1, 2, 3 of rows i .. i+3, in blocks */
-        vec low01 = pick(rows[i], rows[i + 1], in_blocks(0, 1)), low23 = pick(rows[i + 2], rows[i + 3], in_blocks(0, 1));
-        vec high01 = pick(rows[i], rows[i + 1], in_blocks(2, 1)), high23 = pick(rows[i + 2], rows[i + 3], in_blocks(2, 1));
+        vec low01 = pick(rows[i], rows[i + 1], in_blocks(0, 1)), high01 = pick(rows[i], rows[i + 1], in_blocks(2, 1));
+        vec low23 = pick(rows[i + 2], rows[i + 3], in_blocks(0, 1));
+        vec high23 = pick(rows[i + 2], rows[i + 3], in_blocks(2, 1));
         half[i] = pick(low01, low23, in_blocks(0, 2));
         half[i + 1] = pick(low01, low23, in_blocks(2, 2));
         half[i + 2] = pick(high01, high23, in_blocks(0, 2));
@@ -85,21 +86,21 @@ MK_INLINE vec sum_each(const vec (&v)[4])
 /* -- panels ----------------------------------------------------------------------------------------------
  * Each: to[k * W + i] = from[i * i_step + k * k_step] for i < count, zeros for the rest of W. */
 
+enum { ROWS_AHEAD = 32, NUMBERS_AHEAD = 64 }; /* what is asked for before it is needed: strides hide it from the CPU */
+
 template <int W>
 MK_INLINE void pack_copying(float *to, const float *from, ptrdiff_t k_step, ptrdiff_t count, ptrdiff_t K)
 {
     for (ptrdiff_t k = 0; k < K; k++, from += k_step, to += W)
 #pragma GCC unroll 16
         for (int i = 0; i < W; i += VL) {
-            __builtin_prefetch(from + 32 * k_step + i);
-            constexpr int tail = W % VL;
-            bool whole = W - i >= VL;
+            __builtin_prefetch(from + ROWS_AHEAD * k_step + i);
             ptrdiff_t there = count - i < VL ? count - i : VL;
             vec v = there == VL ? load(from + i) : there > 0 ? load_first(from + i, there) : (vec){};
-            if (whole)
+            if (W - i >= VL)
                 store(to + i, v);
             else
-                store_first(to + i, v, tail);
+                store_first(to + i, v, W % VL);
         }
 }
 
@@ -112,9 +113,13 @@ MK_INLINE void pack_transposing(float *to, const float *from, ptrdiff_t i_step, 
             vec rows[VL];
 #pragma GCC unroll 16
             for (int r = 0; r < VL; r++) {
+                if (i + r >= W || i + r >= count) {
+                    rows[r] = (vec){};
+                    continue;
+                }
                 const float *row = from + (i + r) * i_step + k;
-                __builtin_prefetch(row + 64);
-                rows[r] = i + r >= count ? (vec){} : depth == VL ? load(row) : load_first(row, depth);
+                __builtin_prefetch(row + NUMBERS_AHEAD);
+                rows[r] = depth == VL ? load(row) : load_first(row, depth);
             }
             transpose(rows);
 #pragma GCC unroll 16

@@ -16,12 +16,14 @@ enum { MR = 6, MR_SMALL = 4 };
 #endif
 enum { NV = 2, NR = NV * VL };
 
+enum { AHEAD = 1024 }; /* how many numbers of a are asked for ahead of their use: the next panel's, in the end */
+
 /* Where a[k][i] and row k of b lie: at fixed distances, or where a table of offsets says. */
 struct EvenColumns {
     const float *a;
     ptrdiff_t k_step, i_step;
     MK_INLINE_MEMBER float operator()(ptrdiff_t k, int i) const { return a[k * k_step + i * i_step]; }
-    MK_INLINE_MEMBER void prefetch(ptrdiff_t k) const { __builtin_prefetch(a + k * k_step + 512); }
+    MK_INLINE_MEMBER void prefetch(ptrdiff_t k) const { __builtin_prefetch(a + k * k_step + AHEAD); }
 };
 
 struct OffsetColumns {
@@ -112,5 +114,33 @@ MK_INLINE ptrdiff_t panel_rows(ptrdiff_t rows) /* rows with the padding of the l
         i += small_panel(rows - i) ? MR_SMALL : MR;
     return i;
 }
+
+/* The same panels by their numbers: `whole` ones of MR rows, then up to two of MR_SMALL. */
+struct RowPanels {
+    ptrdiff_t whole = 0, count = 0;
+
+    explicit RowPanels(ptrdiff_t rows)
+    {
+        each_panel(rows, [&](auto panel) {
+            whole += panel.rows == MR;
+            count++;
+        });
+    }
+
+    ptrdiff_t first(ptrdiff_t panel) const /* row; of panel `count`: all rows with the padding */
+    {
+        return panel <= whole ? panel * MR : whole * MR + (panel - whole) * MR_SMALL;
+    }
+
+    template <class Body>
+    MK_INLINE_MEMBER void each(ptrdiff_t begin, ptrdiff_t end, Body body) const
+    {
+        for (ptrdiff_t panel = begin; panel < end; panel++)
+            if (panel < whole)
+                body(Panel<MR>{first(panel)});
+            else
+                body(Panel<MR_SMALL>{first(panel)});
+    }
+};
 
 #endif
