@@ -68,7 +68,8 @@ int MK(cross_entropy_forward)(float *loss, float *total, float *losses, float *w
             Label label = labels[position + j];
             float log_p = (x[label.c * line.class_step + j] - top[j]) - log_sum[j], one = label.loss(log_p);
             if (smoothing != 0.0f)
-                one = (1.0f - smoothing) * one + smoothing / C * (label.kept ? spread[j] : 0.0f);
+                one = (smoothing < 1.0f ? (1.0f - smoothing) * one : 0.0f) + /* 0 times infinity is NaN */
+                      smoothing / C * (label.kept ? spread[j] : 0.0f);
             losses[position + j] = one;
             weights[position + j] = label.weight;
         }
@@ -91,8 +92,9 @@ int MK(cross_entropy_backward)(float *gx, const float *gy, const float *p, const
         vec hot = {}, even = {};
         for (ptrdiff_t j = 0; j < line.lines; j++) {
             Label label = labels[position + j];
-            hot[j] = (1.0f - smoothing) * label.weight * g[position + j];
-            even[j] = label.kept * (smoothing / C * g[position + j]);
+            float above = label.kept ? g[position + j] : 0.0f; /* of a NaN, too, nothing reaches what is ignored */
+            hot[j] = (1.0f - smoothing) * label.weight * above;
+            even[j] = smoothing / C * above;
         }
         vec sum_q = line.of_lines(smoothing != 0.0f ? hot + even * all_w : hot);
         vec each_q = line.of_lines(even);
@@ -137,7 +139,7 @@ int MK(nll_loss_backward)(float *gx, const float *gy, const int64_t *target, con
     return each_chunk(outer * inner, CHUNK / 16, [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
         for (ptrdiff_t i = begin; i < end; i++) {
             Label label = labels[i];
-            gx[(i / inner * C + label.c) * inner + i % inner] = -label.weight * g[i];
+            gx[(i / inner * C + label.c) * inner + i % inner] = label.kept ? -label.weight * g[i] : 0.0f;
         }
     });
 }

@@ -72,10 +72,14 @@ MK_INLINE vec vexpm1_of_negative(vec x)
     return s * exp_minus_1(a.r) + (s - 1.0f);
 }
 
+/* (1 - e) / (1 + e) with e = exp(-2 |x|); where it is close to 1, as 1 less what is missing, since its slope
+ * 1 - tanh^2 is made of that. */
 MK_INLINE vec vtanh(vec x)
 {
-    vec e = vabs(vexpm1_of_negative(-2.0f * vabs(x)));
-    return with_sign_of(x, e / (2.0f - e));
+    vec size = vabs(x);
+    Reduced a = reduce(at_least(-2.0f * size, -40.0f));
+    vec s = two_to(a.n), part = s * exp_minus_1(a.r), e = part + s, missing = vabs(part + (s - 1.0f));
+    return with_sign_of(x, size > 0.5f ? 1.0f - 2.0f * e / (1.0f + e) : missing / (2.0f - missing));
 }
 
 /* 1 / (1 + exp(-x)), with the digits of both tails. */

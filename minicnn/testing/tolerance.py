@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["compare", "factor", "unit"]
+__all__ = ["compare", "factor", "float32_bound", "unit"]
 
 
 def unit(dtype: Any) -> float:
@@ -45,6 +45,17 @@ def factor(length: Any) -> Any:
     [3.0, 24.0]
     """
     return np.minimum(length + 2.0, 4.0 + 2.0 * np.sqrt(length))
+
+
+def float32_bound(length: Any) -> Any:
+    """The error of a float32 sum of ``length`` terms, relative to its sum of magnitudes: factor(n) · u.
+
+    Examples
+    --------
+    >>> float(float32_bound(100)) == 24 * 2.0**-24
+    True
+    """
+    return factor(length) * unit(np.float32)
 
 
 def compare(actual: Any, expected: Any, tolerance: Any) -> str | None:

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from minicnn.ops.normalization import batch_norm, batch_norm_inference, group_norm, layer_norm
-from minicnn.testing.tolerance import compare, float32_bound, magnitude
+from minicnn.testing.tolerance import compare, float32_bound
 
 NEEDS = list(itertools.product((False, True), repeat=3))
+
+
+def magnitude(array):
+    """The largest absolute value."""
+    return np.abs(array).max(initial=0.0)
 
 
 def run(op, operands, gy, needs, attrs, kernels="native"):
@@ -39,7 +44,9 @@ def compared(op, x, w, b, rng, *statistics, needs=(True, True, True), **attrs):
         if a is not None:
             own_error = np.abs(s - e).max(initial=0.0)  # what cancels inside costs the reference as much
             bound = float32_bound(x.size + 1) * magnitude(e) + 2 * own_error
-            if name == "gx" and not e.any():  # of one number it is 0, as the difference of two that are rounded
+            if (
+                name == "gx" and not e.any()
+            ):  # of one number it is 0, as the difference of two that are rounded
                 bound += 2.0**-22 * magnitude(gy) * (1 if w is None else magnitude(w)) / attrs["eps"] ** 0.5
             assert compare(a, e, bound) is None, (name, op.name, x.shape, attrs)
             assert a.dtype == np.float32

@@ -9,16 +9,16 @@ from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run, option
 from minicnn.backends.native.reducing import REDUCTIONS
 from minicnn.core.dispatch import Declined
 from minicnn.ops.loss import cross_entropy, nll_loss
-from minicnn.typing import Array
+from minicnn.typing import Array, Shape
 
 INT64 = np.dtype(np.int64)
 
 
-def cannot_take(x: Array, w: Array | None) -> Declined | None:
+def cannot_take(x_shape: Shape, *arrays: Array | None) -> Declined | None:
     """The reason to decline, if there is one."""
-    if x.shape[min(1, x.ndim - 1)] == 0:
+    if x_shape[min(1, len(x_shape) - 1)] == 0:
         return Declined("no classes")
-    return not_float32(x, w)
+    return not_float32(*arrays)
 
 
 def as_labels(target: Array) -> Array:
@@ -28,7 +28,7 @@ def as_labels(target: Array) -> Array:
 
 @cross_entropy.forward_kernel.overlay("native")
 def cross_entropy_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100, label_smoothing=0.0):
-    declined = cannot_take(x, w)
+    declined = cannot_take(x.shape, x, w)
     if declined:
         return declined
     p = np.empty(x.shape, FLOAT32)
@@ -44,7 +44,7 @@ def cross_entropy_native(xp, x, target, w=None, *, reduction="mean", ignore_inde
 @cross_entropy.backward_kernel.overlay("native")
 def cross_entropy_backward_native(xp, gy, saved, needs, *, reduction, ignore_index, label_smoothing):
     p, target, w, total = saved
-    declined = not_float32(gy, p, w)
+    declined = cannot_take(p.shape, gy, p, w)
     if declined:
         return declined
     gx = np.empty(p.shape, FLOAT32)
@@ -57,7 +57,7 @@ def cross_entropy_backward_native(xp, gy, saved, needs, *, reduction, ignore_ind
 
 @nll_loss.forward_kernel.overlay("native")
 def nll_loss_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-100):
-    declined = cannot_take(x, w)
+    declined = cannot_take(x.shape, x, w)
     if declined:
         return declined
     losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
@@ -72,7 +72,7 @@ def nll_loss_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-10
 @nll_loss.backward_kernel.overlay("native")
 def nll_loss_backward_native(xp, gy, saved, needs, *, reduction, ignore_index):
     shape, target, w, total = saved
-    declined = not_float32(gy, w)
+    declined = cannot_take(shape, gy, w)
     if declined:
         return declined
     gx = np.empty(shape, FLOAT32)
