@@ -17,7 +17,7 @@ from minicnn.typing import Attrs, Shape
 __all__ = ["OPERATIONS", "Case", "Work", "leaves", "standard", "work_of"]
 
 # The operations there are cases of, with attributes that their standard cases have.
-_ADAM = {"lr": 1e-6, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "l2": 0.0, "weight_decay": 0.0, "step": 10}
+_ADAM = {"lr": 1e-6, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "l2": 0.0, "weight_decay": 0.0, "steps": [10]}
 OPERATIONS: dict[str, Attrs] = {
     "conv2d": {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1},
     "linear": {},
@@ -33,7 +33,7 @@ OPERATIONS: dict[str, Attrs] = {
     "sgd_update": {
         "lr": 1e-6,
         "momentum": 0.9,
-        "dampening": 0.0,
+        "dampening": [0.0],
         "l2": 0.0,
         "nesterov": False,
         "maximize": False,
@@ -102,7 +102,7 @@ class Case:
         return text
 
     def operands(self) -> list[Any]:
-        """Random float32 arrays; the same at each call."""
+        """Random float32 arrays, in lists of one where an update takes lists; the same at each call."""
         rng = np.random.default_rng(0)
 
         def normal(*shape: int) -> Any:
@@ -119,9 +119,9 @@ class Case:
         if self.op == "cross_entropy":
             return [x, rng.integers(0, self.shape[1], self.shape[0])]
         if self.op == "adam_update":
-            return [x, normal(*self.shape), normal(*self.shape), normal(*self.shape) ** 2, None]
+            return [[x], [normal(*self.shape)], [normal(*self.shape)], [normal(*self.shape) ** 2], None]
         if self.op == "sgd_update":
-            return [x, normal(*self.shape), normal(*self.shape)]
+            return [[x], [normal(*self.shape)], [normal(*self.shape)]]
         return [x]
 
     def _weight(self) -> Shape:

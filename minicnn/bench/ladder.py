@@ -128,7 +128,7 @@ def _update(case: Case) -> Pass:
     kernel.reference(np, *exact, **attrs)
     changed = [array for i, array in enumerate(operands) if array is not None and i != 1]  # 1: the gradient
     work = work_of(case, (), [array for array in operands if array is not None], changed)
-    made = Pass(case, "update", work, [exact[0]])
+    made = Pass(case, "update", work, exact[0])
     made.candidates |= _candidates(case, kernel, operands, attrs, None)
     return made
 
@@ -170,7 +170,7 @@ def _call(
 ) -> Callable[[], Any]:
     """A call that returns the results to compare, or Declined; updates work on copies of their own."""
     if results is None:
-        arguments = [None if argument is None else argument.copy() for argument in arguments]
+        arguments = [arrays and [array.copy() for array in arrays] for arrays in arguments]
     wait = xp.cuda.runtime.deviceSynchronize if hasattr(xp, "cuda") else None
 
     def call() -> Any:
@@ -179,7 +179,7 @@ def _call(
             wait()
         if type(result) is Declined:
             return result
-        return [arguments[0]] if results is None else results(result)
+        return arguments[0] if results is None else results(result)
 
     return call
 
@@ -192,6 +192,8 @@ def _moved(value: Any, xp: Any) -> Any:
 
 
 def _double(array: Any) -> Any:
+    if isinstance(array, list):
+        return [_double(item) for item in array]
     return array.astype(np.float64) if array is not None and array.dtype == np.float32 else array
 
 
