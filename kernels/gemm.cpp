@@ -248,7 +248,8 @@ void multiply_packed(const Result &to, const Product &p, float *workspace, bool 
 
 /* -- products of few rows: nothing is worth packing ------------------------------------------------------------ */
 
-enum { FEW_ROWS = 4, FEW_DOTS = 32, FEW_WORK = 1 << 15 }; /* rows, at most; multiplications of a task, at least */
+enum { FEW_ROWS = 4, FEW_DOTS = VL == 16 ? 32 : 8, FEW_WORK = 1 << 15 }; /* rows, at most; multiplications of a task, at least */
+enum { DOT_ROWS = VL == 16 ? 4 : 2, MOST_SUMS = VL == 16 ? 16 : 8 }; /* what the registers hold */
 
 /* R x 4 numbers of C, as products of numbers that lie in runs, in rows of A and in columns of B: sums over lanes.
  * Rows and columns beyond the last are computed as the last. */
@@ -291,9 +292,9 @@ void multiply_by_dots(const Result &to, const Product &p, bool alone)
     each(ceil_div(p.n, step), alone, [&](ptrdiff_t task) {
         ptrdiff_t end = smaller(p.n, (task + 1) * step);
         for (ptrdiff_t j = task * step; j < end; j += 4)
-            for (ptrdiff_t i = 0; i < p.m; i += 4)
+            for (ptrdiff_t i = 0; i < p.m; i += DOT_ROWS)
                 if (p.m - i > 1)
-                    multiply_dots<4>(to, p, i, j);
+                    multiply_dots<DOT_ROWS>(to, p, i, j);
                 else
                     multiply_dots<1>(to, p, i, j);
     });
@@ -311,7 +312,7 @@ MK_INLINE void multiply_strip(const Result &to, const Product &p, EvenRows rows,
 template <int M>
 void multiply_by_strips(const Result &to, const Product &p, float *workspace, bool alone)
 {
-    constexpr int V = 4;
+    constexpr int V = M * 4 <= MOST_SUMS ? 4 : 2;
     each(ceil_div(p.n, V * VL), alone, [&](ptrdiff_t strip) {
         ptrdiff_t j = strip * V * VL, end = smaller(p.n, j + V * VL);
         if (end == j + V * VL)

@@ -1,6 +1,8 @@
 """Dense products: exact on integers for all sizes, layouts and CPU levels, whatever the number of threads."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -241,3 +243,41 @@ def test_linear_needs_no_reference(rng, strictly_native, leading, with_bias):
     np.testing.assert_array_equal(operands[1].grad.array, rows.T @ x.reshape(-1, 40) if rows.size else 0 * w)
     if with_bias:
         np.testing.assert_array_equal(operands[2].grad.array, rows.sum(0))
+
+
+# -- memory -----------------------------------------------------------------------------------------
+
+GUARDED = """
+import ctypes, itertools, mmap, sys
+import numpy as np
+from minicnn import _native
+
+def at_the_end(shape):
+    '''Ones at the end of a page; the next page must not be touched.'''
+    bytes_, page = 4 * int(np.prod(shape)), mmap.PAGESIZE
+    whole = -(-bytes_ // page) * page
+    memory = mmap.mmap(-1, whole + page)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    if ctypes.CDLL(None, use_errno=True).mprotect(ctypes.c_void_p(address + whole), page, 0):
+        raise OSError(ctypes.get_errno(), "mprotect")
+    numbers = np.frombuffer(memory, np.float32, bytes_ // 4, whole - bytes_).reshape(shape)
+    numbers[...] = 1
+    return numbers
+
+_native.set_level(sys.argv[1])
+sizes = [1, 2, 3, 5, 8, 13, 17, 31, 40]
+for k in (1, 5, 17, 40):
+    left, right = [[(at_the_end((n, k)), at_the_end((k, n))) for n in sizes] for _ in range(2)]
+    for (a, a_turned), (b_turned, b) in itertools.product(left, right):  # general strides too
+        for x, y in itertools.product((a, a[:, ::-1], a_turned.T), (b, b_turned.T, b_turned[:, ::-1].T)):
+            z = at_the_end((len(x), y.shape[1]))
+            _native.gemm(z, x, y)
+            assert (z == k).all(), (x.shape, y.shape)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="guards pages by Linux's mprotect")
+def test_nothing_beyond_an_operand_is_read(level):
+    command = [sys.executable, "-c", GUARDED, level]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:] or f"signal {-done.returncode}"
