@@ -227,16 +227,23 @@ def test_long_sums_keep_their_digits(n, native, level):
 
 
 def test_elements_same_bits_for_any_number_of_threads(native, level, rng, steady):
-    for n in (40_001, 5_000_001):
-        x, target = rng.random((2, n), np.float32)
+    x, target = rng.random((2, 100_003), np.float32)
 
-        def call(x=x, target=target):
-            results = []
-            for name, more in ((BCE, {}), *DIFFERENCES.items()):
-                attrs = {"reduction": "mean", **more}
-                y, saved = kernels()[name]["native"](x, target, **attrs)
-                needs = (True, False, False, False)[: len(saved)]
-                results += [y, *kernels()[f"{name}.backward"]["native"](y, saved, needs, **attrs)]
-            return results
+    def call():
+        results = []
+        for name, more in ((BCE, {}), *DIFFERENCES.items()):
+            attrs = {"reduction": "mean", **more}
+            y, saved = kernels()[name]["native"](x, target, **attrs)
+            needs = (True, False, False, False)[: len(saved)]
+            results += [y, *kernels()[f"{name}.backward"]["native"](y, saved, needs, **attrs)]
+        return results
 
-        steady(call)
+    steady(call)
+
+
+def test_sums_same_bits_for_any_number_of_threads(native, level, rng, steady):
+    """Many sums: their last digit shows the order of additions now and then only."""
+    x, target = rng.random((2, 200_000), np.float32)
+    lengths = range(40_001, 200_000, 3_001)
+    mse_loss = kernels()["mse_loss"]["native"]
+    steady(lambda: [mse_loss(x[:n], target[:n], reduction="sum")[0] for n in lengths])

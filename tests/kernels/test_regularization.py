@@ -32,6 +32,13 @@ def test_every_probability(p, native, level, rng):
     compare(rng.standard_normal(100_000).astype(np.float32), p=p, seed=7, channelwise=False)
 
 
+@pytest.mark.parametrize("steps", (-1, 0, 1))
+def test_a_number_at_the_limit_itself(steps, native, level, rng):
+    drawn = np.random.default_rng(7).random(100, dtype=np.float32)
+    limit = float(drawn[drawn < 0.25][0]) + steps * 2.0**-26  # numbers drawn are multiples of 2^-24
+    compare(rng.standard_normal(100).astype(np.float32), p=limit, seed=7, channelwise=False)
+
+
 @pytest.mark.parametrize(
     "shape", ((3, 5), (0, 3), (2, 0, 4), (2, 3, 0), (5, 7, 1), (4, 5, 17), (2, 900, 3, 11))
 )
