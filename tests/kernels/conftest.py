@@ -1,9 +1,11 @@
 """What the tests of the compiled kernels share. Without the extension they are skipped, with its reason."""
 
+import numpy as np
 import pytest
 
 from minicnn import backends
 
+GUARD = 64  # numbers before and behind a result
 LEVELS = ("avx512", "avx2", "baseline")
 
 
@@ -29,3 +31,35 @@ def level(request, native):
         pytest.skip(f"this processor has no {request.param}")
     native.set_level(request.param)
     return request.param
+
+
+@pytest.fixture
+def steady(native):
+    """steady(call): its arrays, after making sure that they are the same for any number of threads, twice."""
+
+    def check(call):
+        results = []
+        for threads in (1, 1, 2, 3, 4, 8, 8):
+            native.set_threads(threads)
+            results.append([np.asarray(array) for array in call() if array is not None])
+        for found in results[1:]:
+            assert [a.tobytes() for a in found] == [a.tobytes() for a in results[0]]
+        return results[0]
+
+    return check
+
+
+@pytest.fixture
+def guarded():
+    """guarded(call, shape): a new array that call(array) has filled, and nothing around it."""
+
+    def fill(call, shape):
+        size = int(np.prod(shape))
+        memory = np.full(size + 2 * GUARD, -12345.0, np.float32)
+        y = memory[GUARD : GUARD + size].reshape(shape)
+        call(y)
+        assert (memory[:GUARD] == -12345.0).all(), "written before the result"
+        assert (memory[GUARD + size :] == -12345.0).all(), "written behind the result"
+        return y
+
+    return fill

@@ -39,7 +39,9 @@ def compared(op, x, w, b, rng, *statistics, needs=(True, True, True), **attrs):
         if a is not None:
             own_error = np.abs(s - e).max(initial=0.0)  # what cancels inside costs the reference as much
             bound = float32_bound(x.size + 1) * magnitude(e) + 2 * own_error
-            if name == "gx" and not e.any():  # of one number it is 0, as the difference of two that are rounded
+            if (
+                name == "gx" and not e.any()
+            ):  # of one number it is 0, as the difference of two that are rounded
                 bound += 2.0**-22 * magnitude(gy) * (1 if w is None else magnitude(w)) / attrs["eps"] ** 0.5
             assert compare(a, e, bound) is None, (name, op.name, x.shape, attrs)
             assert a.dtype == np.float32
@@ -163,6 +165,15 @@ def test_what_is_not_finite_stays_in_its_channel(bad, shape, level, rng):
         for a, e in zip(found[:4], expected[:4], strict=True):
             assert (np.isnan(a) == np.isnan(e)).all()
             assert (np.isinf(a) == np.isinf(e)).all()
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (20, 3, 5), (20, 3, 50), (3, 3, 9000)])
+def test_an_overflow_of_the_variance_gives_zeros(shape, level, rng):
+    """Sums of such numbers overflow too, where they are not taken in double precision."""
+    x = (3e38 * rng.uniform(0.5, 1.0, shape)).astype(np.float32)
+    for op, attrs in ((batch_norm, {}), (group_norm, {"num_groups": 1})):
+        y, mean, var = moments(op, x, **attrs)
+        assert (y == 0).all() and np.isfinite(mean).all() and np.isinf(var).all()
 
 
 def test_no_samples_and_empty_runs(level, rng):
