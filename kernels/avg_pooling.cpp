@@ -56,7 +56,7 @@ int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
     const Phases phases(window);
     const size_t bytes = Parts::bytes(whole_vectors(window.W), 4) + 2 * Parts::bytes(phases.floats(), 4) +
                          Parts::bytes(whole_vectors(window.OW), 4) + Parts::bytes(window.KW, sizeof(ptrdiff_t));
-    const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
+    const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(window.H * window.W / window.OH);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
         const Counts counts = shared;
         const mk_window &w = counts.w;
@@ -118,6 +118,7 @@ int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
     const mk_window &window = shared.w;
     const Spread spread(window);
     const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window) + 1), floats = spread.floats;
+    const bool has_few_windows = window.OW * (window.KW / VL + 16) < (window.W / VL + 1) * window.KW / window.SW;
     const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(2 * floats, 4) +
                          Parts::bytes(whole_vectors(window.OW), 4);
     const ptrdiff_t rows = planes * window.H, at_once = pieces_of_task(window.W);
@@ -148,7 +149,7 @@ int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
             }
             float *row = gx + (plane * w.H + r) * w.W;
             const float *from = sums[r] + own.before;
-            if (w.SW > 2)
+            if (w.SW > 2 || has_few_windows)
                 scatter(row, from, w);
             else if (w.KW == 3)
                 collect<true>(row, from, own);

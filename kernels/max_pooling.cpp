@@ -86,10 +86,11 @@ template <class Index>
 int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_window &window)
 {
     const Phases phases(window);
-    const ptrdiff_t ring_rows = Ring::size_for((window.KH - 1) * window.DH + 1 + window.SH), floats = phases.floats();
+    const ptrdiff_t span = (window.KH - 1) * window.DH + 1, ahead = window.SH <= span ? window.SH : 0;
+    const ptrdiff_t ring_rows = Ring::size_for(smaller(span + ahead, window.H)), floats = phases.floats();
     const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(whole_vectors(window.OW), 4) +
                          Parts::bytes(window.KW, sizeof(ptrdiff_t)) + Parts::bytes(window.KH, sizeof(float *));
-    const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(smaller(window.SH, window.H) * window.W);
+    const ptrdiff_t rows = planes * window.OH, at_once = pieces_of_task(window.H * window.W / window.OH);
     return parallel(ceil_div(rows, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
         const mk_window w = window;
         Parts parts{reinterpret_cast<char *>(scratch)};
@@ -106,7 +107,7 @@ int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_w
         each_row(task * at_once, end, w.OH, [&](ptrdiff_t plane, ptrdiff_t i, bool is_first) {
             const Taps taps(w, i);
             staged = larger(is_first ? 0 : staged, taps.first);
-            const ptrdiff_t needed = smaller(taps.first + (w.KH - 1) * w.DH + 1 + w.SH, w.H); /* next time */
+            const ptrdiff_t needed = smaller(taps.first + span + ahead, w.H); /* now or next time */
             for (; staged < needed; staged++)
                 phases.stage(ring[staged], x + (plane * w.H + staged) * w.W, -__builtin_inff());
             from.begin = taps.begin;

@@ -44,7 +44,9 @@ cdef mk_window window_of(cnp.ndarray x, cnp.ndarray y, kernel_size, stride, padd
     window.H, window.W = x.shape[2], x.shape[3]
     window.OH, window.OW = y.shape[2], y.shape[3]
     window.KH, window.KW = kernel_size
-    window.SH, window.SW = stride
+    # Of a single window the stride means nothing, and memory in proportion to it would be wasted.
+    window.SH = stride[0] if window.OH > 1 else min(stride[0], 2)
+    window.SW = stride[1] if window.OW > 1 else min(stride[1], 2)
     window.DH, window.DW = dilation
     (window.top, window.bottom), (window.left, window.right) = padding
     return window

@@ -195,7 +195,7 @@ typedef struct {
     ptrdiff_t H, W, OH, OW, KH, KW, SH, SW, DH, DW, top, bottom, left, right;
 } mk_window;
 
-/* pooling.cpp, adaptive_pooling.cpp.  x: (planes, H, W)  y: (planes, OH, OW); planes = N·C
+/* max_pooling.cpp, avg_pooling.cpp, adaptive_pooling.cpp.  x: (planes, H, W)  y: (planes, OH, OW); planes = N·C
  * index: of the largest values, as their operations define it; that of max_pool2d is uint8_t if KH·KW <= 256,
  * else int32_t. divisor: 0 if windows are divided by how many pixels they hold, padding counted or not. */
 #define MK_POOLING(KERNEL)                                                                                      \

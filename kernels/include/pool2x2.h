@@ -13,7 +13,7 @@ namespace {
 MK_INLINE bool is_2x2(const mk_window &w)
 {
     return w.KH == 2 && w.KW == 2 && w.SH == 2 && w.SW == 2 && w.DH == 1 && w.DW == 1 && w.top == 0 && w.left == 0 &&
-           2 * w.OH <= w.H && 2 * w.OW <= w.W;
+           w.OH == w.H / 2 && w.OW == w.W / 2;
 }
 
 struct Pairs { /* of rows, all with the same distance in each of `strips` */
@@ -33,11 +33,11 @@ struct Pairs { /* of rows, all with the same distance in each of `strips` */
 /* Where lanes find their pixels. A group is 4 vectors of pixels, taken apart into 2 of those at even places
  * in memory and 2 at odd places. */
 struct Short {
-    ptrdiff_t pairs; /* that fit into a vector of windows and 4 of pixels */
-    int parity;      /* of W: in the lower rows the even pixels stand at even or at odd places */
-    ivec upper[2], lower[2];              /* pixel q = 0, 1 of a window, among the even or odd ones */
-    ivec source[2][2];                    /* even and odd places of each half: in which window they are ... */
-    ivec covered[2][2];                   /* ... and whether in one; if W is odd, the last column is in none */
+    ptrdiff_t pairs;         /* that fit into a vector of windows and 4 of pixels */
+    int parity;              /* of W: in the lower rows the even pixels stand at even or at odd places */
+    ivec upper[2], lower[2]; /* pixel q = 0, 1 of a window, among the even or odd ones */
+    ivec source[2][2];       /* even and odd places of each half: in which window they are ... */
+    ivec covered[2][2];      /* ... and whether in one; if W is odd, the last column is in none */
 
     explicit Short(const Pairs &p) : pairs(smaller(VL / p.OW, 2 * VL / p.W)), parity(p.W % 2)
     {

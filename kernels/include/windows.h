@@ -87,10 +87,8 @@ struct Parts {
     }
 };
 
-/* What is stored cannot be loaded at another offset for a while. So rows are put into a ring one step before
- * they are needed.
- *
- * The last few rows of some kind: row r is in the place of row r - size. */
+/* The last few rows of some kind: row r is in the place of row r - size. What was stored cannot be loaded at
+ * another offset for a while, so rows are put here one step before they are needed. */
 struct Ring {
     float *rows;
     ptrdiff_t size, floats; /* size: a power of two */
@@ -146,7 +144,7 @@ struct Holders {
         end = smaller(over(r + w.top, w.SH) + 1, w.OH);
     }
 
-    static ptrdiff_t most(const mk_window &w) { return (w.KH - 1) * w.DH / w.SH + 1; }
+    static ptrdiff_t most(const mk_window &w) { return smaller((w.KH - 1) * w.DH / w.SH + 1, w.OH); }
 };
 
 /* A row of pixels with its padding, taken apart by the stride S into phases:

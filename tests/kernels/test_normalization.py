@@ -172,6 +172,15 @@ def test_what_is_not_finite_stays_in_its_channel(bad, shape, level, rng):
             assert (np.isinf(a) == np.isinf(e)).all()
 
 
+@pytest.mark.parametrize("shape", [(20, 3), (20, 3, 5), (20, 3, 50), (3, 3, 9000)])
+def test_an_overflow_of_the_variance_gives_zeros(shape, level, rng):
+    """Sums of such numbers overflow too, where they are not taken in double precision."""
+    x = (3e38 * rng.uniform(0.5, 1.0, shape)).astype(np.float32)
+    for op, attrs in ((batch_norm, {}), (group_norm, {"num_groups": 1})):
+        y, mean, var = moments(op, x, **attrs)
+        assert (y == 0).all() and np.isfinite(mean).all() and np.isinf(var).all()
+
+
 def test_no_samples_and_empty_runs(level, rng):
     w, b = parameters(rng, 3)
     for shape in ((0, 3), (0, 3, 40), (2, 3, 0)):

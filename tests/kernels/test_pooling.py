@@ -81,7 +81,7 @@ def random_windows(rng, op):
         shape = tuple(int(n) for n in (rng.integers(1, 4), rng.integers(1, 4), *rng.choice(SIZES, 2)))
         attrs = windows(
             tuple(int(n) for n in rng.choice([1, 2, 3, 3, 4, 5, 8, 17], 2)),
-            tuple(int(n) for n in rng.choice([1, 1, 2, 2, 3, 4, 8], 2)),
+            tuple(int(n) for n in rng.choice([1, 1, 2, 2, 3, 4, 8, 40], 2)),
             tuple(tuple(int(n) for n in rng.integers(0, 4, 2)) for _ in range(2)),
             ceil_mode=bool(rng.integers(2)),
         )
@@ -184,6 +184,21 @@ def test_any_number_of_threads_gives_the_same_bits(op, level, native, rng):
             y, *saved, gx = both(op, x, **attrs)[0]
             results.append([array.tobytes() for array in (y, *saved[:-1], gx)])
         assert all(found == results[0] for found in results[1:]), attrs
+
+
+def test_strides_larger_than_the_image(level, rng):
+    for op in (max_pool2d, avg_pool2d):
+        for kernel in ((2, 2), (3, 3), (7, 30), (20, 9)):
+            assert_same(op, distinct(rng, 2, 2, 20, 40), **windows(kernel, (10**9, 10**9)))
+            assert_same(op, distinct(rng, 2, 2, 20, 40), **windows(kernel, (1, 10**9)))
+            assert_same(op, distinct(rng, 1, 2, 50, 70), **windows(kernel, (21, 40)))
+
+
+def test_wide_strides_are_declined(native, rng):
+    x = distinct(rng, 1, 1, 4, 200)
+    attrs = max_pool2d.defaults | windows((2, 2), (2, 65))
+    declined = max_pool2d.forward_kernel.overlays["native"](np, x, **attrs)
+    assert "stride of 65" in declined.reason
 
 
 def test_places_beyond_31_bits_are_declined(native):

@@ -1,4 +1,4 @@
-"""Pooling; kernels/pooling.cpp and kernels/adaptive_pooling.cpp."""
+"""Pooling; kernels/max_pooling.cpp, kernels/avg_pooling.cpp and kernels/adaptive_pooling.cpp."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2
 from minicnn.ops.pooling import avg_pool2d, max_pool2d
 from minicnn.ops.windows import output_sizes
 
+WIDEST_STRIDE = 64  # the kernel's memory, for all rows of a window, grows with it
+
 
 @max_pool2d.forward_kernel.overlay("native")
 def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
@@ -18,6 +20,8 @@ def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mod
     if declined:
         return declined
     size = output_sizes(x.shape, kernel_size, stride, padding, dilation, ceil=ceil_mode)
+    if stride[1] > WIDEST_STRIDE and size[1] > 1:
+        return Declined(f"a horizontal stride of {stride[1]}; the kernel is for up to {WIDEST_STRIDE}")
     y = np.empty(x.shape[:2] + size, FLOAT32)
     index = np.empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
     _native.max_pool2d_forward(y, index, one_run(x), kernel_size, stride, padding, dilation)
