@@ -96,9 +96,11 @@ void scatter(float *row, const float *sums, const mk_window &w)
     set_run(row, w.W, 0.0f);
     for (ptrdiff_t j = 0; j < w.OW; j++) {
         const ptrdiff_t start = j * w.SW - w.left, begin = larger(start, 0), end = smaller(start + w.KW, w.W);
-        each_vector(end - begin, [&](ptrdiff_t s, auto part) {
-            part.put(row + begin + s, part.get(row + begin + s) + sums[j]);
-        });
+        if (w.KW <= w.SW || w.OW == 1) /* windows do not overlap: nothing has to be loaded that was just stored */
+            set_run(row + begin, end - begin, sums[j]);
+        else
+            for (ptrdiff_t s = begin; s < end; s++)
+                row[s] += sums[j];
     }
 }
 
@@ -118,7 +120,8 @@ int backward(float *gx, const float *gy, ptrdiff_t planes, const Counts &shared)
     const mk_window &window = shared.w;
     const Spread spread(window);
     const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window) + 1), floats = spread.floats;
-    const bool has_few_windows = window.OW * (window.KW / VL + 16) < (window.W / VL + 1) * window.KW / window.SW;
+    const bool has_few_windows =
+        window.OW == 1 || window.OW * (window.KW + 16) < (window.W / VL + 1) * window.KW / window.SW;
     const size_t bytes = Parts::bytes(ring_rows * floats, 4) + Parts::bytes(2 * floats, 4) +
                          Parts::bytes(whole_vectors(window.OW), 4);
     const ptrdiff_t rows = planes * window.H, at_once = pieces_of_task(window.W);
