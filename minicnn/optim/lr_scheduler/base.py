@@ -184,7 +184,7 @@ class LRScheduler:
         low, high = (float(end) for end in interval[1:-1].split(","))
         fits = isinstance(value, (int, float, np.number)) and low <= value <= high
         fits = fits and (value != low or interval[0] == "[") and (value != high or interval[-1] == "]")
-        self._require(fits, name, f"in {interval}", value)
+        self._require(bool(fits), name, f"in {interval}", value)
 
     def _numbers(self, name: str, value: Any, interval: str) -> list[float]:
         """Numbers in an interval, one per group."""
