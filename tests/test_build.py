@@ -69,9 +69,20 @@ def test_without_compiler_asking_for_native_is_refused(installed):
     )
 
 
-def test_only_the_package_is_installed_and_all_of_it(installed):
+def test_the_console_script_runs_and_says_what_is_wrong_with_the_environment(installed):
+    script = 'import runpy; runpy.run_path("bin/minicnn", run_name="__main__")'
+    command = [sys.executable, "-c", f"{ALONE}sys.argv = ['minicnn', '--version']\n{script}"]
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    done = subprocess.run(command, cwd=installed, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "minicnn 0.1.0\n"), done.stderr
+    environment["MINICNN_BACKEND"] = "fast"
+    done = subprocess.run(command, cwd=installed, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("minicnn: ") and "fast" in done.stderr
+
+
+def test_only_the_package_and_its_command_are_installed_and_all_of_it(installed):
     top = {path.name.partition("-")[0] for path in installed.iterdir()}
-    assert top <= {"minicnn", "bin"}
+    assert top <= {"minicnn", "minicnn_command.py", "__pycache__", "bin"}
     kinds = {path.suffix for path in (installed / "minicnn").rglob("*") if path.is_file()}
     assert not kinds & {".cpp", ".pyx", ".pxi", ".h"}
     wanted = {p.relative_to(ROOT) for p in (ROOT / "minicnn").rglob("*.py")}

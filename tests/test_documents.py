@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import minicnn
+from minicnn import nn, optim
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -44,3 +47,21 @@ def test_names_listed_as_absent_are_absent():
         if hasattr(place, name):
             present.append(f"{module}.{name}")
     assert present == [], "no longer absent: take them out of docs/pytorch.md"
+
+
+def test_calls_listed_as_refused_are_refused():
+    text = (ROOT / "docs/pytorch.md").read_text(encoding="utf-8")
+    table = text.partition("| of | absent |")[2].partition("\n\n")[0]
+    calls = re.findall(r"`([^`]+)`", table)
+    assert len(calls) > 15
+    taken = []
+    for call in calls:
+        model = nn.Linear(2, 2)
+        names = {"model": model, "p": list(model.parameters()), "g": minicnn.Generator()}
+        names |= {"torch": minicnn, "nn": nn, "optim": optim, "x": minicnn.ones(2, 2, requires_grad=True)}
+        try:
+            eval(call, names)
+        except (TypeError, AttributeError, minicnn.MiniCNNError):
+            continue
+        taken.append(call)
+    assert taken == [], "no longer refused: take them out of docs/pytorch.md"

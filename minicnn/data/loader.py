@@ -65,8 +65,9 @@ class DataLoader:
     prefetch_factor : int, optional
         Batches that each worker prepares ahead; 2 by default.
     seed : int, optional
-        Makes every epoch repeatable: the order is a function of the seed and the epoch. The epoch counts
-        up with every pass and can be set with :meth:`set_epoch`.
+        Makes every epoch repeatable: the order is a function of the seed and the epoch, unless a sampler
+        has a generator of its own. The epoch counts up with every pass and can be set with
+        :meth:`set_epoch`.
 
     Raises
     ------

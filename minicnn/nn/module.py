@@ -317,7 +317,7 @@ class Module(Hooked):
         return self.to(np.float64)
 
     def half(self: M) -> M:
-        """Half precision: for storage; computing in it is slow and inexact."""
+        """Half precision: for storage. Convolutions and average pooling refuse it; the rest is slow in it."""
         return self.to(np.float16)
 
     # -- state -------------------------------------------------------------------------------

@@ -23,10 +23,10 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients together, so that their common norm is at most ``max_norm``.
 
-        g ← g · min(1, max_norm / ‖g‖),   ‖g‖ over all elements of all gradients
+        g ← g · min(1, max_norm / (‖g‖ + 1e-6)),   ‖g‖ over all elements of all gradients
 
     The norm is computed in float64 and relative to the largest element, so it neither overflows nor
-    vanishes however the gradients are scaled. (PyTorch adds 1e-6 to the norm; this does not.)
+    vanishes however the gradients are scaled.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def clip_grad_norm_(
     Returns
     -------
     Tensor ()
-        The norm before clipping, in float64.
+        The norm before clipping, in the type of the gradients.
 
     Raises
     ------
@@ -71,12 +71,14 @@ def clip_grad_norm_(
     norm = _norm(gradients, float(norm_type))
     if error_if_nonfinite and not math.isfinite(norm):
         raise NonFiniteError(f"the norm of the gradients is {norm}", op="clip_grad_norm_")
-    factor = float(max_norm) / norm if norm else 1.0
+    factor = float(max_norm) / (norm + 1e-6)
     if not factor >= 1:  # also if it is NaN
         with np.errstate(invalid="ignore"):  # 0 · inf, for an infinite norm
             for gradient in gradients:
                 gradient.array *= factor
-    return Tensor(np.float64(norm))
+    dtypes = {gradient.dtype for gradient in gradients} or {np.dtype(np.float32)}
+    with np.errstate(over="ignore"):  # it may be infinite in half precision
+        return Tensor(np.asarray(norm, np.result_type(*dtypes)))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

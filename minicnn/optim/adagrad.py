@@ -67,6 +67,7 @@ class Adagrad(Optimizer):
         "initial_accumulator_value": POSITIVE,
         "eps": POSITIVE,
     }
+    kept: ClassVar[Mapping[str, str]] = {"step": "", "sum": ""}
 
     def __init__(
         self,

@@ -68,6 +68,12 @@ class Adam(Optimizer):
 
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {**Optimizer.ranges, "eps": POSITIVE}
     switches: ClassVar[tuple[str, ...]] = ("maximize", "amsgrad", "decoupled_weight_decay")
+    kept: ClassVar[Mapping[str, str]] = {
+        "step": "",
+        "exp_avg": "",
+        "exp_avg_sq": "",
+        "max_exp_avg_sq": "amsgrad",
+    }
 
     def __init__(
         self,

@@ -48,6 +48,9 @@ class Optimizer:
         Class attribute: option -> (low, high), the values that are allowed: low <= value < high.
     switches : tuple of str
         Class attribute: the options that are True or False.
+    kept : dict, or None
+        Class attribute: what the rule keeps per parameter -> the option that makes it necessary, or ""
+        for always; :meth:`load_state_dict` refuses anything else. None: not checked.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Optimizer:
         "l2": POSITIVE,
     }
     switches: ClassVar[tuple[str, ...]] = ("maximize",)
+    kept: ClassVar[Mapping[str, str] | None] = None
 
     def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -259,7 +263,8 @@ class Optimizer:
         Raises
         ------
         CheckpointError
-            If groups, options or shapes are not those of this optimiser. Nothing changes then.
+            If groups, options, shapes, or what is kept per parameter are not those of this optimiser.
+            Nothing changes then.
         """
         saved_groups = copy.deepcopy(state_dict["param_groups"])
         sizes = [len(group["params"]) for group in self.param_groups]
@@ -267,19 +272,22 @@ class Optimizer:
         if sizes != saved_sizes:
             raise self._foreign(f"groups of {sizes} parameters", str(saved_sizes))
         groups = []
-        parameter_of: dict[int, Tensor] = {}
+        place_of: dict[int, tuple[Tensor, dict[str, Any]]] = {}  # each parameter, and its group's options
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
             missing = self.ranges.keys() & group.keys() - {"l1", "l2"} - saved.keys()
             if missing:
                 raise self._foreign(f"the option {min(missing)}", f"only {', '.join(sorted(saved))}")
-            parameter_of.update(zip(map(int, saved["params"]), group["params"], strict=True))
             merged = {**group, **saved, "params": group["params"]}
             groups.append({**merged, **self.checked(merged)})
+            for i, parameter in zip(map(int, saved["params"]), group["params"], strict=True):
+                place_of[i] = parameter, groups[-1]
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for i, entry in state_dict["state"].items():
-            if int(i) not in parameter_of:
-                raise self._foreign(f"state of {len(parameter_of)} parameters", f"number {i}")
-            parameter = parameter_of[int(i)]
+            if int(i) not in place_of:
+                raise self._foreign(f"state of {len(place_of)} parameters", f"number {i}")
+            parameter, options = place_of[int(i)]
+            entry = {name: value for name, value in entry.items() if value is not None}
+            self._check_entry(entry, options)
             state[parameter] = {name: self._load(name, value, parameter) for name, value in entry.items()}
         self.param_groups = groups
         self.state = state
@@ -314,14 +322,27 @@ class Optimizer:
         if not getattr(array.flags, "writeable", True):
             raise self._refuse("parameters in writeable memory", "read-only memory", "load a copy")
 
+    def _check_entry(self, entry: dict[str, Any], options: dict[str, Any]) -> None:
+        """Refuse what the rule does not keep for a parameter, and an entry that lacks what it needs."""
+        if self.kept is None or not entry:
+            return
+        needed = {name for name, option in self.kept.items() if not option or options[option]}
+        if not needed <= entry.keys() <= self.kept.keys():
+            raise self._foreign(f"{', '.join(sorted(needed))} for a parameter", ", ".join(sorted(entry)))
+
     def _load(self, name: str, value: Any, parameter: Tensor) -> Any:
         """A state's entry: the count of steps as an integer, a tensor as an own copy."""
         if name == "step":
-            return int(value)
-        if not hasattr(value, "shape"):
+            steps = float(value) if hasattr(value, "shape") or isinstance(value, (int, float)) else math.nan
+            if not (steps >= 0 and steps.is_integer()):
+                raise self._foreign("step to be a whole number >= 0", repr(value))
+            return int(steps)
+        shape = getattr(value, "shape", None)
+        if shape is None and self.kept is None:
             return value
-        if tuple(value.shape) != parameter.shape:
-            raise self._foreign(f"{name} of shape {parameter.shape}", str(tuple(value.shape)))
+        if shape is None or tuple(shape) != parameter.shape:
+            got = repr(value) if shape is None else str(tuple(shape))
+            raise self._foreign(f"{name} of shape {parameter.shape}", got)
         array = move(as_array(value, parameter.dtype), parameter.device)
         return Tensor.wrap(array.copy())
 

@@ -70,6 +70,12 @@ class RMSprop(Optimizer):
         "momentum": POSITIVE,
     }
     switches: ClassVar[tuple[str, ...]] = ("maximize", "centered")
+    kept: ClassVar[Mapping[str, str]] = {
+        "step": "",
+        "square_avg": "",
+        "grad_avg": "centered",
+        "momentum_buffer": "momentum",
+    }
 
     def __init__(
         self,

@@ -70,6 +70,7 @@ class SGD(Optimizer):
         "dampening": POSITIVE,
     }
     switches: ClassVar[tuple[str, ...]] = ("maximize", "nesterov")
+    kept: ClassVar[Mapping[str, str]] = {"momentum_buffer": "momentum"}
 
     def __init__(
         self,

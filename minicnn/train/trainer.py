@@ -18,8 +18,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn.core import random
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
@@ -30,8 +28,10 @@ from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
 from minicnn.nn.utils import clip_grad_norm_
 from minicnn.optim import Optimizer
+from minicnn.optim.lr_scheduler import ReduceLROnPlateau
 from minicnn.train import anomaly
 from minicnn.train.callbacks import Callback
+from minicnn.train.checks import check_finite, check_repeatable, check_schedule, evaluation_mode
 from minicnn.train.log import Log, check_length
 from minicnn.train.metrics import Metrics
 from minicnn.train.signals import Interrupted, StopRequest
@@ -55,7 +55,7 @@ class Trainer:
     classes : int or sequence of str
         The number of classes, or their names.
     scheduler : object, optional
-        A learning-rate scheduler; stepped after each update.
+        A learning-rate scheduler; stepped after each update, ``ReduceLROnPlateau`` after each validation.
     clip_norm : float
         Scale the gradient down to this norm where it is longer; 0 leaves it.
     seed : int
@@ -152,7 +152,8 @@ class Trainer:
         Raises
         ------
         OptionError
-            If the run directory holds checkpoints that were not resumed, or the loader has no seed.
+            If the run directory holds checkpoints that were not resumed or a loader could not repeat its
+            passes (no seed, or a sampler's own generator), or if the schedule ends too early.
         NonFiniteError
             If the loss or a gradient is not finite; the parameters are those before the step.
         Interrupted
@@ -160,7 +161,7 @@ class Trainer:
         OSError
             If a checkpoint or the log cannot be written.
         """
-        self._check_run_dir(train)
+        self._check(train, validation, epochs, max_steps)
         history: list[dict[str, Any]] = []
         with self._stop, self._logging():
             for callback in self.callbacks:
@@ -179,14 +180,14 @@ class Trainer:
                     callback.on_end(self)
         return history
 
-    def _check_run_dir(self, train: DataLoader) -> None:
-        """Refuse a training that its run directory could not take up again."""
-        if self.run_dir is None:
-            return
-        if train.seed is None:
-            raise OptionError("checkpoints need a loader with a seed", hint="DataLoader(..., seed=0)")
-        if self._saved == _NEVER:
-            checkpoint.refuse_others(self.run_dir / "checkpoints")
+    def _check(self, train: DataLoader, validation: Any, epochs: int, max_steps: int) -> None:
+        """Refuse a training that would fail later, or that its run directory could not take up again."""
+        updates = (epochs - self.epoch) * len(train) - self.position
+        check_schedule(self.scheduler, min(updates, (max_steps or math.inf) - self.step), validation)
+        if self.run_dir is not None:
+            check_repeatable(train, validation)
+            if self._saved == _NEVER:
+                checkpoint.refuse_others(self.run_dir / "checkpoints")
 
     def _train_epoch(self, loader: DataLoader, max_steps: int) -> bool:
         """The updates of an epoch that are still to be done; False if ``max_steps`` cut it short."""
@@ -225,10 +226,10 @@ class Trainer:
             "loss": value,
             "lr": self.optimizer.param_groups[0]["lr"],
         }
+        self.metrics.update(labels, scores.detach(), value)  # first: it may refuse the labels
         self.optimizer.step()
-        if self.scheduler is not None:
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-        self.metrics.update(labels, scores.detach(), value)
         self.step += 1
         self.position += 1
         self._note(record)
@@ -253,6 +254,8 @@ class Trainer:
         if validation is not None:
             measured = self.evaluate(validation)
             record |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
+            if isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step(measured.loss)
         self._note(record)
         self.epoch += 1
         self.position = 0
@@ -265,10 +268,11 @@ class Trainer:
     def evaluate(self, loader: Iterable[Any]) -> Metrics:
         """Loss and counts over all batches, in evaluation mode; training goes on as if it had not been."""
         metrics = Metrics(self.metrics.classes)
-        was_training, random_state = self.model.training, random.get_state()
-        self.model.eval()
+        random_state = random.get_state()
+        if hasattr(loader, "set_epoch"):  # a resumed training shall see what an uninterrupted one sees
+            loader.set_epoch(self.epoch)
         try:
-            with no_grad():
+            with no_grad(), evaluation_mode(self.model):
                 for images, labels in loader:
                     images, labels = images.to(self.device), labels.to(self.device)
                     scores = self.model(images)
@@ -276,7 +280,6 @@ class Trainer:
                     if self._stop.signal is not None:
                         break
         finally:
-            self.model.train(was_training)
             random.set_state(random_state)
         self._heed_signals()  # only now, so that what is saved is the state of before
         return metrics
@@ -342,9 +345,7 @@ class Trainer:
         if self.run_dir is None or self._saved == (self.step, self.epoch):
             return None
         state = self.state()
-        for name, array in checkpoint.leaves({"model": state["model"], "optimizer": state["optimizer"]}):
-            if isinstance(array, np.ndarray) and not anomaly.all_finite([array]):
-                raise NonFiniteError(f"{name} has numbers that are not finite: step {self.step} is not saved")
+        check_finite(state)
         path = checkpoint.save(self.run_dir / "checkpoints", state)
         self._saved = (self.step, self.epoch)
         return path

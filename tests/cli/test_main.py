@@ -113,6 +113,20 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("name, value", [("MINICNN_BACKEND", "fast"), ("MINICNN_NUM_THREADS", "many")])
+def test_a_bad_environment_ends_with_2(name, value):
+    """It is refused when minicnn is imported, before the command line runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, minicnn_command; sys.exit(minicnn_command.main())"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1]), name: value},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("minicnn: ") and value in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_commands_load_no_heavy_library_before_they_need_it():
     code = (
         "import sys, minicnn.cli.main\n"

@@ -195,6 +195,20 @@ def test_samples_are_asked_for_at_once_where_the_data_set_can():
     assert asked == [[5, 4, 3], [2]]
 
 
+@pytest.mark.parametrize("workers", [0, 3])
+def test_samples_asked_for_at_once_may_be_random_and_are_repeatable_too(workers):
+    class Many(Noisy):
+        def __getitems__(self, chosen):
+            return [(float(generator().random()), i) for i in chosen]
+
+    def numbers(count, **options):
+        return [first.tolist() for first, _ in DataLoader(Many(8), 2, seed=3, num_workers=count, **options)]
+
+    expected = numbers(0)
+    assert numbers(workers) == expected
+    assert len({number for batch in expected for number in batch}) == 8
+
+
 class Broken(Noisy):
     def __getitem__(self, index):
         if index == 9:

@@ -25,17 +25,32 @@ def test_clip_grad_norm_scales_all_together():
     tensors = with_gradients([3.0], [[0.0, 4.0]])
     tensors.append(minicnn.zeros(1, requires_grad=True))  # without a gradient
     assert utils.clip_grad_norm_(iter(tensors), 2.5).item() == 5.0
-    assert tensors[0].grad.tolist() == [1.5]
-    assert tensors[1].grad.tolist() == [[0.0, 2.0]]
+    assert tensors[0].grad.array == pytest.approx(np.array([3 * 2.5 / (5 + 1e-6)]), rel=1e-7)
+    assert tensors[1].grad.array == pytest.approx(np.array([[0.0, 4 * 2.5 / (5 + 1e-6)]]), rel=1e-7)
+    before = tensors[0].grad.tolist()
     assert utils.clip_grad_norm_(tensors, 2.6).item() == pytest.approx(2.5)
-    assert tensors[0].grad.tolist() == [1.5]
+    assert tensors[0].grad.tolist() == before
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e20, 1e30])
 def test_clip_grad_norm_does_not_overflow_or_vanish(scale):
     (tensor,) = with_gradients([3 * scale, -4 * scale])
-    assert utils.clip_grad_norm_(tensor, 1e-35).item() == pytest.approx(5 * scale)
-    assert tensor.grad.array == pytest.approx(np.array([0.6e-35, -0.8e-35]), rel=1e-3)
+    assert utils.clip_grad_norm_(tensor, scale).item() == pytest.approx(5 * scale, rel=1e-6, abs=0)
+    expected = np.array([3 * scale, -4 * scale]) * scale / (5 * scale + 1e-6)
+    np.testing.assert_allclose(tensor.grad.array, expected, rtol=1e-6, atol=1e-44)
+
+
+def test_clip_grad_norm_is_that_of_pytorch():
+    """It adds 1e-6 to the norm, and gives the norm in the gradients' type."""
+    for dtype in (np.float32, np.float64):
+        (tensor,) = with_gradients([3e-6, 4e-6], dtype=dtype)
+        assert utils.clip_grad_norm_(tensor, 3e-6).dtype == dtype
+        assert tensor.grad.array == pytest.approx(np.array([1.5e-6, 2e-6]), rel=1e-6, abs=0)
+    assert (
+        utils.clip_grad_norm_(with_gradients([1.0]) + with_gradients([1.0], dtype=np.float64), 1).dtype
+        == np.float64
+    )
+    assert utils.clip_grad_norm_([], 1.0).dtype == np.float32
 
 
 def test_clip_grad_norm_in_double_precision_at_the_limits():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import runpy
@@ -165,6 +166,10 @@ def test_a_step_before_the_optimizers_is_warned_of():
         schedule.step()
 
 
+def steps_of(count: int) -> list[lr_scheduler.LRScheduler]:
+    return [lr_scheduler.StepLR(optimizer, 1) for _ in range(count)]
+
+
 optimizer = sgd()
 sequence = lr_scheduler.SequentialLR(optimizer, [lr_scheduler.StepLR(optimizer, 1)], [])
 
@@ -194,6 +199,25 @@ sequence = lr_scheduler.SequentialLR(optimizer, [lr_scheduler.StepLR(optimizer, 
         ("SequentialLR", (optimizer, [lr_scheduler.ReduceLROnPlateau(optimizer)], []), "need no figure"),
         ("SequentialLR", (optimizer, [sequence], []), "no sequence"),
         ("SequentialLR", (sgd(), [lr_scheduler.StepLR(optimizer, 1)], []), "of one optimizer"),
+        ("SequentialLR", (optimizer, steps_of(3), [4, 2]), r"milestones in rising order, got \[4, 2\]"),
+        ("SequentialLR", (optimizer, steps_of(2), [1.5]), "milestones an integer >= 0, got 1.5"),
+        ("SequentialLR", (optimizer, steps_of(2), [1], -2), "last_epoch an integer >= -1, got -2"),
+        ("StepLR", (optimizer, 1, -0.5), r"gamma in \[0, inf\), got -0.5"),
+        ("StepLR", (optimizer, 1, 0.5, "a"), "last_epoch an integer >= -1, got 'a'"),
+        ("MultiStepLR", (optimizer, [1.5]), "milestones an integer >= 0, got 1.5"),
+        ("MultiStepLR", (optimizer, [-1]), "milestones an integer >= 0, got -1"),
+        ("MultiStepLR", (optimizer, [1], math.nan), r"gamma in \[0, inf\), got nan"),
+        ("ExponentialLR", (optimizer, "a"), r"gamma in \[0, inf\), got 'a'"),
+        ("ConstantLR", (optimizer, 0.5, -3), "total_iters a positive integer, got -3"),
+        ("ConstantLR", (optimizer, "a"), r"factor in \(0, 1\], got 'a'"),
+        ("LambdaLR", (optimizer, 0.5), "lr_lambda a function of the number of steps, got 0.5"),
+        ("CosineAnnealingLR", (optimizer, 5, -1), r"eta_min in \[0, inf\), got -1"),
+        ("CosineAnnealingWarmRestarts", (optimizer, 5, 1, math.inf), r"eta_min in \[0, inf\), got inf"),
+        ("OneCycleLR", (optimizer, -1.0, 5), r"max_lr in \[0, inf\), got -1.0"),
+        ("ReduceLROnPlateau", (optimizer, "min", 0.1, "a"), "patience an integer >= 0, got 'a'"),
+        ("ReduceLROnPlateau", (optimizer, "min", 0.1, 1, -1.0), r"threshold in \[0, inf\)"),
+        ("ReduceLROnPlateau", (optimizer, "min", 0.1, 1, 0.1, "rel", -1), "cooldown an integer >= 0"),
+        ("ReduceLROnPlateau", (optimizer, "min", 0.1, 1, 0.1, "rel", 0, -1), r"min_lr in \[0, inf\)"),
     ],
 )
 def test_options_out_of_range_are_refused(name, arguments, match):
@@ -201,9 +225,56 @@ def test_options_out_of_range_are_refused(name, arguments, match):
         getattr(lr_scheduler, name)(*arguments)
 
 
-def test_a_negative_epoch_is_refused():
-    with pytest.raises(OptionError, match="epoch at least 0, got -1"):
-        lr_scheduler.CosineAnnealingWarmRestarts(sgd(), T_0=2).step(-1)
+@pytest.mark.parametrize("name", ["div_factor", "final_div_factor", "base_momentum", "max_momentum"])
+def test_a_cycle_out_of_range_is_refused_before_the_groups_change(name):
+    optimizer = sgd()
+    before = dict(optimizer.param_groups[0])
+    for value in (-1.0, 0.0, math.nan) if "div" in name else (-0.5, 1.0):
+        with pytest.raises(OptionError, match=f"OneCycleLR: expected {name} in"):
+            lr_scheduler.OneCycleLR(optimizer, 1.0, 5, **{name: value})
+    assert optimizer.param_groups[0] == before
+
+
+@pytest.mark.parametrize("epoch", [-1, math.inf])
+def test_an_impossible_epoch_is_refused(epoch):
+    with pytest.raises(OptionError, match=f"epoch at least 0, got {epoch}"):
+        lr_scheduler.CosineAnnealingWarmRestarts(sgd(), T_0=2, T_mult=2).step(epoch)
+
+
+def one_cycle(optimizer):
+    return lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=2)
+
+
+def in_a_sequence(optimizer):
+    parts = [lr_scheduler.ExponentialLR(optimizer, 0.5), one_cycle(optimizer)]
+    return lr_scheduler.SequentialLR(optimizer, parts, [1])
+
+
+def by_a_function(optimizer):
+    return lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (3 - epoch))
+
+
+@pytest.mark.parametrize("make", [one_cycle, in_a_sequence, by_a_function])
+def test_a_step_that_is_refused_changes_nothing(make):
+    optimizer = optim.SGD(parameters(), lr=1.0, momentum=0.9)
+    schedule = make(optimizer)
+    rates(optimizer, schedule, 3 if make is in_a_sequence else 2)
+    optimizer.step()
+    before = copy.deepcopy([schedule.state_dict(), optimizer.state_dict()["param_groups"]])
+    with pytest.raises((OptionError, ZeroDivisionError)):
+        schedule.step()
+    assert [schedule.state_dict(), optimizer.state_dict()["param_groups"]] == before
+
+
+def test_a_group_that_came_later_is_refused_before_a_rate_changes():
+    """A schedule has rates for the groups that it was made with."""
+    optimizer = sgd()
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    optimizer.add_param_group({"params": [Tensor(np.zeros(1), requires_grad=True)]})
+    optimizer.step()
+    with pytest.raises(ValueError, match="argument"):
+        schedule.step(2)
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 1.0] and schedule.last_epoch == 0
 
 
 def test_the_base_class_has_no_formula():

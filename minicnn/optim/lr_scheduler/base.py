@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
+
+import numpy as np
 
 from minicnn.errors import CheckpointError, OptionError
 from minicnn.optim.optimizer import Optimizer
@@ -46,6 +50,7 @@ class LRScheduler:
     not_saved: ClassVar[tuple[str, ...]] = ("optimizer",)
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        self._require_int("last_epoch", last_epoch, -1)
         self._attach(optimizer)
         for group in optimizer.param_groups:
             if last_epoch == -1:
@@ -83,7 +88,7 @@ class LRScheduler:
     # -- use ---------------------------------------------------------------------------------
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by one step: call it after ``optimizer.step()``.
+        """Go on by one step: call it after ``optimizer.step()``. An error leaves all as it was.
 
         Parameters
         ----------
@@ -97,17 +102,29 @@ class LRScheduler:
                 UserWarning,
                 stacklevel=2,
             )
-        self._step_count += 1
-        self._update_lr(epoch)
+        with self._all_or_nothing():
+            self._step_count += 1
+            self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._write(self.get_lr() if epoch is None else self._get_closed_form_lr())
+        with self._all_or_nothing():
+            self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+            self._write(self.get_lr() if epoch is None else self._get_closed_form_lr())
 
     def _write(self, rates: list[float]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in list(zip(self.optimizer.param_groups, rates, strict=True)):
             group["lr"] = rate
         self._last_lr = self._rates()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Put the counters back if the rates cannot be computed, which reads the counters."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
 
     def _rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -155,8 +172,26 @@ class LRScheduler:
         if not holds:
             raise self._refuse(f"{name} {range_}", repr(value))
 
+    def _require_int(self, name: str, value: Any, low: int) -> None:
+        range_ = "a positive integer" if low == 1 else f"an integer >= {low}"
+        self._require(isinstance(value, int) and value >= low, name, range_, value)
+
     def _require_positive_int(self, name: str, value: Any) -> None:
-        self._require(isinstance(value, int) and value > 0, name, "a positive integer", value)
+        self._require_int(name, value, 1)
+
+    def _require_number(self, name: str, value: Any, interval: str) -> None:
+        """A number in an interval that is written as in ``"(0, 1]"``."""
+        low, high = (float(end) for end in interval[1:-1].split(","))
+        fits = isinstance(value, (int, float, np.number)) and low <= value <= high
+        fits = fits and (value != low or interval[0] == "[") and (value != high or interval[-1] == "]")
+        self._require(bool(fits), name, f"in {interval}", value)
+
+    def _numbers(self, name: str, value: Any, interval: str) -> list[float]:
+        """Numbers in an interval, one per group."""
+        numbers = self._per_group(name, value)
+        for number in numbers:
+            self._require_number(name, number, interval)
+        return numbers
 
     def _per_group(self, name: str, value: Any) -> list[float]:
         """One value for all groups, or a list with one for each."""

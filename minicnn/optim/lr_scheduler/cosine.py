@@ -32,7 +32,7 @@ class CosineAnnealingLR(LRScheduler):
     Raises
     ------
     OptionError
-        If ``T_max`` is no positive integer.
+        If ``T_max`` is no positive integer or ``eta_min`` is negative.
 
     References
     ----------
@@ -55,6 +55,7 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self._require_positive_int("T_max", T_max)
         self.T_max = T_max
+        self._require_number("eta_min", eta_min, "[0, inf)")
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -97,7 +98,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     Raises
     ------
     OptionError
-        If ``T_0`` or ``T_mult`` is no positive integer.
+        If ``T_0`` or ``T_mult`` is no positive integer or ``eta_min`` is negative.
 
     References
     ----------
@@ -126,6 +127,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
+        self._require_number("eta_min", eta_min, "[0, inf)")
         self.eta_min = eta_min
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
@@ -143,7 +145,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         OptionError
             If ``epoch`` is negative.
         """
-        self._require(epoch is None or epoch >= 0, "epoch", "at least 0", epoch)
+        self._require(epoch is None or 0 <= epoch < math.inf, "epoch", "at least 0", epoch)
+        with self._all_or_nothing():
+            self._go_to(epoch)
+            self._write(self.get_lr())
+
+    def _go_to(self, epoch: float | None) -> None:
         if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
             self.T_cur += 1
@@ -154,7 +161,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             epoch = epoch or 0
             self.T_cur, self.T_i = self._place(epoch)
         self.last_epoch = math.floor(epoch)
-        self._write(self.get_lr())
 
     def _place(self, epoch: float) -> tuple[float, int]:
         """(T_cur, T_i) at an epoch: how far into which round."""
@@ -254,16 +260,18 @@ class OneCycleLR(LRScheduler):
             self._require_positive_int("steps_per_epoch", steps_per_epoch)
             total_steps = epochs * steps_per_epoch  # type: ignore[operator]
         self._require_positive_int("total_steps", total_steps)
-        self._require(0 <= pct_start <= 1, "pct_start", "in [0, 1]", pct_start)
+        self._require_number("pct_start", pct_start, "[0, 1]")
+        self._require_number("div_factor", div_factor, "(0, inf)")
+        self._require_number("final_div_factor", final_div_factor, "(0, inf)")
         known = anneal_strategy in ("cos", "linear")
         self._require(known, "anneal_strategy", "'cos' or 'linear'", anneal_strategy)
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
         self._phases = _phases(pct_start * total_steps, total_steps, three_phase)
-        peaks = self._per_group("max_lr", max_lr)
-        lows = self._per_group("base_momentum", base_momentum)
-        highs = self._per_group("max_momentum", max_momentum)
+        peaks = self._numbers("max_lr", max_lr, "[0, inf)")
+        lows = self._numbers("base_momentum", base_momentum, "[0, 1)")
+        highs = self._numbers("max_momentum", max_momentum, "[0, 1)")
         has_momentum = bool({"momentum", "betas"} & optimizer.defaults.keys())
         self._require(not cycle_momentum or has_momentum, "momentum", "in the optimizer", "none")
         if last_epoch == -1:

@@ -28,7 +28,7 @@ class StepLR(LRScheduler):
     Raises
     ------
     OptionError
-        If ``step_size`` is no positive integer.
+        If ``step_size`` is no positive integer or ``gamma`` is negative.
 
     Examples
     --------
@@ -51,6 +51,7 @@ class StepLR(LRScheduler):
     ) -> None:
         self._require_positive_int("step_size", step_size)
         self.step_size = step_size
+        self._require_number("gamma", gamma, "[0, inf)")
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -77,6 +78,11 @@ class MultiStepLR(LRScheduler):
     last_epoch : int
         See :class:`LRScheduler`.
 
+    Raises
+    ------
+    OptionError
+        If a milestone is no integer >= 0 or ``gamma`` is negative.
+
     Examples
     --------
     >>> from minicnn.core.tensor import Tensor
@@ -95,7 +101,11 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        milestones = list(milestones)
+        for milestone in milestones:
+            self._require_int("milestones", milestone, 0)
         self.milestones = sorted(milestones)
+        self._require_number("gamma", gamma, "[0, inf)")
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -125,7 +135,7 @@ class ConstantLR(LRScheduler):
     Raises
     ------
     OptionError
-        If ``factor`` is outside (0, 1].
+        If ``factor`` is outside (0, 1] or ``total_iters`` no positive integer.
 
     Examples
     --------
@@ -145,7 +155,8 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        self._require(0 < factor <= 1, "factor", "in (0, 1]", factor)
+        self._require_number("factor", factor, "(0, 1]")
+        self._require_positive_int("total_iters", total_iters)
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -209,8 +220,8 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        self._require(0 < start_factor <= 1, "start_factor", "in (0, 1]", start_factor)
-        self._require(0 <= end_factor <= 1, "end_factor", "in [0, 1]", end_factor)
+        self._require_number("start_factor", start_factor, "(0, 1]")
+        self._require_number("end_factor", end_factor, "[0, 1]")
         self._require_positive_int("total_iters", total_iters)
         self.start_factor = start_factor
         self.end_factor = end_factor
@@ -244,6 +255,11 @@ class ExponentialLR(LRScheduler):
     last_epoch : int
         See :class:`LRScheduler`.
 
+    Raises
+    ------
+    OptionError
+        If ``gamma`` is negative.
+
     Examples
     --------
     >>> from minicnn.core.tensor import Tensor
@@ -257,6 +273,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self._require_number("gamma", gamma, "[0, inf)")
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -282,7 +299,7 @@ class LambdaLR(LRScheduler):
     Raises
     ------
     OptionError
-        If there is not one function for each group.
+        If there is not one function, or one for each group.
 
     Examples
     --------
@@ -306,6 +323,8 @@ class LambdaLR(LRScheduler):
     ) -> None:
         self._attach(optimizer)
         self.lr_lambdas: list[Any] = self._per_group("lr_lambda", lr_lambda)
+        for function in self.lr_lambdas:
+            self._require(callable(function), "lr_lambda", "a function of the number of steps", function)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -62,7 +62,11 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | list[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        self._require(0 <= factor < 1, "factor", "in [0, 1)", factor)
+        self._require_number("factor", factor, "[0, 1)")
+        self._require_int("patience", patience, 0)
+        self._require_number("threshold", threshold, "[0, inf)")
+        self._require_int("cooldown", cooldown, 0)
+        self._require_number("eps", eps, "[0, inf)")
         self._require(mode in ("min", "max"), "mode", "'min' or 'max'", mode)
         self._require(threshold_mode in ("rel", "abs"), "threshold_mode", "'rel' or 'abs'", threshold_mode)
         self._attach(optimizer)
@@ -72,7 +76,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self._per_group("min_lr", min_lr)  # refuses a list of another length
+        self._numbers("min_lr", min_lr, "[0, inf)")
         self.min_lr = min_lr
         self.eps = eps
         self.last_epoch = 0
@@ -92,7 +96,11 @@ class ReduceLROnPlateau(LRScheduler):
             The number of this step.
         """
         current = float(metrics)
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        with self._all_or_nothing():
+            self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+            self._look(current)
+
+    def _look(self, current: float) -> None:
         if self._is_better(current):
             self.best = current
             self.num_bad_epochs = 0

@@ -65,6 +65,10 @@ class SequentialLR(LRScheduler):
             self._require(scheduler.optimizer is optimizer, "schedules", "of one optimizer", "another's")
         fits = 0 < len(schedulers) == len(milestones) + 1
         self._require(fits, "milestones", f"between {len(schedulers)} schedules", milestones)
+        for milestone in milestones:
+            self._require_int("milestones", milestone, 0)
+        self._require(list(milestones) == sorted(milestones), "milestones", "in rising order", milestones)
+        self._require_int("last_epoch", last_epoch, -1)
         self._schedulers = list(schedulers)
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1
@@ -78,7 +82,11 @@ class SequentialLR(LRScheduler):
 
     def step(self) -> None:  # type: ignore[override]
         """Go on by one step of the schedule in force."""
-        self.last_epoch += 1
+        with self._all_or_nothing():
+            self.last_epoch += 1
+            self._step_inner()
+
+    def _step_inner(self) -> None:
         i = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[i]
         if i > 0 and self._milestones[i - 1] == self.last_epoch:
