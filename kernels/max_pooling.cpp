@@ -237,7 +237,9 @@ template <class Index>
 int backward(float *gx, const float *gy, const Index *index, ptrdiff_t planes, const mk_window &w)
 {
     const bool has_many_taps = w.KH * w.KW > 16 * w.SH * w.SW, has_short_rows = w.OW < 8;
-    return w.SW > 2 || has_many_taps || has_short_rows ? scatter(gx, gy, index, planes, w) : gather(gx, gy, index, planes, w);
+    if (w.SW > 2 || has_many_taps || has_short_rows)
+        return scatter(gx, gy, index, planes, w);
+    return gather(gx, gy, index, planes, w);
 }
 
 int backward_2x2(float *gx, const float *gy, const uint8_t *index, ptrdiff_t planes, const mk_window &w)
