@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from minicnn import models
@@ -18,9 +17,10 @@ from minicnn.errors import OptionError
 from minicnn.train.callbacks import progress
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config, load_toml
+from minicnn.train.directory import continued
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import AUGMENTATIONS
-from minicnn.train.run import continued, train
+from minicnn.train.run import train
 
 HELP = "train a model"
 
@@ -59,8 +59,6 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     given = _given(args)
     _refuse_zeros(args)
-    if args.resume and not Path(given.get("out", "")).is_dir():
-        tell(f"{given.get('out')} holds no run to resume: training starts from the beginning")
     config = continued(given) if args.resume else Config.from_dict(given)
     result = train(config, resume=args.resume, callbacks=[progress()], tell=tell)
     if args.json:

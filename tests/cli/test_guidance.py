@@ -19,13 +19,6 @@ def test_training_on_shapes_alone_is_refused(command, tmp_path):
     assert "--device must be cpu or cuda" in done.err
 
 
-def test_resuming_what_is_not_there_is_told(command, tmp_path):
-    out = tmp_path / "mistyped"
-    done = command("train", "--resume", "--out", out, "--epochs", "1", "--max-steps", "1")
-    assert done.code == 0
-    assert "mistyped holds no run to resume" in done.err
-
-
 def test_verify_looks_at_the_final_weights_of_a_run_too(command, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
