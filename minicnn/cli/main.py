@@ -1,7 +1,6 @@
 """The command ``minicnn``: parses, runs one command, and turns every error into a line and an exit code.
 
-Exit codes: 0 done; 1 a check failed, or an error inside minicnn; 2 usage or configuration; 3 bad
-input file; 4 non-finite numbers; 5 input/output; 130 and 143 after SIGINT and SIGTERM.
+Its exit codes are in ``_EPILOG``, the end of its help.
 """
 
 from __future__ import annotations
@@ -33,6 +32,14 @@ COMMANDS: dict[str, Any] = {
     "verify": verify,
     "digest": digest,
 }
+
+_OWN = ("-h", "--help", "--version")  # all other options belong to a command
+
+_EPILOG = (
+    "exit codes: 0 done; 1 a check failed, or an error inside minicnn; 2 usage or configuration; "
+    "3 bad input file; 4 numbers that are not finite; 5 input/output, such as a full disk; "
+    "130 and 143 after Ctrl-C and SIGTERM, a training saved"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +81,10 @@ def _parse(words: list[str]) -> argparse.Namespace:
     """The command and its arguments; ends with exit code 2 if they are wrong."""
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         tell(f"minicnn: there is no command {words[0]!r}; {suggest(words[0], list(COMMANDS))}")
+        raise SystemExit(2)
+    if words and words[0].startswith("-") and not any(own.startswith(words[0]) for own in _OWN):
+        command = next((word for word in words if word in COMMANDS), "COMMAND")
+        tell(f"minicnn: {words[0]} goes behind the command: minicnn {command} {words[0]}")
         raise SystemExit(2)
     args, unknown = _parser().parse_known_args(words)
     if unknown:
@@ -127,7 +138,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="minicnn", description="Train and examine convolutional neural networks.")
+    about = "Train and examine convolutional neural networks."
+    parser = _Parser(prog="minicnn", description=about, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
     for name, module in COMMANDS.items():

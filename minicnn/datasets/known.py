@@ -81,10 +81,10 @@ class MNIST(_KnownImages):
 
     Examples
     --------
-    >>> MNIST("nowhere")
+    >>> MNIST("d")
     Traceback (most recent call last):
     ...
-    minicnn.errors.FormatError: nowhere: train-images-idx3-ubyte(.gz) is not in MNIST/raw, mnist, MNIST or .
+    minicnn.errors.FormatError: train-images-idx3-ubyte(.gz): not in d/MNIST/raw, d/mnist, d/MNIST or d
     """
 
     known = "mnist"

@@ -60,7 +60,8 @@ def train(
     -------
     dict
         ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, digest,
-        backend, threads, macro_f1, run, data, model``; also written to ``result.json``.
+        backend, threads, macro_f1, run, data, model``; also written to ``result.json``. Measures are None
+        where there are no images to take them on.
 
     Raises
     ------
@@ -74,6 +75,10 @@ def train(
     """
     started = time.perf_counter()
     source = sources.load(config.data, config.data_dir or None)
+    if len(source.classes) < 2:
+        raise OptionError(
+            f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
+        )
     given, config = config, resolved(config, source)
     # The watch on the numbers takes the place of NumPy's warnings.
     with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
@@ -84,6 +89,8 @@ def train(
         model = _model(config, source)
         with claimed(config, recorded, resume) as config:
             tell(_opening(config.model, model, parts, recorded))
+            if source.note:
+                tell(source.note)
             if left := chosen(given, config):
                 tell(f"chosen for these data: {left}")
             timer = Timer()

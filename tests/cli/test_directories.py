@@ -9,29 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import minicnn
 from minicnn.train.config import load_toml
-
-
-@pytest.fixture
-def pictures(tmp_path, monkeypatch):
-    """Makes a folder of class folders in the working directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(name, classes=("dark", "light"), images=6, sizes=((8, 8),)):
-        for level, kind in enumerate(classes):
-            folder = tmp_path / name / kind
-            folder.mkdir(parents=True)
-            for i in range(images):
-                grey = np.full(sizes[i % len(sizes)], 60 * level + i, np.uint8)
-                Image.fromarray(grey).save(folder / f"{i}.png")
-        return tmp_path / name
-
-    return make
 
 
 @pytest.mark.parametrize("name", ["few", "many"])

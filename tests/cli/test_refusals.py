@@ -28,7 +28,7 @@ def test_a_run_is_not_overwritten(trained, command):
 @pytest.mark.parametrize(
     "options, text",
     [
-        (("--lr", "-1"), "option lr: expected at least 0"),
+        (("--lr", "-1"), "--lr must be more than 0"),
         (("--lr", "fast"), "invalid float value: 'fast'"),
         (("--epochs", "1.5"), "invalid int value"),
         (("--val-fraction", "1"), "option val-fraction: expected less than 1"),
@@ -39,7 +39,7 @@ def test_a_run_is_not_overwritten(trained, command):
         (("--data", "digit"), "did you mean 'digits'?"),
         (("--augment", "rotat"), "did you mean 'rotate'?"),
         (("--backend", "quick"), "expected a backend out of"),
-        (("--device", "tpu"), "expected a device out of"),
+        (("--device", "tpu"), "--device must be cpu or cuda, got 'tpu'"),
         (("--resume",), "--resume needs --out"),
         (("--epoch", "3"), "there is no option --epoch; did you mean 'epochs'?"),
         (("none.toml",), "no configuration file 'none.toml'"),
