@@ -189,7 +189,7 @@ def _uint8_blocks(dataset: LabelledImages, chosen: np.ndarray) -> Iterable[np.nd
     """The chosen images in blocks (n, H, W[, C])."""
     if isinstance(dataset, ImageArrays):
         for start in range(0, len(chosen), 1024):
-            yield dataset.data[chosen[start : start + 1024]]
+            yield dataset.pixels[chosen[start : start + 1024]]
         return
     plain = dataset.with_transform(None)
     step = -(-len(chosen) // _STATISTICS_IMAGES)
@@ -200,9 +200,9 @@ def _uint8_blocks(dataset: LabelledImages, chosen: np.ndarray) -> Iterable[np.nd
 def _pieces(part: LabelledImages | None) -> Iterable[bytes | memoryview]:
     """Bytes that decide what a data set is."""
     if isinstance(part, ImageArrays):
-        yield f"{part.data.shape}".encode()
-        yield np.ascontiguousarray(part.data).data
-        yield np.ascontiguousarray(part.targets).data
+        yield f"{part.pixels.shape}".encode()
+        yield np.ascontiguousarray(part.pixels).data
+        yield np.ascontiguousarray(part.labels).data
     elif isinstance(part, ImageFolder):
         for path, target in part.samples:
             with open(path, "rb") as file:
@@ -221,7 +221,7 @@ def _load_known(name: str, root: PathLike) -> Source:
 
 
 def _shape(images: ImageArrays) -> tuple[int, int, int]:
-    _, height, width, *channels = images.data.shape
+    _, height, width, *channels = images.pixels.shape
     return (channels[0] if channels else 1, height, width)
 
 
