@@ -1,7 +1,8 @@
-"""A classic MNIST script, written for PyTorch; only the five import lines differ.
+"""A classic MNIST script, written for PyTorch; only the six import lines differ.
 
 In PyTorch they read ``import torch``, ``import torch.nn as nn``, ``import torch.nn.functional as F``,
-``import torch.optim as optim`` and ``from torchvision import datasets, transforms``.
+``import torch.optim as optim``, ``from torchvision import datasets, transforms`` and
+``from torch.optim.lr_scheduler import StepLR``.
 
     python examples/mnist.py --root path/to/mnist --epochs 3
 """

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from minicnn import ops as ops  # first: it gives tensors their operators
+from minicnn import _startup as _startup  # first: what follows takes a while
+
+# isort: split
+from minicnn import ops as ops  # before the others: it gives tensors their operators
 
 # isort: split
 from minicnn import accelerator as accelerator

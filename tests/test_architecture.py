@@ -21,7 +21,7 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # Imports go down only. Parts of one floor do not import each other, but for the pairs in BESIDE.
 FLOORS = [
-    {"errors", "typing", "_native"},
+    {"errors", "typing", "_native", "_startup"},
     {"core"},
     {"ops"},
     {"backends"},

@@ -36,6 +36,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_facts(trained.directory, metrics, time.perf_counter() - started))
         return 0
+    if not metrics.count:
+        print("no test images: nothing to measure")
+        return 0
     columns = (metrics.precision, metrics.recall, metrics.f1)
     rows = [
         [name, *(f"{column[i]:.2%}" for column in columns), metrics.support[i]]
@@ -52,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _facts(directory: Path, metrics: Metrics, seconds: float) -> dict[str, Any]:
     """What was measured now, and what the training left: null where its result is not there."""
-    before = read_result(directory)
+    before, now = read_result(directory), metrics.report()
     return {
-        "test_accuracy": metrics.accuracy,
-        "test_loss": metrics.loss,
+        "test_accuracy": now["accuracy"],
+        "test_loss": now["loss"],
         **{name: before.get(name) for name in ("val_accuracy", "epochs", "steps", "digest")},
         "seconds": seconds,
         "images_per_second": metrics.count / seconds,
         "backend": backends.active().name,
         "threads": get_num_threads(),
-        **metrics.report(),
+        **now,
     }

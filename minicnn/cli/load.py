@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from minicnn.cli.output import print_json
-from minicnn.data.inspect import KINDS, inspect, to_text
+from minicnn.data.inspect import KINDS, guess, inspect, to_text
 from minicnn.train.config import Config, load_toml
 
 HELP = "read one file and say what is in it"
@@ -15,13 +15,16 @@ HELP = "read one file and say what is in it"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     kinds = (*KINDS, "config")
-    parser.add_argument("--kind", required=True, choices=kinds, help="what the file is taken for")
+    parser.add_argument(
+        "--kind", choices=kinds, help="what the file is taken for; default: what it looks like"
+    )
     parser.add_argument("path", metavar="PATH", help="the file")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    facts = _config(args.path) if args.kind == "config" else inspect(args.kind, args.path)
+    kind = args.kind or ("config" if args.path.endswith(".toml") else guess(args.path))
+    facts = _config(args.path) if kind == "config" else inspect(kind, args.path)
     if args.json:
         print_json(facts)
     else:

@@ -1,18 +1,14 @@
 """The command ``minicnn``: parses, runs one command, and turns every error into a line and an exit code.
 
-Exit codes: 0 done; 1 a check failed, or an error inside minicnn; 2 usage or configuration; 3 bad
-input file; 4 non-finite numbers; 5 input/output; 130 and 143 after SIGINT and SIGTERM.
+Its exit codes are in ``_EPILOG``, the end of its help.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import minicnn
@@ -20,7 +16,7 @@ from minicnn.cli import bench, digest, evaluate, gradcheck, info, load, predict,
 from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
 from minicnn.train.config import suggest
-from minicnn.train.signals import Interrupted
+from minicnn.train.signals import Interrupted, raising
 
 __all__ = ["COMMANDS", "main"]
 
@@ -38,6 +34,14 @@ COMMANDS: dict[str, Any] = {
     "digest": digest,
 }
 
+_OWN = ("-h", "--help", "--version")  # all other options belong to a command
+
+_EPILOG = (
+    "exit codes: 0 done; 1 a check failed, or an error inside minicnn; 2 usage or configuration; "
+    "3 bad input file; 4 numbers that are not finite; 5 input/output, such as a full disk; "
+    "130 and 143 after Ctrl-C and SIGTERM, a training saved"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
@@ -54,20 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        tell(f"minicnn: there is no command {words[0]!r}; {suggest(words[0], list(COMMANDS))}")
-        return 2
+    args = argparse.Namespace(command="", debug=False)  # until they are parsed
     try:
-        args, unknown = _parser().parse_known_args(words)
-        if unknown:
-            raise SystemExit(_refuse(args, unknown[0]))
-    except SystemExit as stop:  # --help, --version, and what `error` below has told
-        return int(stop.code or 0)
-    try:
-        with _sigterm_raises():
+        with raising():
+            args = _parse(words)
             code = args.run(args)
             sys.stdout.flush()
             return code
+    except SystemExit as stop:  # --help, --version, and wrong usage, which has been told
+        return int(stop.code or 0)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 5
@@ -75,8 +74,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         code = exit_code(error)
-        tell(f"minicnn {args.command}: {_text(error, code)}")
+        tell(f"{f'minicnn {args.command}'.rstrip()}: {_text(error, code)}")
         return code
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The command and its arguments; ends with exit code 2 if they are wrong."""
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        tell(f"minicnn: there is no command {words[0]!r}; {suggest(words[0], list(COMMANDS))}")
+        raise SystemExit(2)
+    if words and words[0].startswith("-") and not any(own.startswith(words[0]) for own in _OWN):
+        command = next((word for word in words if word in COMMANDS), "COMMAND")
+        tell(f"minicnn: {words[0]} goes behind the command: minicnn {command} {words[0]}")
+        raise SystemExit(2)
+    args, unknown = _parser().parse_known_args(words)
+    if unknown:
+        raise SystemExit(_refuse(args, unknown[0]))
+    return args
 
 
 def exit_code(error: BaseException) -> int:
@@ -106,23 +120,6 @@ def _text(error: BaseException, code: int) -> str:
     return f"{type(error).__name__}: {text}; run it again with --debug for the traceback"
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end a command through :class:`Interrupted`, so that it cleans up on its way."""
-
-    def stop(number: int, frame: Any) -> NoReturn:
-        raise Interrupted(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _refuse(args: argparse.Namespace, word: str) -> int:
     """Tell that the command does not know a word."""
     prog = f"minicnn {args.command}"
@@ -142,7 +139,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="minicnn", description="Train and examine convolutional neural networks.")
+    about = "Train and examine convolutional neural networks."
+    parser = _Parser(prog="minicnn", description=about, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
     for name, module in COMMANDS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from minicnn.cli.arguments import whole
-from minicnn.cli.output import print_json
+from minicnn.cli.output import print_json, tell
 from minicnn.train.evaluate import open_run
 
 HELP = "classes with probabilities for image files"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    results = open_run(args.run_dir).predict(args.images)
+    results = open_run(args.run_dir).predict(args.images, tell=tell)
     if args.json:
         classes = [[{"class": name, "probability": p} for name, p in pairs] for pairs in results]
         named = [{"image": path, "classes": found} for path, found in zip(args.images, classes, strict=True)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from minicnn import models
@@ -18,9 +17,10 @@ from minicnn.errors import OptionError
 from minicnn.train.callbacks import progress
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config, load_toml
+from minicnn.train.directory import continued
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import AUGMENTATIONS
-from minicnn.train.run import continued, train
+from minicnn.train.run import train
 
 HELP = "train a model"
 
@@ -59,16 +59,17 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     given = _given(args)
     _refuse_zeros(args)
-    if args.resume and not Path(given.get("out", "")).is_dir():
-        tell(f"{given.get('out')} holds no run to resume: training starts from the beginning")
+    _refuse_device(given.get("device", "cpu"))
     config = continued(given) if args.resume else Config.from_dict(given)
     result = train(config, resume=args.resume, callbacks=[progress()], tell=tell)
     if args.json:
         print_json(result)
         return 0
+    accuracy = result["test_accuracy"]
     print(
-        "test accuracy {test_accuracy:.2%} after {steps} updates in {seconds:.1f} s "
-        "({images_per_second:,.0f} images/s while training); saved in {run}".format(**result)
+        "no test images:" if accuracy is None else f"test accuracy {accuracy:.2%} after",
+        "{steps} updates in {seconds:.1f} s ({images_per_second:,.0f} images/s while training); "
+        "saved in {run}".format(**result),
     )
     return 0
 
@@ -76,10 +77,14 @@ def run(args: argparse.Namespace) -> int:
 def _refuse_zeros(args: argparse.Namespace) -> None:
     """In a file 0 leaves the choice to the data set; who types it means something else."""
     for name in ("epochs", "batch_size", "lr"):
-        if getattr(args, name, None) == 0:
+        if getattr(args, name, 1) <= 0:
             raise OptionError(f"--{name.replace('_', '-')} must be more than 0")
-    if getattr(args, "device", "cpu") == "meta":
-        raise OptionError("--device must be cpu or cuda: meta tensors have no numbers")
+
+
+def _refuse_device(name: Any) -> None:
+    """Meta tensors have no numbers to train with."""
+    if isinstance(name, str) and name.partition(":")[0] not in ("cpu", "cuda"):
+        raise OptionError(f"--device must be cpu or cuda, got {name!r}")
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def find_file(root: PathLike, folders: Sequence[str], name: str, hint: str | Non
     >>> find_file("nowhere", ["mnist", "."], "train.bin")
     Traceback (most recent call last):
     ...
-    minicnn.errors.FormatError: nowhere: train.bin is not in mnist or .
+    minicnn.errors.FormatError: train.bin: not in nowhere/mnist or nowhere
     """
     endings = ("", ".gz") if name.endswith("ubyte") else ("",)
     for folder in folders:
@@ -88,9 +88,10 @@ def find_file(root: PathLike, folders: Sequence[str], name: str, hint: str | Non
             path = os.path.normpath(os.path.join(root, folder, name + ending))
             if os.path.isfile(path):
                 return path
-    places = ", ".join(folders[:-1]) + " or " + folders[-1] if len(folders) > 1 else folders[0]
+    places = [os.path.normpath(os.path.join(root, folder)) for folder in folders]
+    listed = " or ".join(filter(None, (", ".join(places[:-1]), places[-1])))
     what = f"{name}(.gz)" if len(endings) > 1 else name
-    raise FormatError(f"{what} is not in {places}", path=root, hint=hint)
+    raise FormatError(f"not in {listed}", path=what, hint=hint)
 
 
 def read_known(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy as np
 from minicnn.data.formats import open_image, read_cifar10, read_cifar100, read_idx
 from minicnn.data.formats.files import PathLike, opened
 from minicnn.data.formats.images import image_header
-from minicnn.errors import OptionError
+from minicnn.errors import FormatError, OptionError
 
-__all__ = ["KINDS", "inspect", "to_text"]
+__all__ = ["KINDS", "guess", "inspect", "to_text"]
 
 KINDS = ("idx", "cifar", "image", "safetensors", "onnx")
 
@@ -56,6 +57,30 @@ def inspect(kind: str, path: PathLike) -> dict[str, Any]:
         raise OptionError(expected=f"a kind out of {', '.join(KINDS)}", got=repr(kind), op="load")
     about = _READERS[kind](path)
     return {"kind": kind, "path": os.fspath(path), "bytes": os.path.getsize(path), **about}
+
+
+def guess(path: PathLike) -> str:
+    """What a file seems to be, from its first bytes, its size and its name: one of :data:`KINDS`.
+
+    Raises
+    ------
+    FormatError
+        If it looks like nothing of it, or there is no such file.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(9)
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")) or re.match(rb"P[1-6]\s", start):
+        return "image"
+    if start.startswith(b"\x1f\x8b") or re.match(rb"\0\0[\x08\x09\x0b-\x0e][\x01-\x08]", start):
+        return "idx"  # the only kind that is read out of gzip
+    if start[8:] == b"{":
+        return "safetensors"
+    if os.fspath(path).endswith(".onnx"):
+        return "onnx"
+    if size and (size % 3073 == 0 or size % 3074 == 0):
+        return "cifar"
+    raise FormatError("cannot tell what it is", path=path, hint="--kind says it")
 
 
 def to_text(found: dict[str, Any]) -> str:

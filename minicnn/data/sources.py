@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.formats.files import PathLike
 from minicnn.data.formats.images import image_header, open_image
-from minicnn.data.vision import ImageArrays, ImageFolder, LabelledImages
+from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays, ImageFolder, LabelledImages
 from minicnn.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Source:
         The names of the classes.
     image_shape : (C, H, W)
         The same for all images: those of a folder are resized where they differ.
+    note : str
+        What a person should know about how the images are treated, in a line; mostly empty.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Source:
     test: LabelledImages | None
     classes: list[str]
     image_shape: tuple[int, int, int]
+    note: str = ""
 
     @functools.cached_property
     def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -113,7 +116,7 @@ def load(name_or_path: PathLike, data_dir: PathLike | None = None, image_size: i
     Raises
     ------
     FormatError
-        If files are missing or damaged; it says which, and where they were looked for.
+        If it is no data set, or files of it are missing or damaged; it says which, and where it looked.
     OptionError
         If there is neither such a name nor such a path.
 
@@ -131,13 +134,13 @@ def load(name_or_path: PathLike, data_dir: PathLike | None = None, image_size: i
         return _load_known(known.name, "data" if data_dir is None else data_dir)
     if os.path.isdir(name):
         return _load_folder(name, image_size)
+    if not os.path.exists(name):
+        raise _unknown(name)
     if name.lower().endswith(_ARCHIVES):
         raise FormatError("archives are not supported yet: unpack it and give the folder", path=name)
-    if os.path.exists(name):
-        return _load_pair(name)
-    if os.sep in name or "/" in name or "." in name:
-        raise FormatError("no such file or folder", path=name)
-    raise _unknown(name)
+    if name.lower().endswith(IMAGE_EXTENSIONS):
+        raise FormatError("a single image; give the folder of class folders", path=name)
+    return _load_pair(name)
 
 
 def statistics(
@@ -186,7 +189,7 @@ def _uint8_blocks(dataset: LabelledImages, chosen: np.ndarray) -> Iterable[np.nd
     """The chosen images in blocks (n, H, W[, C])."""
     if isinstance(dataset, ImageArrays):
         for start in range(0, len(chosen), 1024):
-            yield dataset.data[chosen[start : start + 1024]]
+            yield dataset.pixels[chosen[start : start + 1024]]
         return
     plain = dataset.with_transform(None)
     step = -(-len(chosen) // _STATISTICS_IMAGES)
@@ -197,9 +200,9 @@ def _uint8_blocks(dataset: LabelledImages, chosen: np.ndarray) -> Iterable[np.nd
 def _pieces(part: LabelledImages | None) -> Iterable[bytes | memoryview]:
     """Bytes that decide what a data set is."""
     if isinstance(part, ImageArrays):
-        yield f"{part.data.shape}".encode()
-        yield np.ascontiguousarray(part.data).data
-        yield np.ascontiguousarray(part.targets).data
+        yield f"{part.pixels.shape}".encode()
+        yield np.ascontiguousarray(part.pixels).data
+        yield np.ascontiguousarray(part.labels).data
     elif isinstance(part, ImageFolder):
         for path, target in part.samples:
             with open(path, "rb") as file:
@@ -210,7 +213,7 @@ def _pieces(part: LabelledImages | None) -> Iterable[bytes | memoryview]:
 
 def _load_known(name: str, root: PathLike) -> Source:
     classes = CATALOG[name].classes
-    hint = "give the folder that holds it as data_dir (--data-dir)"
+    hint = "--data-dir (data_dir) names another place"
     train, test = (
         ImageArrays(*read_known(CATALOG[name], root, part, hint), classes) for part in (True, False)
     )
@@ -218,13 +221,15 @@ def _load_known(name: str, root: PathLike) -> Source:
 
 
 def _shape(images: ImageArrays) -> tuple[int, int, int]:
-    _, height, width, *channels = images.data.shape
+    _, height, width, *channels = images.pixels.shape
     return (channels[0] if channels else 1, height, width)
 
 
 def _unknown(name: str) -> OptionError:
     from difflib import get_close_matches
 
+    if os.sep in name or "/" in name or "." in name:
+        return OptionError(f"{name}: no such file or folder", op="data")
     close = get_close_matches(name.lower(), CATALOG, 1, 0.4)
     return OptionError(
         expected=f"a data set out of {', '.join(CATALOG)}, or a path",
@@ -238,7 +243,10 @@ def _load_pair(path: str) -> Source:
     """An IDX pair by its images file, and the test pair beside it if there is one."""
     folder, base = os.path.split(path)
     if "images" not in base:
-        raise FormatError('the images file of an IDX pair has "images" in its name', path=path)
+        raise FormatError(
+            'not a data set: it is no folder, and the images file of an IDX pair has "images" in its name',
+            path=path,
+        )
     images, labels = image_pair(path, _labels_beside(path))
     classes = [str(i) for i in range(int(labels.max()) + 1)]
     train = ImageArrays(images, labels, classes)
@@ -276,13 +284,14 @@ def _load_folder(path: str, image_size: int | None) -> Source:
     train_root, test_root = os.path.join(path, "train"), os.path.join(path, "test")
     parted = os.path.isdir(train_root) and _has_folders(train_root)
     root = train_root if parted else path
-    channels, height, width = _probe([file for file, _ in ImageFolder(root).samples], image_size)
+    (channels, height, width), scaled = _probe([file for file, _ in ImageFolder(root).samples], image_size)
     decoder = _Decoder(channels, height, width)
     train = _SizedFolder(root, loader=decoder)
     test = None
     if parted and os.path.isdir(test_root):
         test = _SizedFolder(test_root, loader=decoder, classes=train.classes)
-    return Source(path, train, test, train.classes, (channels, height, width))
+    note = f"the middle of each image is scaled to {height} x {width} pixels" if scaled else ""
+    return Source(path, train, test, train.classes, (channels, height, width), note)
 
 
 def _has_folders(path: str) -> bool:
@@ -290,18 +299,18 @@ def _has_folders(path: str) -> bool:
         return any(entry.is_dir() for entry in entries)
 
 
-def _probe(paths: Sequence[str], image_size: int | None) -> tuple[int, int, int]:
-    """(C, H, W) that suits the images, from the headers of some at equal distances."""
+def _probe(paths: Sequence[str], image_size: int | None) -> tuple[tuple[int, int, int], bool]:
+    """(C, H, W) that suits the images, from the headers of some at equal distances; whether any is scaled."""
     headers = [image_header(path) for path in paths[:: -(-len(paths) // _PROBES)]]
     channels = 1 if all(header["grey"] for header in headers) else 3
-    if image_size is not None:
-        return channels, image_size, image_size
     sizes = {(header["height"], header["width"]) for header in headers}
     height, width = min(sizes)
-    if len(sizes) > 1 or max(height, width) > _MAX_SIDE:
+    if image_size is not None:
+        height = width = image_size
+    elif len(sizes) > 1 or max(height, width) > _MAX_SIDE:
         sides = sorted(min(header["height"], header["width"]) for header in headers)
         height = width = min(sides[len(sides) // 2], _MAX_SIDE)
-    return channels, height, width
+    return (channels, height, width), sizes != {(height, width)}
 
 
 class _SizedFolder(ImageFolder):

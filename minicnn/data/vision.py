@@ -66,9 +66,6 @@ class LabelledImages(Dataset[tuple[Any, Any]]):
     def _target(self, target: int) -> Any:
         return target if self.target_transform is None else self.target_transform(target)
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {len(self)} images, {len(self.classes)} classes"]
         if self.transform is not None:
@@ -89,6 +86,12 @@ class ImageArrays(LabelledImages):
         The names of the classes.
     transform, target_transform : callable, optional
         Applied to the image (a PIL image) and to the class index.
+
+    Attributes
+    ----------
+    data, targets : array
+        All images and their classes, to be read and replaced; ``pixels`` and ``labels`` are the arrays behind
+        them.
 
     Raises
     ------
@@ -127,23 +130,52 @@ class ImageArrays(LabelledImages):
                 got=f"{targets[wrong[0]]} for image {wrong[0]}",
                 op=type(self).__name__,
             )
-        self.data = data
-        self.targets = targets
+        self.pixels = data
+        self.labels = targets
         self.classes = list(classes)
         self.transform = transform
         self.target_transform = target_transform
 
+    @property
+    def data(self) -> Any:
+        """All images."""
+        return self._shown(self.pixels)
+
+    @data.setter
+    def data(self, images: Any) -> None:
+        self.pixels = _array(images)
+
+    @property
+    def targets(self) -> Any:
+        """The class of each image."""
+        return self._shown(self.labels)
+
+    @targets.setter
+    def targets(self, labels: Any) -> None:
+        self.labels = _array(labels)
+
+    def _shown(self, array: np.ndarray) -> Any:
+        """In what form ``data`` and ``targets`` are given out; always the same memory."""
+        return array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        return self._from_array(self.data[index], int(self.targets[index]))
+        return self._from_array(self.pixels[index], int(self.labels[index]))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]] | None:
         """All these samples at once, where the transform can do that without a difference."""
         on_batch = getattr(self.transform, "on_batch", None)
         if on_batch is None:
             return None
-        images = on_batch(self.data[list(indices)]).array
-        targets = [self._target(target) for target in self.targets[list(indices)].tolist()]
+        images = on_batch(self.pixels[list(indices)]).array
+        targets = [self._target(target) for target in self.labels[list(indices)].tolist()]
         return [(Tensor.wrap(image), target) for image, target in zip(images, targets, strict=True)]
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.cpu_array() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _to_pil(image: np.ndarray) -> Image.Image:
@@ -241,6 +273,9 @@ class ImageFolder(LabelledImages):
                 "no class folders in here: an image folder is root/class/image.png", path=directory
             )
         return names, {name: i for i, name in enumerate(names)}
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         path, target = self.samples[index]

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
+from minicnn.core.tensor import Tensor
 from minicnn.data.catalog import CATALOG, read_known
 from minicnn.data.vision import ImageArrays
 
@@ -49,7 +52,14 @@ class _KnownImages(ImageArrays):
         self.train = train
 
 
-class MNIST(_KnownImages):
+class _Tensors(_KnownImages):
+    """Those whose ``data`` and ``targets`` are tensors, as torchvision has them; the other are arrays."""
+
+    def _shown(self, array: np.ndarray) -> Tensor:
+        return Tensor.wrap(array)
+
+
+class MNIST(_Tensors):
     """Handwritten digits: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
 
     Parameters
@@ -66,8 +76,8 @@ class MNIST(_KnownImages):
 
     Attributes
     ----------
-    data : (N, 28, 28) array of uint8
-    targets : (N,) array of int64
+    data : (N, 28, 28) tensor of uint8
+    targets : (N,) tensor of int64
     classes : list of str
 
     Raises
@@ -81,16 +91,16 @@ class MNIST(_KnownImages):
 
     Examples
     --------
-    >>> MNIST("nowhere")
+    >>> MNIST("d")
     Traceback (most recent call last):
     ...
-    minicnn.errors.FormatError: nowhere: train-images-idx3-ubyte(.gz) is not in MNIST/raw, mnist, MNIST or .
+    minicnn.errors.FormatError: train-images-idx3-ubyte(.gz): not in d/MNIST/raw, d/mnist, d/MNIST or d
     """
 
     known = "mnist"
 
 
-class FashionMNIST(_KnownImages):
+class FashionMNIST(_Tensors):
     """Clothes: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
 
     The files are named as MNIST's; see :class:`MNIST` for the options. They are looked for in
@@ -104,7 +114,7 @@ class FashionMNIST(_KnownImages):
     known = "fashion-mnist"
 
 
-class KMNIST(_KnownImages):
+class KMNIST(_Tensors):
     """Japanese cursive characters: 60,000 grey images of 28x28 to train, 10,000 to test, 10 classes.
 
     The files are named as MNIST's; see :class:`MNIST` for the options. They are looked for in
@@ -123,7 +133,7 @@ class CIFAR10(_KnownImages):
 
     The binary version is read: ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, in
     ``root`` or in ``cifar-10-batches-bin``. The version for Python is a pickle, which can run any code, and
-    is not read. See :class:`MNIST` for the options; ``data`` has shape (N, 32, 32, 3).
+    is not read. See :class:`MNIST` for the options; ``data`` is an array (N, 32, 32, 3).
 
     References
     ----------
@@ -137,7 +147,7 @@ class CIFAR100(_KnownImages):
     """Photographs: 50,000 colour images of 32x32 to train, 10,000 to test, 100 classes.
 
     The binary version is read: ``train.bin`` and ``test.bin``, in ``root`` or in ``cifar-100-binary``. See
-    :class:`MNIST` for the options; ``data`` has shape (N, 32, 32, 3).
+    :class:`MNIST` for the options; ``data`` is an array (N, 32, 32, 3).
 
     References
     ----------
@@ -147,7 +157,7 @@ class CIFAR100(_KnownImages):
     known = "cifar100"
 
 
-class Digits(_KnownImages):
+class Digits(_Tensors):
     """The bundled handwritten digits: 1,438 grey images of 8x8 to train, 359 to test, 10 classes.
 
     The test images are a fixed, stratified fifth; see :func:`minicnn.data.formats.read_digits`.

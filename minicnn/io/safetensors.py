@@ -116,7 +116,7 @@ def load_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
         If the file cannot be read.
     """
     with open(path, "rb") as file:
-        content = file.read(8)
+        content = file.read(9)
         _check_start(content, path)
         content += file.read()
     return unpack(content, path)
@@ -126,9 +126,7 @@ def unpack(content: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, np.n
     """Like :func:`load_file`, on bytes; ``path`` is named in errors."""
     import safetensors
 
-    size = _check_start(content[:8], path)
-    if content[8:9] != b"{":
-        raise FormatError("not a safetensors file: the header does not begin with '{'", path=path, offset=8)
+    size = _check_start(content[:9], path)
     try:
         found = safetensors.deserialize(content)
     except safetensors.SafetensorError as error:
@@ -141,7 +139,7 @@ def unpack(content: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, np.n
 
 
 def _check_start(start: bytes, path: str | os.PathLike[str]) -> int:
-    """The header's size in bytes, from the first eight; with a hint for files of other kinds."""
+    """The header's size in bytes, from the first nine of the file; with a hint for files of other kinds."""
     if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"):
         raise FormatError(
             "this looks like a pickle (a .pt or .pth file of PyTorch), which can run code, so it is not read",
@@ -150,7 +148,9 @@ def _check_start(start: bytes, path: str | os.PathLike[str]) -> int:
         )
     if len(start) < 8:
         raise FormatError(f"not a safetensors file: only {len(start)} bytes", path=path, offset=len(start))
-    size = int.from_bytes(start, "little")
+    if start[8:] != b"{":  # the header is a JSON object
+        raise FormatError("not a safetensors file", path=path)
+    size = int.from_bytes(start[:8], "little")
     if size > MAX_HEADER:
         raise FormatError(
             f"not a safetensors file: a header of {size} bytes, at most {MAX_HEADER}", path=path, offset=0

@@ -120,3 +120,8 @@ def _find(name: str) -> tuple[Callable[..., nn.Module], Shape]:
         got=repr(name),
         hint=f"did you mean {close[0]!r}?" if close else None,
     )
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the public names, without what this file imports."""
+    return sorted(__all__)

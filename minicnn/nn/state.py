@@ -59,11 +59,18 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool) -> Incompa
         faults = _few("missing ", keys.missing_keys) + _few("unexpected ", keys.unexpected_keys) + faults
     if faults:
         text = f"the state does not fit {type(module).__name__}: {'; '.join(faults)}"
-        raise CheckpointError(text, op="load_state_dict")
+        raise CheckpointError(text, hint=_hint(state_dict), op="load_state_dict")
     with no_grad():
         for name, array in arrays.items():
             own[name].write_(array)
     return keys
+
+
+def _hint(state_dict: Mapping[str, Any]) -> str | None:
+    """What to load where somebody took a whole checkpoint for its weights."""
+    if not {"model", "optimizer"} <= state_dict.keys():
+        return None
+    return "this is a checkpoint: its weights are under 'model', those of a finished run in model.safetensors"
 
 
 def _fitting(name: str, value: Any, target: Tensor) -> Array:

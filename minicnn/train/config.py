@@ -118,7 +118,8 @@ def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
     if kind is str and not _writable(value):
         raise _wrong(entry, "text that a file and a path can hold", value)
     if limits["choices"] and value not in limits["choices"]:
-        raise _wrong(entry, "one of " + ", ".join(c for c in limits["choices"] if c), value)
+        names = [name for name in limits["choices"] if name]
+        raise _wrong(entry, f"one of {', '.join(names)}", value, closest(value, names))
     if kind is float and not math.isfinite(value):
         raise _wrong(entry, "a finite number", value)
     if "low" in limits and value < limits["low"]:
@@ -135,19 +136,33 @@ def _writable(text: str) -> bool:
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
-def _wrong(entry: dataclasses.Field[Any], expected: str, value: Any) -> OptionError:
+def _wrong(entry: dataclasses.Field[Any], expected: str, value: Any, meant: str | None = None) -> OptionError:
     # Python refuses to write out a whole number of more than 4,300 digits.
     huge = type(value) is int and abs(value) >= 2**1000
     got = f"one of {value.bit_length()} bits" if huge else repr(value)
-    return OptionError(expected=expected, got=got, op=f"option {entry.name.replace('_', '-')}")
+    hint = f"did you mean {meant!r}?" if meant else None
+    return OptionError(expected=expected, got=got, hint=hint, op=f"option {entry.name.replace('_', '-')}")
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """A hint for a mistyped name: the closest that exist, or all of them."""
+    """A hint for a mistyped name: the closest that exists, or all of them."""
+    close = closest(name, known)
+    return f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
+
+
+def closest(name: str, known: list[str]) -> str | None:
+    """The name that was probably meant: one that begins so, or the most similar.
+
+    Examples
+    --------
+    >>> closest("ep", ["help", "epochs"]), closest("adm", ["adam", "sgd"]), closest("x", ["adam"])
+    ('epochs', 'adam', None)
+    """
     import difflib
 
-    close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    name = name.replace("-", "_")
+    begun = [other for other in known if name and other.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, known, n=1)), None)
 
 
 # -- TOML ------------------------------------------------------------------------------------

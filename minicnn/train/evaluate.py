@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,23 +68,33 @@ class Run:
         Raises
         ------
         OptionError
-            If images or classes are not those the model was trained for.
+            If images or classes are not those the model was trained for, or the run's own are gone.
         """
-        from minicnn.data import sources
-
-        if source is None:
-            source = sources.load(self.config.data, self.config.data_dir or None)
+        source = source or self._source()
         if len(source.classes) != len(self.recorded.classes):
             raise _other("classes", len(self.recorded.classes), len(source.classes))
         if list(source.image_shape) != list(self.recorded.image_shape):
             raise _other("images of shape", tuple(self.recorded.image_shape), source.image_shape)
         return measure(self.model, test_set(source, self._transform()), self.recorded.classes, self.config)
 
-    def predict(self, paths: Sequence[str | Path]) -> list[list[tuple[str, float]]]:
+    def _source(self) -> Source:
+        """The run's own data set."""
+        from minicnn.data import sources
+
+        try:
+            return sources.load(self.config.data, self.config.data_dir or None)
+        except OptionError as error:
+            raise OptionError(
+                f"the images of this run, {self.config.data!r}, are gone", hint="--data names another place"
+            ) from error
+
+    def predict(
+        self, paths: Sequence[str | Path], *, tell: Callable[[str], object] = lambda line: None
+    ) -> list[list[tuple[str, float]]]:
         """The classes with their probabilities for image files, the most probable first.
 
         Images are turned to the colours and the size the model was trained on, and then treated as
-        the test images were.
+        the test images were. ``tell`` gets a line for each image of another size.
 
         Raises
         ------
@@ -93,10 +103,13 @@ class Run:
         """
         channels, height, width = self.recorded.image_shape
         transform = self._transform()
-        images = [
-            fit_size(open_image(path, "L" if channels == 1 else "RGB"), height, width) for path in paths
-        ]
-        batch = Tensor([transform(image).numpy() for image in images]).to(self.config.device)
+        images = [open_image(path, "L" if channels == 1 else "RGB") for path in paths]
+        for path, image in zip(paths, images, strict=True):
+            if image.size != (width, height):
+                size = f"{image.height} x {image.width}"
+                tell(f"{path}: {size} pixels; the middle is scaled to {height} x {width}")
+        fitting = [fit_size(image, height, width) for image in images]
+        batch = Tensor([transform(image).numpy() for image in fitting]).to(self.config.device)
         self.model.eval()
         with no_grad():
             probabilities = F.softmax(self.model(batch), dim=1).cpu().tolist()

@@ -140,17 +140,20 @@ class Metrics:
     # -- as plain data -----------------------------------------------------------------------
 
     def report(self) -> dict[str, Any]:
-        """All measures as a dict for JSON."""
+        """All measures as a dict for JSON; of no images there is no loss, accuracy or average, but None."""
         names = ("precision", "recall", "f1", "support")
         columns = [getattr(self, name).tolist() for name in names]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return {
-            "count": self.count,
+        means = {
             "loss": self.loss,
             "accuracy": self.accuracy,
             "macro_precision": self.macro(self.precision),
             "macro_recall": self.macro(self.recall),
             "macro_f1": self.macro(self.f1),
+        }
+        return {
+            "count": self.count,
+            **(means if self.count else dict.fromkeys(means)),
             "classes": dict(zip(self.classes, rows, strict=True)),
             "confusion": self.confusion.tolist(),
         }

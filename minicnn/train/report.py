@@ -104,8 +104,8 @@ def write(run_dir: Path, result: dict[str, Any], test: dict[str, Any], layers: S
             "Python": platform.python_version(),
             "NumPy": np.__version__,
         },
-        percent=lambda value: f"{value:.2%}",
-        number=lambda value: f"{value:.4f}",
+        percent=lambda value: "-" if value is None else f"{value:.2%}",
+        number=lambda value: "-" if value is None else f"{value:.4f}",
     )
     atomic.write(run_dir / "report.html", text)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,16 +25,15 @@ from minicnn.nn.summary import summarize
 from minicnn.train import log, report
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
-from minicnn.train.config import Config, dump_toml, load_toml
+from minicnn.train.config import Config
+from minicnn.train.directory import claimed, write_config
 from minicnn.train.evaluate import Recorded, measure, read_result, split_test, test_set
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import augmented, plain
-from minicnn.train.recipes import LEFT_OPEN, chosen, resolved
+from minicnn.train.recipes import chosen, resolved
 from minicnn.train.trainer import Trainer
 
-__all__ = ["continued", "train"]
-
-_RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")
+__all__ = ["train"]
 
 
 def train(
@@ -53,7 +50,7 @@ def train(
     config : Config
         What to do; what it leaves open is chosen for the data set.
     resume : bool
-        Go on with the run in ``config.out`` from its newest checkpoint; from the start if it has none.
+        Go on with the run in ``config.out`` from its newest checkpoint, or from its start before the first.
     callbacks : sequence of Callback
         Told of the progress.
     tell : callable
@@ -63,12 +60,14 @@ def train(
     -------
     dict
         ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, digest,
-        backend, threads, macro_f1, run, data, model``; also written to ``result.json``.
+        backend, threads, macro_f1, run, data, model``; also written to ``result.json``. Measures are None
+        where there are no images to take them on.
 
     Raises
     ------
     OptionError
-        If the configuration is impossible, or ``out`` holds another run.
+        If the configuration is impossible, or ``out`` holds another run, other files, none to resume, or one
+        that another process is training.
     FormatError
         If the data are damaged or missing.
     NonFiniteError, Interrupted, OSError
@@ -76,6 +75,10 @@ def train(
     """
     started = time.perf_counter()
     source = sources.load(config.data, config.data_dir or None)
+    if len(source.classes) < 2:
+        raise OptionError(
+            f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
+        )
     given, config = config, resolved(config, source)
     # The watch on the numbers takes the place of NumPy's warnings.
     with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
@@ -84,20 +87,22 @@ def train(
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
         model = _model(config, source)
-        config = _directory(config, recorded, resume)
-        tell(_opening(config.model, model, parts, recorded))
-        if left := chosen(given, config):
-            tell(f"chosen for these data: {left}")
-        timer = Timer()
-        trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
-        if resume:
-            trainer.resume()
-        _write_config(config, recorded)
-        trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-        test = measure(model, parts.test, source.classes, config).report()
-        result = _result(config, trainer, parts.validation, test)
-        result |= _timings(Path(config.out), timer, time.perf_counter() - started)
-        _finish(config, model, source, result, test)
+        with claimed(config, recorded, resume) as config:
+            tell(_opening(config.model, model, parts, recorded))
+            if source.note:
+                tell(source.note)
+            if left := chosen(given, config):
+                tell(f"chosen for these data: {left}")
+            timer = Timer()
+            trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
+            if resume:
+                trainer.resume()
+            write_config(config, recorded)
+            trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
+            test = measure(model, parts.test, source.classes, config).report()
+            result = _result(config, trainer, parts.validation, test)
+            result |= _timings(Path(config.out), timer, time.perf_counter() - started)
+            _finish(config, model, source, result, test)
     return result
 
 
@@ -241,80 +246,3 @@ def _finish(
         return
     rows = summarize(model, (1, *source.image_shape))
     report.write(out, result, test, rows)
-
-
-# -- configuration and directory -------------------------------------------------------------
-
-
-def continued(given: Mapping[str, Any]) -> Config:
-    """The configuration of the run in ``given["out"]``, for resuming it.
-
-    Parameters
-    ----------
-    given : mapping of str
-        The options that the user gave now. Those that decide the numbers must be as they were.
-
-    Raises
-    ------
-    OptionError
-        Naming the first option that differs.
-    """
-    if not given.get("out"):
-        raise OptionError("--resume needs --out RUN_DIR, the run to go on with")
-    path = Path(given["out"]) / "config.toml"
-    if not path.exists():
-        return Config.from_dict(given)
-    values = load_toml(path)
-    values.pop("recorded", None)
-    stored = Config.from_dict(values)
-    left_open = {name for name in LEFT_OPEN if name in given and not given[name]}
-    now = stored.replace(**{name: value for name, value in given.items() if name not in left_open})
-    for name, value in now.decisive().items():
-        before = stored.decisive()[name]
-        if value != before:
-            raise OptionError(f"cannot resume: {name} was {before!r} in {path}, now it is {value!r}")
-    return now
-
-
-def _directory(config: Config, recorded: Recorded, resume: bool) -> Config:
-    """Check that the run may be kept in ``out``, which is chosen if need be."""
-    if not config.out:
-        config = config.replace(out=_new_directory(config))
-    out = Path(config.out)
-    if out.exists() and not out.is_dir():
-        raise OptionError(f"--out {out} is a file", hint="a run needs a directory of its own")
-    there = next((name for name in _RUN_FILES if (out / name).exists()), None)
-    if there and not resume:
-        kind = "a finished" if (out / "result.json").exists() else "an unfinished"
-        raise OptionError(
-            f"{out} holds {kind} run", hint="go on with it by --resume, or choose another --out"
-        )
-    if there and (out / "config.toml").exists():
-        before = load_toml(out / "config.toml").get("recorded", {})
-        for name, value in dataclasses.asdict(recorded).items():
-            if name != "version" and before.get(name) != value:
-                what = name.replace("_", " ")
-                raise OptionError(f"cannot resume: {what} differs from that of the run in {out}")
-    return config
-
-
-def _write_config(config: Config, recorded: Recorded) -> None:
-    """Make the run directory and write its configuration."""
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    atomic.remove_stale(out)
-    atomic.write(
-        out / "config.toml", dump_toml(config.to_dict() | {"recorded": dataclasses.asdict(recorded)})
-    )
-
-
-def _new_directory(config: Config) -> str:
-    data = re.sub(r"[^\w.-]+", "-", Path(config.data).name) or "data"
-    number = 1
-    while True:
-        path = Path("runs") / f"{data}-{config.model}-{number}"
-        try:
-            path.mkdir(parents=True)
-            return str(path)
-        except FileExistsError:
-            number += 1

@@ -23,8 +23,9 @@ Fill = float | Sequence[float]
 
 def is_pil(image: Any) -> bool:
     """Whether it is a PIL image; without importing Pillow, for where it is not loaded there are none."""
-    pillow = sys.modules.get("PIL.Image")
-    return pillow is not None and isinstance(image, pillow.Image)
+    # While another thread loads it, the module is there without its class, and there are no images either.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(image, kind)
 
 
 def size_of(image: Any) -> tuple[int, int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn.cli import main
 from minicnn.core.threads import get_num_threads, set_num_threads
@@ -63,3 +65,20 @@ def trained(tmp_path_factory):
         == 0
     )
     return out
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Makes a folder of class folders in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name, classes=("dark", "light"), images=6, sizes=((8, 8),)):
+        for level, kind in enumerate(classes):
+            folder = tmp_path / name / kind
+            folder.mkdir(parents=True)
+            for i in range(images):
+                grey = np.full(sizes[i % len(sizes)], 60 * level + i, np.uint8)
+                Image.fromarray(grey).save(folder / f"{i}.png")
+        return tmp_path / name
+
+    return make

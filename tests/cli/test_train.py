@@ -302,11 +302,6 @@ def test_more_steps_may_follow_a_finished_run(tmp_path, command, whole):
     assert (again.code, again.json["digest"], again.json["steps"]) == (0, whole[0], 9)
 
 
-def test_resuming_where_nothing_is_yet_starts(tmp_path, command, whole):
-    done = command("train", *TINY, "--max-steps", "9", "--out", tmp_path / "r", "--resume")
-    assert (done.json["digest"], (tmp_path / "r" / "metrics.jsonl").read_bytes()) == whole
-
-
 @pytest.mark.parametrize(
     "options, text",
     [

@@ -33,8 +33,9 @@ OPTIONS = f"--epochs 3 --batch-size 256 --checkpoint-every {EVERY} --threads 1 -
 
 
 def start(out: Path) -> subprocess.Popen[str]:
-    """`minicnn train --resume`, which also starts a run that has nothing to go on from."""
-    command = [sys.executable, "-m", "minicnn", "train", *OPTIONS, "--out", str(out), "--resume"]
+    """`minicnn train`, with `--resume` where there is a run to go on with."""
+    resume = ["--resume"] if (out / "config.toml").exists() else []
+    command = [sys.executable, "-m", "minicnn", "train", *OPTIONS, "--out", str(out), *resume]
     root = str(Path(minicnn.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.Popen(

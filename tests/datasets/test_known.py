@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import datasets, transforms
 from minicnn.data import DataLoader
 from minicnn.errors import FormatError
@@ -57,12 +58,14 @@ def test_files_that_are_there_need_no_download(tmp_path):
 
 def test_missing_files_are_named_with_their_places(tmp_path):
     with pytest.raises(
-        FormatError, match=r"train-images-idx3-ubyte\(\.gz\) is not in MNIST/raw, mnist, MNIST or \.$"
+        FormatError, match=r"train-images-idx3-ubyte\(\.gz\): not in \S+/MNIST/raw, \S+, \S+/MNIST or \S+$"
     ):
         datasets.MNIST(tmp_path)
     with pytest.raises(FormatError, match="put it there; downloading comes with a later release"):
         datasets.MNIST(tmp_path, download=True)
-    with pytest.raises(FormatError, match=r"data_batch_1\.bin is not in cifar-10-batches-bin, cifar10 or \."):
+    with pytest.raises(
+        FormatError, match=r"data_batch_1\.bin: not in \S+/cifar-10-batches-bin, \S+/cifar10 or "
+    ):
         datasets.CIFAR10(tmp_path)
 
 
@@ -79,6 +82,35 @@ def test_a_script_as_for_torchvision():
     images, labels = next(iter(DataLoader(digits, batch_size=32, shuffle=True)))
     assert (images.shape, images.dtype) == ((32, 1, 8, 8), np.float32)
     assert (labels.shape, labels.dtype) == ((32,), np.int64)
+
+
+def test_data_and_targets_are_tensors_as_in_torchvision():
+    train = datasets.Digits()
+    assert isinstance(train.data, minicnn.Tensor) and isinstance(train.targets, minicnn.Tensor)
+    assert (train.data.dtype, train.targets.dtype) == (minicnn.uint8, minicnn.int64)
+    mean = (train.data.float() / 255).mean().item()
+    assert mean == pytest.approx(0.305, abs=1e-3)
+    assert (train.targets == 3).sum().item() == 146
+
+
+def test_a_part_of_the_data_may_be_kept():
+    train = datasets.Digits()
+    image, label = np.asarray(train[3][0]), train[3][1]
+    few = train.targets < 4
+    train.data, train.targets = train.data[few], train.targets[few]
+    assert len(train) == len(train.data) < 1438 and set(train.targets.tolist()) == {0, 1, 2, 3}
+    train.data, train.targets = train.data.numpy(), train.targets.tolist()
+    assert isinstance(train.data, minicnn.Tensor) and isinstance(train.targets, minicnn.Tensor)
+    train = datasets.Digits()
+    train.targets[3] = 9 - label
+    train.data[3] = 7
+    assert train[3][1] == 9 - label and (np.asarray(train[3][0]) == 7).all() and not (image == 7).all()
+
+
+def test_cifar_keeps_arrays_as_in_torchvision(tmp_path):
+    FILES.write_cifar10(tmp_path)
+    images = datasets.CIFAR10(tmp_path)
+    assert isinstance(images.data, np.ndarray) and images.data.shape[1:] == (32, 32, 3)
 
 
 def test_image_folder_is_here_too(tmp_path):

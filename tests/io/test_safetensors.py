@@ -165,3 +165,9 @@ def test_a_file_cut_or_changed_anywhere_loads_or_is_a_format_error():
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         safetensors.load_file(tmp_path / "none")
+
+
+def test_a_file_of_another_kind_is_not_judged_by_its_header(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(100))
+    with pytest.raises(FormatError, match=r"a\.jpg: not a safetensors file$"):
+        safetensors.load_file(tmp_path / "a.jpg")

@@ -174,7 +174,7 @@ def test_digits_cnn_learns_the_digits():
     """At least 98 % of the test images after a few seconds."""
     train, test = Digits(train=True), Digits(train=False)
     scale = float(train.data.max())
-    x, labels = (train.data[:, None] / scale).astype(np.float32), np.asarray(train.targets)
+    x, labels = (train.pixels[:, None] / scale).astype(np.float32), train.labels
     minicnn.manual_seed(0)
     model = models.digits_cnn()
     optimizer = Adam(model.parameters(), lr=0.003)
@@ -188,6 +188,10 @@ def test_digits_cnn_learns_the_digits():
         schedule.step()
     model.eval()
     with minicnn.no_grad():
-        logits = model(Tensor((test.data[:, None] / scale).astype(np.float32)))
+        logits = model(Tensor((test.pixels[:, None] / scale).astype(np.float32)))
     accuracy = (logits.array.argmax(1) == np.asarray(test.targets)).mean()
     assert accuracy >= 0.98, accuracy
+
+
+def test_completion_offers_models_only():
+    assert dir(models) == sorted(models.__all__)

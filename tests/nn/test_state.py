@@ -111,3 +111,15 @@ def test_load_state_dict_refuses_memory_that_cannot_be_written():
     with pytest.raises(CheckpointError, match="bias: the module's tensor cannot be written"):
         layer.load_state_dict({"weight": np.ones((1, 1)), "bias": np.ones(1)})
     assert layer.weight.item() == before
+
+
+def test_load_state_dict_tells_a_checkpoint_from_weights():
+    layer = nn.Linear(2, 2)
+    whole = {"model": layer.state_dict(), "optimizer": {}, "step": 3, "epoch": 1}
+    with pytest.raises(
+        CheckpointError, match=r"a checkpoint: its weights are under 'model'.*model\.safetensors"
+    ):
+        layer.load_state_dict(whole)
+    with pytest.raises(CheckpointError) as caught:
+        layer.load_state_dict({"model": 1})
+    assert "a checkpoint" not in str(caught.value)

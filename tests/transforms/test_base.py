@@ -1,10 +1,18 @@
 """Chains of transforms."""
 
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import transforms
 from minicnn.errors import OptionError
+from minicnn.transforms._functional import is_pil
 
 
 def test_compose_runs_in_order_and_prints_its_options():
@@ -72,3 +80,30 @@ def test_a_subclass_promises_nothing_it_does_not_say():
 
     assert (Own.takes_arrays, Own.on_batch, Own.keeps_arrays) == (False, None, False)
     assert Named.takes_arrays
+
+
+def test_pillow_that_another_thread_is_just_loading_is_no_obstacle(monkeypatch):
+    """The module stands in ``sys.modules`` before it has anything in it."""
+    monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))
+    assert not is_pil(np.zeros((2, 2), np.uint8))
+
+
+def test_workers_may_be_the_first_to_load_pillow():
+    code = (
+        "import sys, numpy as np\n"
+        "from minicnn import datasets, transforms\n"
+        "from minicnn.data import DataLoader\n"
+        "chain = transforms.Compose([transforms.RandomRotation(10), transforms.ToTensor()])\n"
+        "assert 'PIL.Image' not in sys.modules\n"
+        "loader = DataLoader(datasets.Digits(transform=chain), batch_size=8, num_workers=4)\n"
+        "print(len(list(loader)))"
+    )
+    root = Path(minicnn.__file__).parents[1]
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )
+        assert done.stdout.strip() == "180", done.stderr
