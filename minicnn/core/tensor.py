@@ -334,15 +334,15 @@ class Tensor:
 
     # -- changes in place --------------------------------------------------------------------
 
-    def write_(self, value: Any, index: Any = ...) -> Tensor:
+    def write_(self, value: Any, view: Any = ..., index: Any = ...) -> Tensor:
         """Put new numbers into this leaf's own memory; the base of every ``name_`` method.
 
         Parameters
         ----------
         value : Tensor, array or number
             It broadcasts to the part that is replaced.
-        index : optional
-            Which part to replace; everything if left out.
+        view, index : optional
+            Which part to replace, ``[view][index]``; everything if left out.
 
         Raises
         ------
@@ -363,7 +363,7 @@ class Tensor:
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
         if not isinstance(value, (int, float)):
             value = move(as_array(value, None if hasattr(value, "dtype") else self.dtype), self.device)
-        self.array[index] = value
+        self.array[view][index] = value
         self._version += 1
         return self
 

@@ -19,7 +19,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, GradError, ShapeError
 from minicnn.ops import functions as F
 from minicnn.ops import shape
-from minicnn.ops.indexing import without_leading_ones
+from minicnn.ops.indexing import apart, without_leading_ones
 from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import grid, normal_index
@@ -111,13 +111,13 @@ def set_item(self: Tensor, index: Any, value: Any) -> None:
         become(self, F.setitem(_before(self), index, value), "setitem")
         return
     numbers = value.array if isinstance(value, Tensor) else value
-    _write(self, without_leading_ones(numbers), normal_index(self, index), "setitem")
+    _write(self, without_leading_ones(numbers), "setitem", *apart(normal_index(self, index)))
 
 
-def _write(x: Tensor, value: Any, index: Any, name: str) -> Tensor:
+def _write(x: Tensor, value: Any, name: str, *index: Any) -> Tensor:
     """Put numbers into x's own memory, with the array library's refusals in our words."""
     try:
-        return x.write_(value, index)
+        return x.write_(value, *index)
     except DTypeError as error:
         error.op = name
         raise
@@ -176,7 +176,7 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: float) -> Tensor:
     """One number everywhere, in place."""
-    return _write(self, value, ..., "fill_")
+    return _write(self, value, "fill_")
 
 
 def uniform_(self: Tensor, from_: float = 0, to: float = 1) -> Tensor:

@@ -93,7 +93,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     ShapeError, DTypeError
         If the index is not such a tensor.
     IndexError
-        If it points outside ``dim``.
+        If it points outside ``dim``; a negative one does.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def grid(input: Tensor, dim: int, index: Tensor, op: str) -> tuple[Any, ...]:
     """Index arrays that take ``index`` along ``dim`` and the own position along all other dimensions."""
     dim = normal_dim(dim, input.ndim, op)
-    _require_integers(index, op)
+    _require_places(index, op)
     sizes = zip(index.shape, input.shape, strict=False)
     if index.ndim != input.ndim or any(n > most for d, (n, most) in enumerate(sizes) if d != dim):
         raise ShapeError(
@@ -120,9 +120,12 @@ def grid(input: Tensor, dim: int, index: Tensor, op: str) -> tuple[Any, ...]:
     )
 
 
-def _require_integers(index: Tensor, op: str) -> None:
+def _require_places(index: Tensor, op: str) -> None:
+    """Refuse what is no integer, and what counts from the end: gathering knows no negative places."""
     if index.dtype.kind not in "iu":
         raise DTypeError(expected="an index of integers", got=str(index.dtype), hint="use .long()", op=op)
+    if not isinstance(index.array, MetaArray) and index.array.size and index.array.min() < 0:
+        raise IndexError(f"{op}: expected an index of at least 0, got {int(index.array.min())}")
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -132,6 +135,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     ------
     ShapeError, DTypeError
         If the index has more than one dimension, or no integers.
+    IndexError
+        If it points outside ``dim``; a negative one does.
 
     Examples
     --------
@@ -140,7 +145,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     [[3, 4], [3, 4]]
     """
     before = (slice(None),) * normal_dim(dim, input.ndim, "index_select")
-    _require_integers(index, "index_select")
+    _require_places(index, "index_select")
     if index.ndim > 1:
         raise ShapeError(expected="an index of 1 dimension", got=str(index.shape), op="index_select")
     return getitem(input, (*before, index if index.ndim else reshape(index, shape=(1,))))

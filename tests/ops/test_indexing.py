@@ -14,6 +14,7 @@ from minicnn.errors import BackendError, DTypeError, GradError, ShapeError
 
 ALL = slice(None)
 VIEWS = [0, slice(1, 3), (ALL, 1), None, ..., (ALL, slice(None, None, -1)), np.int64(1), tensor(1)]
+VIEWS += [(1, 2), (..., 1, 2), (np.int64(-1), tensor(0))]
 COPIES = [[0, 2], tensor([0, 2]), (ALL, np.array([1, 0])), tensor([True, False, True]), (tensor([1]), 0)]
 
 # -- views and copies ------------------------------------------------------------------------
@@ -40,6 +41,50 @@ def test_arrays_make_a_copy(index):
     picked += w  # its memory is its own, so it can take a recorded result
     picked.sum().backward()
     assert w.grad.sum().item() == picked.numel() and x.sum().item() == 0
+
+
+def test_a_single_element_is_written_through():
+    b, lin = minicnn.zeros(3), minicnn.nn.Linear(2, 2)
+    b[0].fill_(5.0)
+    assert b.tolist() == [5.0, 0.0, 0.0]
+    for element in b:
+        element.add_(1)
+    assert b.tolist() == [6.0, 1.0, 1.0]
+    with minicnn.no_grad():
+        lin.bias[0].fill_(7.0)
+    assert lin.bias[0].item() == 7.0
+    with pytest.raises(GradError, match="a view of other memory"):
+        b[1].add_(tensor(1.0, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("index", "shape"),
+    [
+        ((0, ALL, [0, 1]), (3, 2, 5)),
+        ((ALL, 0, ALL, [0, 1]), (2, 4, 2)),
+        (([0, 1], ALL, ALL, 2), (2, 3, 4)),
+        ((..., 0, [0, 1]), (2, 3, 2)),
+        (([0, 1], None, 1, [2, 3]), (2, 1, 5)),
+        (([0, 1], 1, [2, 3]), (2, 5)),
+        ((1, np.ones((3, 4), bool), 2), (12,)),
+    ],
+    ids=repr,
+)
+def test_an_integer_is_taken_before_index_arrays(index, shape, rng):
+    x = tensor(rng.standard_normal((2, 3, 4, 5)), requires_grad=True)
+    places = minicnn.arange(120).reshape(2, 3, 4, 5)
+    assert x[index].shape == x.to("meta")[index].shape == places[index].shape == shape
+    assert x[index].tolist() == x.detach().numpy().ravel()[places[index].numpy()].tolist()
+    value = rng.standard_normal(shape)
+    written = x.detach().clone()
+    written[index] = tensor(value)  # in place, and recorded
+    x_copy = x * 1
+    x_copy[index] = tensor(value)
+    assert written[index].tolist() == value.tolist() and written.tolist() == x_copy.tolist()
+    (x[index] * tensor(value)).sum().backward()
+    gradient = np.zeros(120)
+    gradient[places[index].numpy()] = value
+    assert x.grad.numpy().ravel().tolist() == gradient.tolist()
 
 
 def test_what_a_step_computed_is_no_view_although_numpy_reshaped_it():
@@ -199,6 +244,17 @@ def test_an_index_is_of_integers(index):
     for call in (x.gather, lambda dim, i: x.scatter(dim, i, 1.0), lambda dim, i: x.index_select(dim, i[0])):
         with pytest.raises(DTypeError, match=r"\w+: expected an index of integers"):
             call(0, index)
+
+
+def test_picking_knows_no_negative_places():
+    x, index = minicnn.zeros(2, 3), tensor([[0, -1]])
+    for name, call in (
+        ("gather", lambda: x.gather(1, index)),
+        ("scatter", lambda: x.scatter(1, index, 1.0)),
+        ("index_select", lambda: x.index_select(1, index[0])),
+    ):
+        with pytest.raises(IndexError, match=f"{name}: expected an index of at least 0, got -1"):
+            call()
 
 
 def test_index_select_takes_one_dimension():
