@@ -98,7 +98,9 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
             op=name,
         )
     made = F.to(result, x.dtype)
-    x.array, x.node, x.requires_grad = made.array, made.node, True
+    if x.node is not None and made.node is not None:  # .grad becomes that of the new result
+        made.node.keeper, x.node.keeper = x.node.keeper, None
+    x.array, x.node, x._requires_grad = made.array, made.node, True
     return x
 
 
@@ -111,13 +113,14 @@ def set_item(self: Tensor, index: Any, value: Any) -> None:
         become(self, F.setitem(_before(self), index, value), "setitem")
         return
     numbers = value.array if isinstance(value, Tensor) else value
-    _write(self, without_leading_ones(numbers), "setitem", *apart(normal_index(self, index)))
+    view, rest = apart(normal_index(self, index))
+    _write(self, without_leading_ones(numbers), "setitem", index=rest, view=view)
 
 
-def _write(x: Tensor, value: Any, name: str, *index: Any) -> Tensor:
+def _write(x: Tensor, value: Any, name: str, **where: Any) -> Tensor:
     """Put numbers into x's own memory, with the array library's refusals in our words."""
     try:
-        return x.write_(value, *index)
+        return x.write_(value, **where)
     except DTypeError as error:
         error.op = name
         raise
