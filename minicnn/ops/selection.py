@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.device import MetaArray, device_of, move
+from minicnn.core.op import describe
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.ops import indexing
 from minicnn.ops.choice import where
-from minicnn.ops.rules import broadcast_shape, normal_dim, normal_dims, whole
+from minicnn.ops.conversion import clone
+from minicnn.ops.rearrange import to
+from minicnn.ops.rules import NUMBERS, broadcast_shape, common_dtype, normal_dim, normal_dims, whole
 from minicnn.ops.shape import broadcast_to, reshape
 from minicnn.ops.statistics import ValuesAndIndices
 
@@ -152,7 +155,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def flip(input: Tensor, dims: int | tuple[int, ...] | list[int]) -> Tensor:
-    """Reverse the order of elements along dimensions, none for ``()``. A view.
+    """Reverse the order of elements along dimensions, none for ``()``. A copy.
 
     Examples
     --------
@@ -161,13 +164,17 @@ def flip(input: Tensor, dims: int | tuple[int, ...] | list[int]) -> Tensor:
     [[2, 1], [4, 3]]
     """
     flipped = normal_dims(dims, input.ndim, "flip")
-    return indexing.getitem(
-        input, index=tuple(slice(None, None, -1 if d in flipped else None) for d in range(input.ndim))
-    )
+    steps = tuple(slice(None, None, -1 if d in flipped else None) for d in range(input.ndim))
+    return clone(indexing.getitem(input, index=steps))
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """The tensor with ``value`` where the mask is true.
+    """The tensor with ``value`` where the mask is true, in its dtype.
+
+    Raises
+    ------
+    DTypeError
+        If that dtype cannot hold the value, or the mask is not bool.
 
     Examples
     --------
@@ -175,7 +182,25 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     >>> masked_fill(tensor([1.0, 2.0]), tensor([True, False]), 0.0).tolist()
     [0.0, 2.0]
     """
-    return where(mask, value, input)
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, NUMBERS):
+        fits, number = _held(number, input.dtype)
+    else:
+        fits = common_dtype(value, input).kind == input.dtype.kind
+        number = to(value if isinstance(value, Tensor) else Tensor(value), input.dtype)
+    if not fits:
+        raise DTypeError(expected=f"a value that fits {input.dtype}", got=describe(value), op="masked_fill")
+    return where(mask, number, input)
+
+
+def _held(number: float, dtype: np.dtype) -> tuple[bool, float]:
+    """Whether the dtype can hold a number, and the number as one of its kind."""
+    if dtype.kind == "f":
+        return not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max), number
+    if not np.isfinite(number) or number != int(number):
+        return False, number
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return bool(low <= number <= high), bool(number) if dtype.kind == "b" else int(number)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

@@ -271,3 +271,38 @@ def test_masks_are_of_bools_and_broadcast():
     for call in (x.masked_select, lambda m: x.masked_fill(m, 0.0), lambda m: minicnn.where(m, x, 0.0)):
         with pytest.raises(DTypeError, match=r"\w+: expected a .*of bools"):
             call(ones)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.float16, 1e5),
+        (np.float16, -1e9),
+        (np.int64, 0.5),
+        (np.int64, tensor(0.0)),
+        (np.uint8, -1),
+        (np.int64, float("inf")),
+        (np.bool_, 2),
+        (np.bool_, tensor(1)),
+    ],
+    ids=repr,
+)
+def test_a_mask_takes_no_value_that_does_not_fit(dtype, value):
+    x = minicnn.zeros(2).to(dtype)
+    with pytest.raises(DTypeError, match=f"masked_fill: expected a value that fits {np.dtype(dtype)}"):
+        x.masked_fill(tensor([True, False]), value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("value", [1, 1.0, True, np.float64(1), np.int64(1)], ids=repr)
+def test_a_mask_keeps_the_dtype(dtype, value):
+    y = minicnn.zeros(2).to(dtype).masked_fill(tensor([True, False]), value)
+    assert y.dtype == dtype and y.tolist() == [1, 0]
+
+
+def test_a_mask_takes_a_recorded_number():
+    w = tensor(2.0, dtype=np.float64, requires_grad=True)
+    y = minicnn.zeros(3).masked_fill(tensor([True, False, True]), w)
+    y.sum().backward()
+    assert y.dtype == np.float32 and w.grad.item() == 2.0
+    assert minicnn.zeros(1).masked_fill(tensor([True]), float("-inf")).item() == -np.inf
