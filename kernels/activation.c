@@ -10,9 +10,9 @@ void mk_relu_forward_f32(float *restrict y, const float *restrict x, ptrdiff_t n
 }
 
 /* dL/dx = dL/dy where y > 0, else 0.   gx, gy, y: (n)
- * A product, not a choice: 0 times NaN or infinity is NaN, as in the reference. */
+ * A choice, not a product: where nothing flows, NaN or infinity from above does not matter. */
 void mk_relu_backward_f32(float *restrict gx, const float *restrict gy, const float *restrict y, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++)
-        gx[i] = gy[i] * (float)(y[i] > 0.0f);
+        gx[i] = y[i] > 0.0f ? gy[i] : 0.0f;
 }

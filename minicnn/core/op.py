@@ -12,7 +12,7 @@
     def relu_backward(xp, gy, saved, needs):
         \"\"\"dL/dx = dL/dy where y > 0, else 0.\"\"\"
         (y,) = saved
-        return (gy * (y > 0),)              # one gradient per operand
+        return (xp.where(y > 0, gy, 0),)    # one gradient per operand
 
 Operands (tensors, arrays, numbers, or None for an optional one) are positional, attributes are
 keyword-only and reach backward with their defaults filled in. Both functions are pure: they never
