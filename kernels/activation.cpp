@@ -8,7 +8,6 @@ namespace {
 
 MK_INLINE vec below_0(vec x) { return x > 0.0f ? (vec){} : x; } /* min(x, 0) that keeps NaN */
 
-MK_INLINE vec one_if(ivec condition) { return condition ? all(1.0f) : (vec){}; }
 
 MK_INLINE vec above_minus_infinity(vec x) { return at_least(x, -3.40282347e38f); } /* so that 0 x = 0 */
 
@@ -24,7 +23,7 @@ int MK(relu_forward)(float *y, const float *x, ptrdiff_t n, float, float)
 
 int MK(relu_backward)(float *gx, const float *gy, const float *y, ptrdiff_t n, float, float)
 {
-    return map(gx, gy, y, n, [](vec gy, vec y) { return gy * one_if(y > 0.0f); });
+    return map(gx, gy, y, n, [](vec gy, vec y) { return y > 0.0f ? gy : (vec){}; });
 }
 
 /* y = max(x, 0) + slope min(x, 0) */
@@ -46,7 +45,7 @@ int MK(hardtanh_forward)(float *y, const float *x, ptrdiff_t n, float low, float
 
 int MK(hardtanh_backward)(float *gx, const float *gy, const float *x, ptrdiff_t n, float low, float high)
 {
-    return map(gx, gy, x, n, [=](vec gy, vec x) { return gy * one_if((x > low) & (x < high)); });
+    return map(gx, gy, x, n, [=](vec gy, vec x) { return (x > low) & (x < high) ? gy : (vec){}; });
 }
 
 /* -- smooth ---------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ double sum_run(float *masked, const float *gy, const float *y, ptrdiff_t n)
         if (!MASKED)
             return g;
         vec open = pixels < VL ? load_first(y + i, pixels) : load(y + i);
-        g *= open > 0.0f ? all(1.0f) : (vec){}; /* a product, as in the reference: 0 times NaN is NaN */
+        g = open > 0.0f ? g : (vec){};
         if (pixels < VL)
             store_first(masked + i, g, pixels);
         else

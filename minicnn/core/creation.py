@@ -229,7 +229,7 @@ def arange(
     Raises
     ------
     OptionError
-        If step is 0 or leads away from end.
+        If step is 0 or leads away from end, or the numbers never end.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def arange(
     ([0, 1, 2], [1.0, 1.5])
     """
     first, last = (0, start) if end is None else (start, end)
-    if not step or (last - first) * step < 0:
+    if not step or not 0 <= (last - first) / step < np.inf:  # NaN too
         raise OptionError(expected=f"a step from {first} towards {last}", got=str(step), op="arange")
     numbers = np.arange(first, last, step)
     natural = default_dtype if numbers.dtype.kind == "f" else np.int64

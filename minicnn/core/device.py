@@ -138,6 +138,9 @@ def is_writeable(array: Array) -> bool:
     """Whether every element has memory of its own that may change. CuPy arrays have no such flag."""
     if isinstance(array, MetaArray):
         raise BackendError("a meta tensor has a shape and a dtype but no numbers")
-    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
+    strides = (
+        zip(array.strides, array.shape, strict=True) if array.size else ()
+    )  # NumPy gives 0 to empty ones
+    if any(stride == 0 and size > 1 for stride, size in strides):
         return False
     return getattr(array.flags, "writeable", True)

@@ -12,7 +12,7 @@
     def relu_backward(xp, gy, saved, needs):
         \"\"\"dL/dx = dL/dy where y > 0, else 0.\"\"\"
         (y,) = saved
-        return (gy * (y > 0),)              # one gradient per operand
+        return (xp.where(y > 0, gy, 0),)    # one gradient per operand
 
 Operands (tensors, arrays, numbers, or None for an optional one) are positional, attributes are
 keyword-only and reach backward with their defaults filled in. Both functions are pure: they never
@@ -142,7 +142,7 @@ class Op:
         for operand in operands:
             if isinstance(operand, Tensor):
                 arrays.append(operand.array)
-                if operand.requires_grad:
+                if operand._requires_grad:
                     records = True
             else:
                 arrays.append(operand if type(operand) in _PLAIN else plain(operand))
@@ -158,10 +158,10 @@ class Op:
                 elif operand.node is not None:
                     edges.append(operand.node)
                 else:
-                    edges.append(operand if operand.requires_grad else None)
+                    edges.append(operand if operand._requires_grad else None)
                     if saved:  # its memory may be among it
                         leaves.append((ref(operand), operand._version))
-            result.requires_grad = True
+            result._requires_grad = True
             result.node = Node(self, attrs, saved, edges, leaves)
         if self.view and views(y, arrays[0]):
             result._is_view = True

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ __all__ = [
 # A context variable is thread-local: each thread starts with gradients on.
 grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 
+Hook = Callable[[Array], Array | None]  # sees a gradient, and may return another
+
 _next_number = itertools.count().__next__
 _FREED = object()  # stands in for `saved` once a backward has used it
 
@@ -62,11 +64,13 @@ class Node:
         Operands that no operation made, with their versions, to detect a change in place.
     number : int
         Creation order: every parent has a smaller number, so sorting gives a topological order.
-    hooks : list of callable or None
+    hooks : dict of int to callable, or None
         Called with the gradient of this node's result, once complete; may return another.
+    keeper : weak reference to Tensor, or None
+        The result, if its ``.grad`` is to be filled.
     """
 
-    __slots__ = ("attrs", "edges", "hooks", "leaves", "number", "op", "saved")
+    __slots__ = ("attrs", "edges", "hooks", "keeper", "leaves", "number", "op", "saved")
 
     def __init__(
         self, op: Op, attrs: Attrs, saved: Any, edges: list[Any], leaves: list[tuple[Any, int]]
@@ -77,7 +81,8 @@ class Node:
         self.edges = edges
         self.leaves = leaves
         self.number = _next_number()
-        self.hooks: list[Callable[[Array], Array | None]] | None = None
+        self.hooks: dict[int, Hook] | None = None
+        self.keeper: Any = None
 
     def __repr__(self) -> str:
         return f"<{self.op.name} #{self.number}>"
@@ -203,10 +208,10 @@ def is_grad_enabled() -> bool:
     return grad_enabled.get()
 
 
-def reachable(root: Node) -> list[Node]:
-    """All nodes that lead to ``root``, newest first: a topological order without recursion."""
-    seen = {root}
-    stack = [root]
+def reachable(roots: Iterable[Node]) -> list[Node]:
+    """All nodes that lead to ``roots``, newest first: a topological order without recursion."""
+    seen = set(roots)
+    stack = list(seen)
     while stack:
         for edge in stack.pop().edges:
             if type(edge) is Node and edge not in seen:
@@ -216,35 +221,44 @@ def reachable(root: Node) -> list[Node]:
 
 
 def walk(
-    root: Node,
-    gradient: Array,
+    roots: dict[Any, Array],
     *,
     retain: bool,
+    keep: Container[Node] = (),
     look: Callable[[Node, Array, tuple[Array | None, ...]], None] | None = None,
-) -> dict[Tensor, Array]:
-    """Carry ``gradient`` of ``root``'s result back to the leaves.
+) -> tuple[dict[Tensor, Array], dict[Node, Array]]:
+    """Carry gradients of results back to the leaves.
 
     Nothing outside the graph changes, so a failure on the way leaves every ``.grad`` as it was.
 
     Parameters
     ----------
+    roots : dict of Node or leaf to array
+        The gradient of each result to start from.
+    keep : container of Node
+        Whose results' gradients to return beside those of the leaves.
     look : callable, optional
         Sees each node with the gradient of its result, after its hooks, and those of its operands.
 
     Returns
     -------
-    dict of Tensor to array
+    leaves : dict of Tensor to array
         The sum of gradients that reached each leaf. The arrays may alias each other.
+    kept : dict of Node to array
+        The gradients, after all hooks, of the results of ``keep`` and of those that have a keeper.
     """
-    nodes = reachable(root)
+    nodes = reachable(root for root in roots if type(root) is Node)
     for node in nodes:
         node.check()
-    pending: dict[Any, Array] = {root: gradient}  # nodes and leaves, gradients summed so far
+    pending = dict(roots)  # nodes and leaves, gradients summed so far
+    kept = {}
     for node in nodes:
         gy = pending.pop(node, None)
         if gy is None:  # no gradient came this way
             continue
         gy = run_hooks(node.hooks, gy)
+        if node.keeper is not None or node in keep:
+            kept[node] = gy
         gradients = node.backward(gy, retain)
         if look is not None:
             look(node, gy, gradients)
@@ -254,25 +268,12 @@ def walk(
                 total = g if before is None else before + g
                 # NumPy turns 0-dimensional results into scalars.
                 pending[edge] = np.asarray(total) if isinstance(total, np.generic) else total
-    return pending
+    return pending, kept
 
 
-def run_hooks(hooks: list[Callable[[Array], Array | None]] | None, gradient: Array) -> Array:
+def run_hooks(hooks: dict[int, Hook] | None, gradient: Array) -> Array:
     """Let each hook see the complete gradient, and replace it if it returns one."""
-    for hook in hooks or ():
+    for hook in list(hooks.values()) if hooks else ():  # a hook may remove itself
         replaced = hook(gradient)
         gradient = gradient if replaced is None else replaced
     return gradient
-
-
-def checked(gradient: Array, leaf: Tensor) -> Array:
-    """The gradient, if it has the leaf's shape."""
-    if gradient.shape != leaf.shape:
-        raise GradError(expected=f"a gradient of shape {leaf.shape}", got=str(gradient.shape))
-    return gradient
-
-
-def as_array_like(gradient: Array, leaf: Tensor) -> Array:
-    """The gradient as an own, contiguous buffer in the leaf's shape and dtype."""
-    xp = dispatch.backend_of((leaf.array,)).xp
-    return xp.array(checked(gradient, leaf), dtype=leaf.array.dtype, order="C")

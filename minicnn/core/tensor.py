@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.core import dispatch, tape
+from minicnn.core import gradients, tape
+from minicnn.core.arrays import as_array, default_dtype
 from minicnn.core.device import MetaArray, device, device_of, is_writeable, move
+from minicnn.core.hooks import RemovableHandle
 from minicnn.errors import BackendError, DTypeError, GradError, ShapeError
 from minicnn.typing import Array, Shape
 
 __all__ = ["Tensor", "as_array", "default_dtype"]
-
-default_dtype = np.dtype(np.float32)
 
 
 class Tensor:
@@ -40,7 +40,10 @@ class Tensor:
     array : numpy.ndarray or cupy.ndarray
         The numbers themselves.
     grad : Tensor or None
-        Sum of the gradients that reached this leaf since it was last cleared.
+        Sum of the gradients that reached this leaf since it was last cleared; it has the tensor's
+        shape, dtype and device.
+    requires_grad : bool
+        Whether operations on it are recorded; it can be set on a leaf of floating point numbers.
     node : Node or None
         What made it; None for a leaf.
 
@@ -54,13 +57,12 @@ class Tensor:
 
     # Class-level defaults, so that the hot path sets only what differs.
     array: Array
-    grad: Tensor | None = None
     node: tape.Node | None = None
-    requires_grad: bool = False
+    _grad: Tensor | None = None
+    _requires_grad: bool = False
     _version: int = 0  # counts changes in place
-    _retains_grad: bool = False
     _is_view: bool = False  # of another tensor's memory
-    _hooks: list[Callable[[Array], Array | None]] | None = None
+    _hooks: dict[int, tape.Hook] | None = None
 
     __array_priority__ = 1000.0
     __array_ufunc__ = None  # ndarray + Tensor asks the Tensor
@@ -209,12 +211,34 @@ class Tensor:
 
     # -- gradients ---------------------------------------------------------------------------
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Switch recording for this leaf on or off."""
+    @property
+    def grad(self) -> Tensor | None:
+        """The sum of the gradients that came, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise GradError(expected="a tensor or None for grad", got=type(value).__name__)
+            gradients.check_grad(self, value)
+        self._grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
         if self.node is not None:
             raise GradError("requires_grad can only be set on a leaf", hint="use detach() first")
-        if requires_grad and self.array.dtype.kind != "f":
+        if value and self.array.dtype.kind != "f":
             raise DTypeError(expected="a floating point tensor for requires_grad", got=str(self.dtype))
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Switch recording for this leaf on or off."""
         self.requires_grad = requires_grad
         return self
 
@@ -235,7 +259,7 @@ class Tensor:
         self.array = array
         self._version += 1
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete in a backward.
 
         Parameters
@@ -245,8 +269,8 @@ class Tensor:
 
         Returns
         -------
-        callable
-            Call it to remove the hook.
+        RemovableHandle
+            Its ``remove()`` removes the hook.
         """
         if not self.requires_grad:
             raise GradError("register_hook on a tensor that does not require grad")
@@ -257,24 +281,14 @@ class Tensor:
 
         owner: Any = self if self.node is None else self.node
         name = "_hooks" if self.node is None else "hooks"
-        hooks = getattr(owner, name) or []
-        hooks.append(on_array)
-        setattr(owner, name, hooks)
-        return lambda: hooks.remove(on_array) if on_array in hooks else None
+        if getattr(owner, name) is None:
+            setattr(owner, name, {})
+        return RemovableHandle(getattr(owner, name), on_array)
 
     def retain_grad(self) -> None:
-        """Fill ``.grad`` although this tensor is not a leaf."""
-        if self.node is None or self._retains_grad:
-            return
-        self._retains_grad = True
-        weak = weakref.ref(self)  # a node must not hold its own result
-
-        def keep(gradient: Tensor) -> None:
-            tensor = weak()
-            if tensor is not None:
-                tensor._accumulate(gradient.array)
-
-        self.register_hook(keep)
+        """Let ``backward`` fill ``.grad`` although this tensor is not a leaf."""
+        if self.node is not None:
+            self.node.keeper = weakref.ref(self)  # a node must not hold its own result
 
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add this tensor's derivative with respect to each leaf to the leaf's ``.grad``.
@@ -293,48 +307,20 @@ class Tensor:
         GradError
             If nothing was recorded, the graph was freed, or a second derivative is asked for.
         """
-        found = self._gradients(gradient, retain_graph, create_graph)
-        # All hooks run and all shapes are checked before the first .grad changes.
-        complete = [(leaf, tape.checked(tape.run_hooks(leaf._hooks, g), leaf)) for leaf, g in found.items()]
-        for leaf, g in complete:
-            leaf._accumulate(g)
-
-    def _gradients(self, gradient: Any, retain_graph: bool, create_graph: bool) -> dict[Tensor, Array]:
-        if create_graph:
-            raise GradError("there is no second derivative: minicnn computes first derivatives only")
-        if not self.requires_grad:
-            raise GradError(
-                "backward on a tensor that does not require grad",
-                hint="gradients themselves carry no graph, so there is no second derivative; "
-                "otherwise set requires_grad=True on a leaf, outside no_grad",
-            )
-        if gradient is None:
-            if self.array.size != 1:
-                raise GradError(
-                    expected="a tensor with one element, or an explicit gradient",
-                    got=f"shape {self.shape}",
-                    hint="reduce the loss with .mean() or .sum()",
-                )
-            gy = dispatch.backend_of((self.array,)).xp.ones_like(self.array)
-        else:
-            gy = move(as_array(gradient, self.dtype), self.device)
-            if gy.shape != self.shape:
-                raise GradError(expected=f"a gradient of shape {self.shape}", got=str(gy.shape))
-        if self.node is None:
-            return {self: gy}
-        return tape.walk(self.node, gy, retain=retain_graph)
+        found = gradients.find([self], [gradient], retain_graph=retain_graph, create_graph=create_graph)
+        gradients.fill(*found)
 
     def _accumulate(self, gradient: Array) -> None:
         """Add to ``.grad``, which is always this tensor's own buffer."""
-        if self.grad is None:
-            self.grad = Tensor.wrap(tape.as_array_like(gradient, self))
+        if self._grad is None:
+            self._grad = Tensor.wrap(gradients.own_array(gradient, self))
         else:
-            self.grad.array += gradient
-            self.grad._version += 1
+            self._grad.array += gradient
+            self._grad._version += 1
 
     # -- changes in place --------------------------------------------------------------------
 
-    def write_(self, value: Any, index: Any = ...) -> Tensor:
+    def write_(self, value: Any, index: Any = ..., view: Any = ...) -> Tensor:
         """Put new numbers into this leaf's own memory; the base of every ``name_`` method.
 
         Parameters
@@ -343,6 +329,8 @@ class Tensor:
             It broadcasts to the part that is replaced.
         index : optional
             Which part to replace; everything if left out.
+        view : optional
+            An index of integers and slices, to be taken first.
 
         Raises
         ------
@@ -363,7 +351,7 @@ class Tensor:
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
         if not isinstance(value, (int, float)):
             value = move(as_array(value, None if hasattr(value, "dtype") else self.dtype), self.device)
-        self.array[index] = value
+        self.array[view][index] = value
         self._version += 1
         return self
 
@@ -375,25 +363,3 @@ class Tensor:
         made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
         made._is_view = False
         return made
-
-
-_DTYPES = [np.dtype(code) for code in "?bBhHiIlLqQefd"]  # bool, integers, float16, float32, float64
-
-
-def as_array(data: Any, dtype: Any = None) -> Array:
-    """An array for a tensor: native byte order, a type that tensors have, shared where possible."""
-    if isinstance(data, Tensor):
-        data = data.array
-    if not hasattr(data, "dtype"):
-        if isinstance(data, (list, tuple)):
-            data = [d.cpu_array() if isinstance(d, Tensor) else d for d in data]
-        data = np.asarray(data)
-        if data.dtype == np.float64 and dtype is None:
-            dtype = default_dtype
-    elif isinstance(data, (np.ndarray, np.generic)):
-        data = np.asarray(data)  # drops subclasses such as memmap, without a copy
-    wanted = (data.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
-    for kind in (data.dtype.newbyteorder("="), wanted):
-        if kind not in _DTYPES:
-            raise DTypeError(expected="numbers (floating point, integer or bool)", got=str(kind), op="tensor")
-    return data if data.dtype == wanted and data.dtype.isnative else data.astype(wanted)

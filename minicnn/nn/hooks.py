@@ -10,11 +10,11 @@ therefore joined: each hands its gradient to one common node, whose hook sees al
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from minicnn.core.hooks import RemovableHandle
 from minicnn.core.tape import Node
 from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError
@@ -23,32 +23,7 @@ from minicnn.typing import Array, Attrs
 if TYPE_CHECKING:
     from minicnn.nn.module import Module
 
-__all__ = ["Hooked", "Hooks", "RemovableHandle"]
-
-_next_key = itertools.count().__next__
-
-
-class RemovableHandle:
-    """What registering a hook returns; ``remove()``, or the end of a ``with`` block, removes the hook."""
-
-    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
-        self.id = _next_key()
-        self._hooks = hooks
-        others = dict(hooks) if prepend else {}
-        if prepend:
-            hooks.clear()
-        hooks[self.id] = hook
-        hooks.update(others)
-
-    def remove(self) -> None:
-        """Take the hook away; harmless the second time."""
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
+__all__ = ["Hooked", "Hooks"]
 
 
 class Hooks:
@@ -172,7 +147,7 @@ def _join(values: tuple[Any, ...], hook: Callable[[_Bundle], _Bundle | None]) ->
     leaves = [(weakref.ref(leaf), leaf._version) for leaf in tensors]
     saved = tuple(leaf.array for leaf in tensors)  # the layer may save them, so changes are watched here
     join: Any = Node(_Join(), {}, saved, edges, leaves)  # type: ignore[arg-type]
-    join.hooks = [hook]
+    join.hooks = {0: hook}
     joined = []
     for place, (value, r) in enumerate(zip(values, recorded, strict=True)):
         if r:

@@ -61,7 +61,7 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: np.random.Gen
     tensor : Tensor
         Changed in place.
     a, b : float
-        Bounds.
+        Bounds, finite, a ≤ b.
     generator : numpy.random.Generator, optional
         Draw from this one instead.
 
@@ -71,6 +71,8 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: np.random.Gen
     >>> bool(uniform_(minicnn.empty(100), -2.0, -1.0).max() <= -1.0)
     True
     """
+    if not 0 <= b - a < math.inf:
+        raise OptionError(expected="finite bounds, a <= b", got=f"a={a}, b={b}", op="uniform_")
     return _fill(tensor, lambda g, shape: g.uniform(a, b, shape), generator)
 
 
@@ -85,6 +87,8 @@ def normal_(
     >>> normal_(minicnn.empty(3), 5.0, 0.0).tolist()
     [5.0, 5.0, 5.0]
     """
+    if not std >= 0:
+        raise OptionError(expected="std of at least 0", got=str(std), op="normal_")
     return _fill(tensor, lambda g, shape: g.normal(mean, std, shape), generator)
 
 
@@ -101,7 +105,7 @@ def trunc_normal_(
     Raises
     ------
     OptionError
-        If hardly any value of the normal distribution lies between the bounds.
+        If std is not above 0, or hardly any value of the normal distribution lies between the bounds.
 
     Examples
     --------
@@ -109,6 +113,8 @@ def trunc_normal_(
     >>> float(trunc_normal_(minicnn.empty(1000), std=1.0, a=-0.5, b=0.5).abs().max()) <= 0.5
     True
     """
+    if not std > 0:
+        raise OptionError(expected="std above 0", got=str(std), op="trunc_normal_")
     share = math.erf((b - mean) / (std * math.sqrt(2))) - math.erf((a - mean) / (std * math.sqrt(2)))
     if share < 0.002:
         raise OptionError(
@@ -150,13 +156,13 @@ def zeros_(tensor: T) -> T:
 
 def xavier_uniform_(tensor: T, gain: float = 1.0, generator: np.random.Generator | None = None) -> T:
     """Uniform on ±gain · √(6 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 16)."""
-    bound = gain * math.sqrt(6 / sum(_calculate_fan_in_and_fan_out(tensor)))
+    bound = gain * math.sqrt(6 / max(sum(_calculate_fan_in_and_fan_out(tensor)), 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: T, gain: float = 1.0, generator: np.random.Generator | None = None) -> T:
     """Normal with std = gain · √(2 / (n_in + n_out)) (Glorot & Bengio 2010, eq. 12)."""
-    std = gain * math.sqrt(2 / sum(_calculate_fan_in_and_fan_out(tensor)))
+    std = gain * math.sqrt(2 / max(sum(_calculate_fan_in_and_fan_out(tensor)), 1))
     return normal_(tensor, 0.0, std, generator)
 
 

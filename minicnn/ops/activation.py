@@ -71,7 +71,7 @@ relu.shape(number_shape)
 def relu_backward(xp, gy, saved, needs):
     """dL/dx = dL/dy where y > 0, else 0; so the derivative at x = 0 is 0."""
     (y,) = saved
-    return (gy * (y > 0),)
+    return (xp.where(y > 0, gy, 0),)
 
 
 @op
@@ -170,7 +170,7 @@ def _in_range_of(dtype: np.dtype, bound: float) -> float:
 def hardtanh_backward(xp, gy, saved, needs, *, min_val, max_val):
     """dL/dx = dL/dy strictly between the bounds, else 0."""
     (x,) = saved
-    return (gy * ((x > min_val) & (x < max_val)),)
+    return (xp.where((x > min_val) & (x < max_val), gy, 0),)
 
 
 # -- smooth ----------------------------------------------------------------------------------

@@ -283,8 +283,9 @@ def pow_backward(xp, gy, saved, needs):
         gx = gy * (y * x ** (y - 1))
     elif needs[0]:
         steep = (x == 0) & (y < 1)  # there 0^(y-1) would divide by zero
-        slope = y * xp.where(steep, 1, x) ** (y - 1)
-        gy_x = xp.where(y == 0, 0, gy)  # x^0 does not depend on x, whatever comes in
+        flat = y == 0  # x^0 does not depend on x, whatever comes in
+        slope = y * xp.where(steep | flat, 1, x) ** (y - 1)
+        gy_x = xp.where(flat, 0, gy)
         gx = to_form(xp, xp.where(steep, infinite_slope(xp, gy_x * y), gy_x * slope), forms, 0)
     if needs[1]:
         x = xp.asarray(x, dtype=gy.dtype)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import OptionError
+from minicnn.errors import OptionError, ShapeError
 from minicnn.ops import elementwise, probability, rearrange, selection, statistics
 from minicnn.ops.activation import relu, sigmoid, tanh
 from minicnn.ops.choice import clip, maximum, minimum, where
@@ -56,7 +56,54 @@ __all__ = [
 abs = elementwise.abs_
 pow = elementwise.pow_
 round = round_
-mm = bmm = dot = matmul
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Product of two matrices.
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> mm(tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    """
+    return _product("mm", 2, input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two batches of matrices, (N, I, K) and (N, K, J); the batches do not broadcast.
+
+    Examples
+    --------
+    >>> from minicnn import ones
+    >>> bmm(ones(5, 2, 3), ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
+    return _product("bmm", 3, input, mat2)
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """Product of two vectors:  Σ_k input[k] · tensor[k].
+
+    Examples
+    --------
+    >>> from minicnn import tensor
+    >>> dot(tensor([1.0, 2.0]), tensor([3.0, 4.0])).item()
+    11.0
+    """
+    return _product("dot", 1, input, tensor)
+
+
+def _product(op: str, ndim: int, x: Tensor, y: Tensor) -> Tensor:
+    """``matmul`` of operands with ``ndim`` dimensions and equal batches."""
+    if x.ndim != ndim or y.ndim != ndim or x.shape[:-2] != y.shape[:-2]:
+        raise ShapeError(
+            expected=f"two tensors of {ndim} dimensions" + (" and one batch size" if ndim > 2 else ""),
+            got=f"{x.shape} and {y.shape}",
+            hint="use matmul(), which broadcasts",
+            op=op,
+        )
+    return matmul(x, y)
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:

@@ -11,12 +11,43 @@ from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops.rules import form, shape_of, to_form
 from minicnn.typing import Shape
 
-__all__ = ["getitem", "pick", "setitem"]
+__all__ = ["apart", "getitem", "pick", "setitem"]
 
 
 def _indexed_shape(x: Any, *others: Any, index: Any) -> Shape:
     empty = np.broadcast_to(np.empty((), np.bool_), x.shape)  # the shape without the memory
-    return empty[index].shape
+    integers, rest = apart(index)
+    return empty[integers][rest].shape
+
+
+def apart(index: tuple[Any, ...]) -> tuple[Any, Any]:
+    """An index as two to use one after the other: its integers, which make a view, and all else.
+
+    Among arrays NumPy takes an integer for one of them and may move dimensions for it; PyTorch takes
+    integers first, as it does without arrays.
+
+    Examples
+    --------
+    >>> apart((slice(1), 0, [4]))
+    (Ellipsis, (slice(None, 1, None), 0, [4]))
+    >>> apart((slice(1), 0, np.array([4])))
+    ((slice(None, None, None), 0, slice(None, None, None), Ellipsis), (slice(None, 1, None), array([4])))
+    """
+    if int not in map(type, index) or not any(hasattr(part, "dtype") for part in index):
+        return ..., index
+    integers: list[Any] = []
+    for part in index:
+        if type(part) is int or part is ...:
+            integers.append(part)
+        elif part is not None:
+            integers += [slice(None)] * _dimensions(part)
+    integers += [] if any(part is ... for part in index) else [...]
+    return tuple(integers), tuple(part for part in index if type(part) is not int)
+
+
+def _dimensions(part: Any) -> int:
+    """How many dimensions a slice or an index array stands for."""
+    return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
 
 
 @op(view=True, shape=_indexed_shape)
@@ -51,7 +82,8 @@ def getitem(xp, x, *, index):
     >>> getitem(tensor([[1, 2], [3, 4]]), index=(slice(None, None, -1), 0)).tolist()
     [3, 1]
     """
-    return x[index], (x.shape,)
+    whole = index if ... in index else (*index, ...)  # without it, NumPy copies a single element
+    return x[whole], (x.shape,)
 
 
 @getitem.backward
@@ -96,7 +128,8 @@ def pick(xp, x, *, index):
     >>> pick(tensor([1, 2, 3]), index=(np.array([2, 0, 2]),)).tolist()
     [3, 1, 3]
     """
-    return x[index], (x.shape,)
+    integers, rest = apart(index)
+    return x[integers][rest], (x.shape,)
 
 
 @pick.backward
@@ -104,10 +137,11 @@ def pick_backward(xp, gy, saved, needs, *, index):
     """dL/dx = dL/dy at the picked places, summed where an element was taken repeatedly; else 0."""
     (shape,) = saved
     gx = xp.zeros(shape, gy.dtype)
+    integers, rest = apart(index)
     if any(part.dtype != np.bool_ for part in index if hasattr(part, "dtype")):
-        xp.add.at(gx, index, gy)
+        xp.add.at(gx[integers], rest, gy)
     else:  # a mask takes nothing twice
-        gx[index] = gy
+        gx[integers][rest] = gy
     return (gx,)
 
 
@@ -149,7 +183,8 @@ def setitem(xp, x, value, *, index):
     [1, 9, 3]
     """
     y = x.copy()
-    y[index] = without_leading_ones(value)
+    integers, rest = apart(index)
+    y[integers][rest] = without_leading_ones(value)
     return y, (form(value),)
 
 
@@ -179,13 +214,14 @@ def setitem_shape(x: Any, value: Any, *, index: Any) -> Shape:
 def setitem_backward(xp, gy, saved, needs, *, index):
     """dL/dx = dL/dy, but 0 at the replaced places; dL/dvalue = dL/dy there."""
     (value_form,) = saved
+    integers, rest = apart(index)
     gx = None
     if needs[0]:
         gx = gy.copy()
-        gx[index] = 0
+        gx[integers][rest] = 0
     if not needs[1]:
         return gx, None
     shape, _ = value_form
-    g = gy[index]
+    g = gy[integers][rest]
     g = g[(None,) * (len(shape) - g.ndim)]  # the value may have more dimensions, all of size 1
     return gx, to_form(xp, g, (value_form, None), 0)

@@ -11,7 +11,8 @@ from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 from minicnn.ops.distance import binary_cross_entropy_with_logits, huber_loss, kl_div, l1_loss, mse_loss
 from minicnn.ops.probability import log_probabilities
 from minicnn.ops.reducing import check_pair, check_reduction, reduce_loss, reduction_factor
-from minicnn.ops.rules import require_dtype_of, require_float
+from minicnn.ops.rules import require_dtype_of, require_float, total
+from minicnn.ops.special import wide, widened
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = [
@@ -82,14 +83,15 @@ def cross_entropy(xp, x, target, w=None, *, reduction="mean", ignore_index=-100,
     """
     axis = _class_dim(x)
     logp = log_probabilities(xp, x, axis)
-    labels, weights = _labels(xp, target, w, ignore_index, x.dtype)
+    labels, weights = _labels(xp, target, w, ignore_index, logp.dtype)
     losses = _picked(xp, logp, labels, weights, axis)
     if label_smoothing:
         spread = xp.where(target != ignore_index, -_class_sum(xp, logp, w, axis), 0)
         own = (1 - label_smoothing) * losses if label_smoothing < 1 else 0  # 0 · ∞ is NaN
         losses = own + _each_share(label_smoothing, x.shape[axis]) * spread
-    total = xp.sum(weights)
-    return _weighted_mean(xp, losses, total, reduction), (xp.exp(logp), target, w, total)
+    amount = _sum(xp, weights)
+    loss = _weighted_mean(xp, losses, amount, reduction).astype(x.dtype, copy=False)
+    return loss, (xp.exp(logp), target, w, amount)
 
 
 @cross_entropy.shape
@@ -100,15 +102,16 @@ def cross_entropy_shape(x, target, w=None, *, reduction, ignore_index, label_smo
 
 
 @cross_entropy.backward
+@widened
 def cross_entropy_backward(xp, gy, saved, needs, *, reduction, ignore_index, label_smoothing):
     """dL/dx[n,c] = dL/dloss[n] · (p[n,c] · Σ_k q[n,k] - q[n,c]);  p - y for one-hot y and no options.
 
     For the mean, dL/dloss[n] = dL/dy / Σ_n w[target[n]].
     """
-    p, target, w, total = saved
+    p, target, w, amount = saved
     axis = _class_dim(p)
     labels, weights = _labels(xp, target, w, ignore_index, p.dtype)
-    g = _weighted_mean_backward(xp, gy, total, reduction)
+    g = _weighted_mean_backward(xp, gy, amount, reduction)
     g = xp.where(target == ignore_index, 0, g)  # of a NaN, too, nothing reaches what is ignored
     hot = xp.expand_dims((1 - label_smoothing) * weights * g, axis)
     q = xp.where(_one_hot(xp, labels, p.shape, axis), hot, 0)
@@ -116,7 +119,7 @@ def cross_entropy_backward(xp, gy, saved, needs, *, reduction, ignore_index, lab
     if label_smoothing:
         even = xp.expand_dims(_each_share(label_smoothing, p.shape[axis]) * g, axis)
         q = q + even * (1 if w is None else _along(w, p.ndim, axis))
-        sum_q = sum_q + even * (p.shape[axis] if w is None else xp.sum(w))
+        sum_q = sum_q + even * (p.shape[axis] if w is None else _sum(xp, w))
     return (p * sum_q - q, None, None)[: len(needs)]
 
 
@@ -152,10 +155,12 @@ def nll_loss(xp, x, target, w=None, *, reduction="mean", ignore_index=-100):
     0.625
     """
     axis = _class_dim(x)
-    labels, weights = _labels(xp, target, w, ignore_index, x.dtype)
-    losses = _picked(xp, x, labels, weights, axis)
-    total = xp.sum(weights)
-    return _weighted_mean(xp, losses, total, reduction), (x.shape, target, w, total)
+    logp = wide(xp, x)
+    labels, weights = _labels(xp, target, w, ignore_index, logp.dtype)
+    losses = _picked(xp, logp, labels, weights, axis)
+    amount = _sum(xp, weights)
+    loss = _weighted_mean(xp, losses, amount, reduction).astype(x.dtype, copy=False)
+    return loss, (x.shape, target, w, amount)
 
 
 @nll_loss.shape
@@ -165,12 +170,13 @@ def nll_loss_shape(x, target, w=None, *, reduction, ignore_index):
 
 
 @nll_loss.backward
+@widened
 def nll_loss_backward(xp, gy, saved, needs, *, reduction, ignore_index):
     """dL/dx[n,c] = -w[c] · dL/dloss[n] where c = target[n], else 0."""
-    shape, target, w, total = saved
+    shape, target, w, amount = saved
     axis = min(1, len(shape) - 1)
-    labels, weights = _labels(xp, target, w, ignore_index, gy.dtype)
-    g = xp.where(target == ignore_index, 0, _weighted_mean_backward(xp, gy, total, reduction))
+    labels, weights = _labels(xp, target, w, ignore_index, amount.dtype)
+    g = xp.where(target == ignore_index, 0, _weighted_mean_backward(xp, gy, amount, reduction))
     g = xp.expand_dims(-weights * g, axis)
     return (xp.where(_one_hot(xp, labels, shape, axis), g, 0), None, None)[: len(needs)]
 
@@ -222,9 +228,9 @@ def soft_cross_entropy(xp, x, target, w=None, *, reduction="mean", label_smoothi
     """
     axis = _class_dim(x)
     logp = log_probabilities(xp, x, axis)
-    q = _smoothed(target, w, label_smoothing, axis)
-    losses = xp.sum(q * xp.where(q == 0, 0, -logp), axis=axis)
-    return reduce_loss(xp, losses, reduction), (logp, target, w)
+    q = _smoothed(wide(xp, target), w, label_smoothing, axis)
+    losses = total(xp, q * xp.where(q == 0, 0, -logp), axis)
+    return reduce_loss(xp, losses, reduction).astype(x.dtype, copy=False), (logp, target, w)
 
 
 @soft_cross_entropy.shape
@@ -238,6 +244,7 @@ def soft_cross_entropy_shape(x, target, w=None, *, reduction, label_smoothing):
 
 
 @soft_cross_entropy.backward
+@widened
 def soft_cross_entropy_backward(xp, gy, saved, needs, *, reduction, label_smoothing):
     """dL/dx = dL/dloss · (p · Σ_c q - q),   dL/dtarget = -dL/dloss · (1 - s) · w · log p."""
     logp, target, w = saved
@@ -247,7 +254,7 @@ def soft_cross_entropy_backward(xp, gy, saved, needs, *, reduction, label_smooth
     gx = gt = None
     if needs[0]:
         q = _smoothed(target, w, label_smoothing, axis)
-        gx = g * (xp.exp(logp) * xp.sum(q, axis=axis, keepdims=True) - q)
+        gx = g * (xp.exp(logp) * total(xp, q, axis, keepdims=True) - q)
     if needs[1]:
         gt = (label_smoothing - 1) * g * logp
         gt = gt if w is None else gt * _along(w, logp.ndim, axis)
@@ -299,9 +306,14 @@ def _picked(xp: ArrayModule, logp: Array, labels: Array, weights: Array, axis: i
 def _class_sum(xp: ArrayModule, logp: Array, w: Array | None, axis: int) -> Array:
     """Σ_c w[c] · logp[c]; classes of weight 0 add 0."""
     if w is None:
-        return xp.sum(logp, axis=axis)
+        return total(xp, logp, axis)
     w = _along(w, logp.ndim, axis)
-    return xp.sum(w * xp.where(w == 0, 0, logp), axis=axis)
+    return total(xp, w * xp.where(w == 0, 0, logp), axis)
+
+
+def _sum(xp: ArrayModule, values: Array) -> Array:
+    """The sum of all, as an array."""
+    return xp.asarray(total(xp, values, tuple(range(values.ndim))))
 
 
 def _one_hot(xp: ArrayModule, labels: Array, shape: Shape, axis: int) -> Array:
@@ -309,15 +321,15 @@ def _one_hot(xp: ArrayModule, labels: Array, shape: Shape, axis: int) -> Array:
     return _along(xp.arange(shape[axis]), len(shape), axis) == xp.expand_dims(labels, axis)
 
 
-def _weighted_mean(xp: ArrayModule, losses: Array, total: Array, reduction: str) -> Array:
-    """As :func:`reduce_loss`, but the mean divides by the sum of weights ``total``; NaN if that is 0."""
+def _weighted_mean(xp: ArrayModule, losses: Array, amount: Array, reduction: str) -> Array:
+    """As :func:`reduce_loss`, but the mean divides by the sum of weights; NaN if that is 0."""
     if reduction != "mean":
         return reduce_loss(xp, losses, reduction)
-    return xp.sum(losses) / xp.where(total == 0, xp.nan, total)
+    return _sum(xp, losses) / xp.where(amount == 0, xp.nan, amount)
 
 
-def _weighted_mean_backward(xp: ArrayModule, gy: Array, total: Array, reduction: str) -> Array:
-    return gy / xp.where(total == 0, xp.inf, total) if reduction == "mean" else gy
+def _weighted_mean_backward(xp: ArrayModule, gy: Array, amount: Array, reduction: str) -> Array:
+    return gy / xp.where(amount == 0, xp.inf, amount) if reduction == "mean" else gy
 
 
 # -- checks ----------------------------------------------------------------------------------

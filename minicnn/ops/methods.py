@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import creation
+from minicnn.core.device import MetaArray
 from minicnn.core.op import Op, describe
 from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, GradError, ShapeError
 from minicnn.ops import functions as F
 from minicnn.ops import shape
-from minicnn.ops.indexing import without_leading_ones
+from minicnn.ops.indexing import apart, without_leading_ones
 from minicnn.ops.rearrange import sizes
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import grid, normal_index
@@ -61,20 +62,19 @@ def _logical(function: Function) -> Function:
     return combine
 
 
-def _in_place(function: Function) -> Function:
+def _in_place(function: Function, rebinds: bool = False) -> Function:
     def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return become(self, function(_before(self), *args, **kwargs), f"{function.__name__}_")
+        return become(self, function(self, *args, **kwargs), f"{function.__name__}_", rebinds)
 
     change.__doc__ = f"In place: :func:`{function.__name__}`."
     return change
 
 
-def _before(x: Tensor) -> Tensor:
-    """What ``x`` is now, for the graph to hold: x itself becomes the result, so that would be a cycle."""
-    return x if x.requires_grad else x.detach()
+def _operator(function: Function) -> Function:
+    return _in_place(function, rebinds=True)
 
 
-def become(x: Tensor, result: Tensor, name: str) -> Tensor:
+def become(x: Tensor, result: Tensor, name: str, rebinds: bool = False) -> Tensor:
     """Let ``x`` hold ``result``: in x's own memory, or as a new step of the graph if it is recorded.
 
     Raises
@@ -83,7 +83,8 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
         If x cannot hold the result.
     GradError
         If x is a leaf that requires grad, outside ``no_grad``, or a view that would come apart from
-        what it views.
+        what it views. An operator ``rebinds`` a name to a recorded view's result: ``x[0] += 1`` then
+        assigns it to the part.
     """
     if result.shape != x.shape:
         raise ShapeError(expected=f"a result of shape {x.shape} in place", got=str(result.shape), op=name)
@@ -91,14 +92,17 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
         raise DTypeError(expected=f"a result that fits {x.dtype} in place", got=str(result.dtype), op=name)
     if not result.requires_grad or (x.requires_grad and x.is_leaf):
         return x.write_(result)
-    if x.is_leaf and x._is_view:
+    if x._is_view and (x.is_leaf or not rebinds):
         raise GradError(
             "a view of other memory cannot take a recorded result: the memory it views would not follow",
             hint="assign to a part, base[index] = value, or clone() the view first",
             op=name,
         )
     made = F.to(result, x.dtype)
-    x.array, x.node, x.requires_grad = made.array, made.node, True
+    made = F.clone(made) if made._is_view else made  # its memory is x's from now on
+    if x.node is not None and made.node is not None:  # .grad becomes that of the new result
+        made.node.keeper, x.node.keeper = x.node.keeper, None
+    x.array, x.node, x._requires_grad, x._is_view = made.array, made.node, True, False
     return x
 
 
@@ -108,16 +112,17 @@ def become(x: Tensor, result: Tensor, name: str) -> Tensor:
 def set_item(self: Tensor, index: Any, value: Any) -> None:
     """``x[index] = value``, under the same rule as every change in place."""
     if grad_enabled.get() and (self.requires_grad or getattr(value, "requires_grad", False)):
-        become(self, F.setitem(_before(self), index, value), "setitem")
+        become(self, F.setitem(self, index, value), "setitem")
         return
     numbers = value.array if isinstance(value, Tensor) else value
-    _write(self, without_leading_ones(numbers), normal_index(self, index), "setitem")
+    view, rest = apart(normal_index(self, index))
+    _write(self, without_leading_ones(numbers), "setitem", index=rest, view=view)
 
 
-def _write(x: Tensor, value: Any, index: Any, name: str) -> Tensor:
+def _write(x: Tensor, value: Any, name: str, **where: Any) -> Tensor:
     """Put numbers into x's own memory, with the array library's refusals in our words."""
     try:
-        return x.write_(value, index)
+        return x.write_(value, **where)
     except DTypeError as error:
         error.op = name
         raise
@@ -148,6 +153,31 @@ def expand(self: Tensor, *shape: Any) -> Tensor:
     return F.broadcast_to(self, sizes(shape, "expand"))
 
 
+def view(self: Tensor, *shape: Any) -> Tensor:
+    """The same memory in another shape; ``reshape`` copies where that cannot be."""
+    result = F.reshape(self, *shape)
+    if not result._is_view and not isinstance(self.array, MetaArray) and self.array.size:
+        raise ShapeError(
+            "the elements do not lie in memory in this order", hint="use reshape(), which copies", op="view"
+        )
+    return result
+
+
+_TYPES = {
+    f"torch.{name}Tensor": np.dtype(code)
+    for name, code in zip(
+        ("Half", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"), "efdBbhiq?", strict=True
+    )
+}
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """The tensor in another dtype; without one, the name of PyTorch's tensor type, ``torch.FloatTensor``."""
+    if dtype is not None:
+        return F.to(self, _TYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype)
+    return next((name for name, own in _TYPES.items() if own == self.dtype), f"torch.{self.dtype}")
+
+
 def contiguous(self: Tensor) -> Tensor:
     """The tensor itself if its elements lie in row-major order, else a copy where they do."""
     return self if is_contiguous(self) else F.clone(self)
@@ -176,7 +206,7 @@ def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: float) -> Tensor:
     """One number everywhere, in place."""
-    return _write(self, value, ..., "fill_")
+    return _write(self, value, "fill_")
 
 
 def uniform_(self: Tensor, from_: float = 0, to: float = 1) -> Tensor:
@@ -268,11 +298,11 @@ METHODS: dict[str, Function] = {
     "__rxor__": _logical(F.ne),
     "__invert__": _logical(F.logical_not),
     # operators in place
-    "__iadd__": _in_place(F.add),
-    "__isub__": _in_place(F.sub),
-    "__imul__": _in_place(F.mul),
-    "__itruediv__": _in_place(F.div),
-    "__ipow__": _in_place(F.pow),
+    "__iadd__": _operator(F.add),
+    "__isub__": _operator(F.sub),
+    "__imul__": _operator(F.mul),
+    "__itruediv__": _operator(F.div),
+    "__ipow__": _operator(F.pow),
     # parts
     "__getitem__": F.getitem,
     "__setitem__": set_item,
@@ -289,8 +319,8 @@ METHODS: dict[str, Function] = {
         "square", "squeeze", "std", "sub", "sum", "t", "tanh", "to", "topk", "transpose", "unbind",
         "unsqueeze", "var",
     )},
-    "view": F.reshape,
-    "view_as": lambda self, other: F.reshape(self, other.shape),
+    "view": view,
+    "view_as": lambda self, other: view(self, other.shape),
     "reshape_as": lambda self, other: F.reshape(self, other.shape),
     "expand": expand,
     "expand_as": lambda self, other: F.broadcast_to(self, other.shape),
@@ -298,7 +328,7 @@ METHODS: dict[str, Function] = {
     "clip": F.clamp,
     "multiply": F.mul,
     "divide": F.div,
-    "type": F.to,
+    "type": type_,
     "type_as": lambda self, other: F.to(self, other.dtype),
     "addcmul": addcmul,
     "addcdiv": addcdiv,

@@ -11,6 +11,7 @@ from typing import Any
 from minicnn.core.op import op
 from minicnn.errors import OptionError, ShapeError
 from minicnn.ops.rules import require_dtype_of, require_float, total, whole
+from minicnn.ops.special import wide, widened
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["batch_norm", "batch_norm_inference", "group_norm", "layer_norm"]
@@ -23,8 +24,10 @@ def standardize(xp: ArrayModule, x: Array, axes: Shape, eps: float) -> tuple[Arr
     """x̂ = (x - mean) / √(var + eps) over ``axes``, with the mean and the variance (divisor n).
 
     Two passes, sums in float64: E[x²] - E[x]² would lose all digits of a variance small against
-    the mean. The moments keep the reduced dimensions with size 1.
+    the mean. The moments keep the reduced dimensions with size 1. All is float32 for float16, which
+    cannot hold the square of 300.
     """
+    x = wide(xp, x)
     if x.size == 0:
         nothing = xp.zeros(tuple(1 if i in axes else n for i, n in enumerate(x.shape)), x.dtype)
         return x, nothing, nothing
@@ -134,7 +137,8 @@ def batch_norm(xp, x, w=None, b=None, *, eps=1e-5):
     """
     axes, shape = _over_channels(x)
     y, mean, var = standardize(xp, x, axes, eps)
-    return _scale_shift(y, w, b, shape), (x, mean.reshape(-1), var.reshape(-1), w)
+    y = _scale_shift(y, w, b, shape).astype(x.dtype, copy=False)
+    return y, (x, mean.reshape(-1), var.reshape(-1), w)
 
 
 @batch_norm.shape
@@ -154,6 +158,7 @@ def batch_norm_shape(x, w=None, b=None, *, eps):
 
 
 @batch_norm.backward
+@widened
 def batch_norm_backward(xp, gy, saved, needs, *, eps):
     """Gradients through the batch statistics, with x̂ the normalized x and n values per channel.
 
@@ -208,9 +213,11 @@ def batch_norm_inference(xp, x, mean, var, w=None, b=None, *, eps=1e-5):
     [[-1.0], [1.0]]
     """
     _, shape = _over_channels(x)
-    mean, var = (xp.array(moment, dtype=x.dtype) for moment in (mean, var))
-    y = (x - mean.reshape(shape)) / xp.sqrt(var.reshape(shape) + eps)
-    return _scale_shift(y, w, b, shape), (x, mean, var, w)
+    values = wide(xp, x)
+    mean, var = (xp.array(moment, dtype=values.dtype) for moment in (mean, var))
+    y = (values - mean.reshape(shape)) / xp.sqrt(var.reshape(shape) + eps)
+    y = _scale_shift(y, w, b, shape).astype(x.dtype, copy=False)
+    return y, (x, mean, var, w)
 
 
 @batch_norm_inference.shape
@@ -222,6 +229,7 @@ def batch_norm_inference_shape(x, mean, var, w=None, b=None, *, eps):
 
 
 @batch_norm_inference.backward
+@widened
 def batch_norm_inference_backward(xp, gy, saved, needs, *, eps):
     """dL/dx = w / √(var + eps) · dL/dy,  dL/dw = Σ dL/dy · x̂,  dL/db = Σ dL/dy."""
     x, mean, var, w = saved
@@ -280,7 +288,8 @@ def layer_norm(xp, x, w=None, b=None, *, normalized_shape, eps=1e-5):
     kept = x.ndim - len(normalized_shape)
     y, mean, var = standardize(xp, x, tuple(range(kept, x.ndim)), eps)
     outer = x.shape[:kept]
-    return _scale_shift(y, w, b, normalized_shape), (x, mean.reshape(outer), var.reshape(outer), w)
+    y = _scale_shift(y, w, b, normalized_shape).astype(x.dtype, copy=False)
+    return y, (x, mean.reshape(outer), var.reshape(outer), w)
 
 
 @layer_norm.shape
@@ -296,6 +305,7 @@ def layer_norm_shape(x, w=None, b=None, *, normalized_shape, eps):
 
 
 @layer_norm.backward
+@widened
 def layer_norm_backward(xp, gy, saved, needs, *, normalized_shape, eps):
     """As for ``batch_norm``; dL/dw and dL/db sum over the dimensions before the normalized ones."""
     x, mean, var, w = saved
@@ -352,7 +362,8 @@ def group_norm(xp, x, w=None, b=None, *, num_groups, eps=1e-5):
     """
     _, shape = _over_channels(x)
     y, mean, var = standardize(xp, _grouped(x, num_groups), (2,), eps)
-    return _scale_shift(y.reshape(x.shape), w, b, shape), (x, mean[:, :, 0], var[:, :, 0], w)
+    y = _scale_shift(y.reshape(x.shape), w, b, shape).astype(x.dtype, copy=False)
+    return y, (x, mean[:, :, 0], var[:, :, 0], w)
 
 
 def _grouped(x: Array, num_groups: int) -> Array:
@@ -374,6 +385,7 @@ def group_norm_shape(x, w=None, b=None, *, num_groups, eps):
 
 
 @group_norm.backward
+@widened
 def group_norm_backward(xp, gy, saved, needs, *, num_groups, eps):
     """As for ``batch_norm`` with the statistics of a group; dL/dw and dL/db sum per channel."""
     x, mean, var, w = saved

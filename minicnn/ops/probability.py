@@ -6,7 +6,8 @@ from typing import Any
 
 from minicnn.core.op import op
 from minicnn.errors import ShapeError
-from minicnn.ops.rules import require_float
+from minicnn.ops.rules import require_float, total
+from minicnn.ops.special import wide, widened
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = ["log_softmax", "softmax"]
@@ -50,8 +51,8 @@ def softmax(xp, x, *, dim):
     if x.size == 0:
         return x, (x,)
     axis = _axis(x, dim)
-    e = xp.exp(below_maximum(xp, x, axis))
-    y = e / xp.sum(e, axis=axis, keepdims=True)
+    e = xp.exp(below_maximum(xp, wide(xp, x), axis))
+    y = (e / total(xp, e, axis, keepdims=True)).astype(x.dtype, copy=False)
     return y, (y,)
 
 
@@ -73,10 +74,11 @@ softmax.shape(_softmax_shape)
 
 
 @softmax.backward
+@widened
 def softmax_backward(xp, gy, saved, needs, *, dim):
     """dL/dx_i = y_i · (dL/dy_i - Σ_j dL/dy_j · y_j)."""
     (y,) = saved
-    return (y * (gy - xp.sum(gy * y, axis=_axis(y, dim), keepdims=True)),)
+    return (y * (gy - total(xp, gy * y, _axis(y, dim), keepdims=True)),)
 
 
 @op
@@ -109,7 +111,7 @@ def log_softmax(xp, x, *, dim):
     >>> log_softmax(Tensor([[1e4, 0.0]]), dim=1).tolist()
     [[0.0, -10000.0]]
     """
-    y = log_probabilities(xp, x, _axis(x, dim))
+    y = log_probabilities(xp, x, _axis(x, dim)).astype(x.dtype, copy=False)
     return y, (y,)
 
 
@@ -117,19 +119,21 @@ log_softmax.shape(_softmax_shape)
 
 
 @log_softmax.backward
+@widened
 def log_softmax_backward(xp, gy, saved, needs, *, dim):
     """dL/dx_i = dL/dy_i - exp(y_i) · Σ_j dL/dy_j."""
     (y,) = saved
-    return (gy - xp.exp(y) * xp.sum(gy, axis=_axis(y, dim), keepdims=True),)
+    return (gy - xp.exp(y) * total(xp, gy, _axis(y, dim), keepdims=True),)
 
 
 def log_probabilities(xp: ArrayModule, x: Array, axis: int | Shape) -> Array:
-    """The logarithm of the softmax of an array, also used by the cross-entropy."""
+    """The logarithm of the softmax of an array, also used by the cross-entropy; of float16 in float32."""
+    x = wide(xp, x)
     if x.size == 0:
         return x
     shifted = below_maximum(xp, x, axis)
     shifted = xp.where(shifted == -_largest(xp, x), -xp.inf, shifted)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    return shifted - xp.log(total(xp, xp.exp(shifted), axis, keepdims=True))
 
 
 def below_maximum(xp: ArrayModule, x: Array, axis: int | Shape) -> Array:

@@ -175,7 +175,7 @@ def broadcast_to(input: Tensor, size: Shape) -> Tensor:
 
 
 def tile(input: Tensor, dims: Shape) -> Tensor:
-    """Copies of the tensor side by side, ``dims[i]`` times along dimension i.
+    """Copies of the tensor side by side, ``dims[i]`` times along dimension i, in own memory.
 
     Examples
     --------
@@ -190,7 +190,8 @@ def tile(input: Tensor, dims: Shape) -> Tensor:
     own = (1,) * (len(times) - input.ndim) + input.shape
     apart = reshape(input, [m for n in own for m in (1, n)])
     spread = shape.broadcast_to(apart, shape=tuple(m for pair in zip(times, own, strict=True) for m in pair))
-    return reshape(spread, [k * n for k, n in zip(times, own, strict=True)])
+    tiled = reshape(spread, [k * n for k, n in zip(times, own, strict=True)])
+    return conversion.clone(tiled) if tiled._is_view else tiled
 
 
 # -- joining and splitting -------------------------------------------------------------------

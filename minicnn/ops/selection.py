@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.device import MetaArray, device_of, move
+from minicnn.core.op import describe
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.ops import indexing
 from minicnn.ops.choice import where
-from minicnn.ops.rules import broadcast_shape, normal_dim, normal_dims, whole
+from minicnn.ops.conversion import clone
+from minicnn.ops.rearrange import to
+from minicnn.ops.rules import NUMBERS, broadcast_shape, common_dtype, normal_dim, normal_dims, whole
 from minicnn.ops.shape import broadcast_to, reshape
 from minicnn.ops.statistics import ValuesAndIndices
 
@@ -93,7 +96,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     ShapeError, DTypeError
         If the index is not such a tensor.
     IndexError
-        If it points outside ``dim``.
+        If it points outside ``dim``; a negative one does.
 
     Examples
     --------
@@ -107,7 +110,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def grid(input: Tensor, dim: int, index: Tensor, op: str) -> tuple[Any, ...]:
     """Index arrays that take ``index`` along ``dim`` and the own position along all other dimensions."""
     dim = normal_dim(dim, input.ndim, op)
-    _require_integers(index, op)
+    _require_places(index, op)
     sizes = zip(index.shape, input.shape, strict=False)
     if index.ndim != input.ndim or any(n > most for d, (n, most) in enumerate(sizes) if d != dim):
         raise ShapeError(
@@ -120,9 +123,12 @@ def grid(input: Tensor, dim: int, index: Tensor, op: str) -> tuple[Any, ...]:
     )
 
 
-def _require_integers(index: Tensor, op: str) -> None:
+def _require_places(index: Tensor, op: str) -> None:
+    """Refuse what is no integer, and what counts from the end: gathering knows no negative places."""
     if index.dtype.kind not in "iu":
         raise DTypeError(expected="an index of integers", got=str(index.dtype), hint="use .long()", op=op)
+    if not isinstance(index.array, MetaArray) and index.array.size and index.array.min() < 0:
+        raise IndexError(f"{op}: expected an index of at least 0, got {int(index.array.min())}")
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -132,6 +138,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     ------
     ShapeError, DTypeError
         If the index has more than one dimension, or no integers.
+    IndexError
+        If it points outside ``dim``; a negative one does.
 
     Examples
     --------
@@ -140,14 +148,14 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     [[3, 4], [3, 4]]
     """
     before = (slice(None),) * normal_dim(dim, input.ndim, "index_select")
-    _require_integers(index, "index_select")
+    _require_places(index, "index_select")
     if index.ndim > 1:
         raise ShapeError(expected="an index of 1 dimension", got=str(index.shape), op="index_select")
     return getitem(input, (*before, index if index.ndim else reshape(index, shape=(1,))))
 
 
 def flip(input: Tensor, dims: int | tuple[int, ...] | list[int]) -> Tensor:
-    """Reverse the order of elements along dimensions, none for ``()``. A view.
+    """Reverse the order of elements along dimensions, none for ``()``. A copy.
 
     Examples
     --------
@@ -156,13 +164,17 @@ def flip(input: Tensor, dims: int | tuple[int, ...] | list[int]) -> Tensor:
     [[2, 1], [4, 3]]
     """
     flipped = normal_dims(dims, input.ndim, "flip")
-    return indexing.getitem(
-        input, index=tuple(slice(None, None, -1 if d in flipped else None) for d in range(input.ndim))
-    )
+    steps = tuple(slice(None, None, -1 if d in flipped else None) for d in range(input.ndim))
+    return clone(indexing.getitem(input, index=steps))
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """The tensor with ``value`` where the mask is true.
+    """The tensor with ``value`` where the mask is true, in its dtype.
+
+    Raises
+    ------
+    DTypeError
+        If that dtype cannot hold the value, or the mask is not bool.
 
     Examples
     --------
@@ -170,7 +182,25 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     >>> masked_fill(tensor([1.0, 2.0]), tensor([True, False]), 0.0).tolist()
     [0.0, 2.0]
     """
-    return where(mask, value, input)
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, NUMBERS):
+        fits, number = _held(number, input.dtype)
+    else:
+        fits = common_dtype(value, input).kind == input.dtype.kind
+        number = to(value if isinstance(value, Tensor) else Tensor(value), input.dtype)
+    if not fits:
+        raise DTypeError(expected=f"a value that fits {input.dtype}", got=describe(value), op="masked_fill")
+    return where(mask, number, input)
+
+
+def _held(number: float, dtype: np.dtype) -> tuple[bool, float]:
+    """Whether the dtype can hold a number, and the number as one of its kind."""
+    if dtype.kind == "f":
+        return not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max), number
+    if not np.isfinite(number) or number != int(number):
+        return False, number
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return bool(low <= number <= high), bool(number) if dtype.kind == "b" else int(number)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

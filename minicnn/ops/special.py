@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from minicnn.ops.rules import require_float, require_number
 from minicnn.typing import Array, ArrayModule, Shape
 
-__all__ = ["erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape", "on_both_sides"]
+__all__ = [
+    "erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape", "on_both_sides", "wide", "widened",
+]  # fmt: skip
 
 # Chebyshev coefficients of ln(erfc(z) / t) + z², t = 2 / (2 + z), in y = 2t - 1, after Press et al.,
 # "Numerical Recipes", 3rd ed. (2007), §6.2.2; computed anew at 60 nodes with 50 digits (mpmath).
@@ -32,6 +36,25 @@ def number_shape(x: Any, **attrs: Any) -> Shape:
     """Shape rule of operations that keep the shape and take numbers of any type, but no bools."""
     require_number(x)
     return x.shape
+
+
+def wide(xp: ArrayModule, x: Array) -> Array:
+    """The array itself; float16 as float32, for sums and squares that would leave its range."""
+    return x.astype(xp.float32) if x.dtype == xp.float16 else x
+
+
+def widened(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: a backward that computes float16 in float32."""
+
+    @functools.wraps(backward)
+    def computed(xp: ArrayModule, gy: Array, saved: Any, needs: tuple[bool, ...], **attrs: Any) -> Any:
+        if gy.dtype != xp.float16:
+            return backward(xp, gy, saved, needs, **attrs)
+        saved = tuple(wide(xp, item) if hasattr(item, "dtype") else item for item in saved)
+        gradients = backward(xp, wide(xp, gy), saved, needs, **attrs)
+        return tuple(None if g is None else g.astype(gy.dtype) for g in gradients)
+
+    return computed
 
 
 def erfc_of_positive(xp: ArrayModule, z: Array) -> Array:

@@ -387,20 +387,3 @@ def buffer(state: dict[str, Any], name: str, like: Array, fill: float = 0.0) -> 
     if name not in state:
         state[name] = Tensor.wrap(backend_of((like,)).xp.full_like(like, fill))
     return state[name].array
-
-
-def refuse_unsupported(**options: Any) -> None:
-    """PyTorch's options that choose among its own implementations: only None and False pass.
-
-    Raises
-    ------
-    OptionError
-        If one is set.
-    """
-    for name, value in options.items():
-        if value:
-            raise OptionError(
-                expected=f"{name} to be None or False",
-                got=repr(value),
-                hint="it chooses among PyTorch's own implementations and changes no result; leave it out",
-            )

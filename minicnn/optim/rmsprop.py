@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from minicnn.core.tensor import Tensor
 from minicnn.ops.update import rmsprop_update
-from minicnn.optim.optimizer import FRACTION, POSITIVE, Optimizer, buffer, refuse_unsupported
+from minicnn.optim.optimizer import FRACTION, POSITIVE, Optimizer, buffer
+from minicnn.optim.options import refuse_unsupported
 from minicnn.typing import Array
 
 __all__ = ["RMSprop"]

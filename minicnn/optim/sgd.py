@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from minicnn.core.tensor import Tensor
 from minicnn.ops.update import sgd_update
-from minicnn.optim.optimizer import POSITIVE, Optimizer, buffers, refuse_unsupported
+from minicnn.optim.optimizer import POSITIVE, Optimizer, buffers
+from minicnn.optim.options import refuse_unsupported
 from minicnn.typing import Array
 
 __all__ = ["SGD"]

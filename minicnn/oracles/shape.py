@@ -80,16 +80,14 @@ def setitem(x, value, *, index):
 def lookups(shape, index):
     """The shape of x[index], and for each of its places the place in x.
 
-    NumPy's rule: index arrays broadcast together; their dimensions stand where the first of them
-    stands, or in front if a slice, None or ``...`` parts them. An integer among arrays counts as one.
+    PyTorch's rule: index arrays broadcast together; their dimensions stand where the first of them
+    stands, or in front if a slice, None or ``...`` parts them. An integer parts nothing.
     """
     entries = spelled_out(shape, index)
     arrays = [e for e in entries if isinstance(e, np.ndarray)]
-    if arrays:
-        entries = [np.array(e) if isinstance(e, int) else e for e in entries]
-        arrays = [e for e in entries if isinstance(e, np.ndarray)]
     together = np.broadcast_shapes(*[a.shape for a in arrays])
-    at = [i for i, e in enumerate(entries) if isinstance(e, np.ndarray)]
+    lasting = [e for e in entries if not isinstance(e, int)]
+    at = [i for i, e in enumerate(lasting) if isinstance(e, np.ndarray)]
     apart = at and at[-1] - at[0] + 1 != len(at)
     result, slots, start = [], [], 0  # slots: where the dimension of each entry begins in the result
     if apart:

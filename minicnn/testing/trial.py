@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.core import random
+from minicnn.core import gradients, random
 from minicnn.core.device import move
 from minicnn.core.report import GradReport
 from minicnn.core.tensor import Tensor
@@ -145,7 +145,7 @@ class Trial:
         total: dict[int, np.ndarray] = {}
         for result, gy in zip(results, gys, strict=True):
             if result.requires_grad:
-                found = result._gradients(gy, True, False)
+                found = gradients.find([result], [gy], retain_graph=True)[0]
                 for i, leaf in leaves.items():
                     if leaf in found:
                         gradient = move(found[leaf], "cpu")

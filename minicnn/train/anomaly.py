@@ -151,7 +151,7 @@ class _Gradients:
         """Carry the gradient back, and say what first spoiled one that reaches a leaf."""
         assert loss.node is not None
         one = dispatch.backend_of((loss.array,)).xp.ones_like(loss.array)
-        found = tape.walk(loss.node, one, retain=False, look=self._look)
+        found, _ = tape.walk({loss.node: one}, retain=False, look=self._look)
         harmful = {id(leaf) for leaf, gradient in found.items() if self._spoils(leaf, gradient)}
         first = None
         for giver, taker, text in reversed(self._bad):

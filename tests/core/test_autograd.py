@@ -33,4 +33,30 @@ def test_grad_leaves_no_hook_behind():
     x = minicnn.tensor([1.0], requires_grad=True)
     h = x * 2
     grad(h.sum(), h, retain_graph=True)
-    assert h.node.hooks == []
+    assert h.node.hooks is None
+
+
+def test_grad_of_several_outputs_is_that_of_their_sum():
+    x = minicnn.tensor([1.0, 2.0], requires_grad=True)
+    y, z = x * 3, x * x
+    (g,) = grad([y.sum(), z.sum()], x, retain_graph=True)
+    assert g.tolist() == [5.0, 7.0]
+    (g,) = grad((y, z), [x], [minicnn.tensor([1.0, 0.0]), minicnn.tensor([0.0, 10.0])], retain_graph=True)
+    assert g.tolist() == [3.0, 40.0]
+    g, gy = grad([y.sum(), y.sum()], [x, y], retain_graph=True)
+    assert (g.tolist(), gy.tolist()) == ([6.0, 6.0], [2.0, 2.0])
+    (g,) = grad(y, x, (minicnn.tensor([1.0, 2.0]),), retain_graph=True)
+    assert g.tolist() == [3.0, 6.0]
+    assert grad([x.sum(), x], [x], [None, minicnn.ones(2)])[0].tolist() == [2.0, 2.0]
+    with pytest.raises(GradError, match="one of grad_outputs for each of 2 outputs, got 1"):
+        grad([y, z], x, [minicnn.ones(2)])
+
+
+def test_grad_runs_the_hooks_of_what_is_wanted():
+    x, other = (minicnn.tensor([1.0], requires_grad=True) for _ in range(2))
+    x.register_hook(lambda g: g * 10)
+    other.register_hook(lambda g: 1 / 0)
+    h = x * other
+    h.register_hook(lambda g: g + 1)
+    gx, gh = grad(h.sum(), [x, h])
+    assert (gx.tolist(), gh.tolist()) == ([20.0], [2.0])

@@ -155,3 +155,31 @@ def test_layers_start_like_pytorchs(layer, bound):
     assert 0.97 * bound < weight.max() <= bound * (1 + 1e-6)
     assert weight.mean() == pytest.approx(bound / 2, rel=0.1)
     assert 0.5 * bound < abs(module.bias.array).max() <= bound * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_what_is_empty_stays_empty(shape):
+    for name in ("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_", "orthogonal_"):
+        assert getattr(init, name)(minicnn.empty(*shape)).shape == shape
+    assert minicnn.zeros(*shape).fill_(1.0).normal_().add_(1).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: init.trunc_normal_(x, std=0.0), "trunc_normal_: expected std above 0, got 0.0"),
+        (lambda x: init.trunc_normal_(x, std=-1.0), "std above 0"),
+        (lambda x: init.normal_(x, std=-1), "normal_: expected std of at least 0, got -1"),
+        (lambda x: init.normal_(x, std=float("nan")), "std of at least 0"),
+        (lambda x: init.uniform_(x, 0, float("inf")), "uniform_: expected finite bounds"),
+        (lambda x: init.uniform_(x, 1, 0), "a <= b, got a=1, b=0"),
+        (lambda x: minicnn.arange(0, 1, float("nan")), "arange: expected a step"),
+        (lambda x: minicnn.arange(float("inf")), "arange: expected a step"),
+        (lambda x: minicnn.arange(float("nan"), 1), "arange: expected a step"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(call, message):
+    x = minicnn.zeros(3)
+    with pytest.raises(OptionError, match=message):
+        call(x)
+    assert x.tolist() == [0.0, 0.0, 0.0]

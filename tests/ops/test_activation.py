@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor
+from minicnn import Tensor, backends
 from minicnn.errors import OptionError, ShapeError
 from minicnn.nn import functional as F
 from minicnn.ops.special import erfc_of_positive, normal_cdf
@@ -212,3 +212,14 @@ def test_numpy_numbers_as_options_keep_float32():
 def test_softplus_refuses_beta_0():
     with pytest.raises(OptionError, match="softplus: expected beta above 0"):
         F.softplus(minicnn.ones(2), beta=0)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+@pytest.mark.parametrize("function", [F.relu, F.relu6, F.hardtanh])
+def test_where_nothing_flows_infinities_from_above_do_not_matter(function, backend):
+    if backends.unavailable(backend):
+        pytest.skip(backends.unavailable(backend))
+    x = Tensor([-9.0, 0.5, -9.0], requires_grad=True)
+    with backends.use_backend(backend):
+        function(x).backward(Tensor([INF, INF, NAN]))
+    assert x.grad.tolist() == [0.0, INF, 0.0]

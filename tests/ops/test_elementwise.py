@@ -222,3 +222,10 @@ def test_power_0_passes_no_gradient_not_even_nan():
     x = Tensor(np.array([2.0, 3.0]), requires_grad=True)
     (x**0).backward(np.array([np.nan, np.inf]))
     assert x.grad.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("zero", [0, 0.0, tensor(0.0), tensor([0.0, 0.0, 0.0])], ids=repr)
+def test_a_power_of_0_has_no_slope_anywhere(zero):
+    x = tensor([np.nan, np.inf, 0.0], requires_grad=True)
+    (x**zero).backward(tensor([1.0, 1.0, np.inf]))
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]

@@ -14,6 +14,7 @@ from minicnn.errors import BackendError, DTypeError, GradError, ShapeError
 
 ALL = slice(None)
 VIEWS = [0, slice(1, 3), (ALL, 1), None, ..., (ALL, slice(None, None, -1)), np.int64(1), tensor(1)]
+VIEWS += [(1, 2), (..., 1, 2), (np.int64(-1), tensor(0))]
 COPIES = [[0, 2], tensor([0, 2]), (ALL, np.array([1, 0])), tensor([True, False, True]), (tensor([1]), 0)]
 
 # -- views and copies ------------------------------------------------------------------------
@@ -40,6 +41,50 @@ def test_arrays_make_a_copy(index):
     picked += w  # its memory is its own, so it can take a recorded result
     picked.sum().backward()
     assert w.grad.sum().item() == picked.numel() and x.sum().item() == 0
+
+
+def test_a_single_element_is_written_through():
+    b, lin = minicnn.zeros(3), minicnn.nn.Linear(2, 2)
+    b[0].fill_(5.0)
+    assert b.tolist() == [5.0, 0.0, 0.0]
+    for element in b:
+        element.add_(1)
+    assert b.tolist() == [6.0, 1.0, 1.0]
+    with minicnn.no_grad():
+        lin.bias[0].fill_(7.0)
+    assert lin.bias[0].item() == 7.0
+    with pytest.raises(GradError, match="a view of other memory"):
+        b[1].add_(tensor(1.0, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("index", "shape"),
+    [
+        ((0, ALL, [0, 1]), (3, 2, 5)),
+        ((ALL, 0, ALL, [0, 1]), (2, 4, 2)),
+        (([0, 1], ALL, ALL, 2), (2, 3, 4)),
+        ((..., 0, [0, 1]), (2, 3, 2)),
+        (([0, 1], None, 1, [2, 3]), (2, 1, 5)),
+        (([0, 1], 1, [2, 3]), (2, 5)),
+        ((1, np.ones((3, 4), bool), 2), (12,)),
+    ],
+    ids=repr,
+)
+def test_an_integer_is_taken_before_index_arrays(index, shape, rng):
+    x = tensor(rng.standard_normal((2, 3, 4, 5)), requires_grad=True)
+    places = minicnn.arange(120).reshape(2, 3, 4, 5)
+    assert x[index].shape == x.to("meta")[index].shape == places[index].shape == shape
+    assert x[index].tolist() == x.detach().numpy().ravel()[places[index].numpy()].tolist()
+    value = rng.standard_normal(shape)
+    written = x.detach().clone()
+    written[index] = tensor(value)  # in place, and recorded
+    x_copy = x * 1
+    x_copy[index] = tensor(value)
+    assert written[index].tolist() == value.tolist() and written.tolist() == x_copy.tolist()
+    (x[index] * tensor(value)).sum().backward()
+    gradient = np.zeros(120)
+    gradient[places[index].numpy()] = value
+    assert x.grad.numpy().ravel().tolist() == gradient.tolist()
 
 
 def test_what_a_step_computed_is_no_view_although_numpy_reshaped_it():
@@ -201,6 +246,17 @@ def test_an_index_is_of_integers(index):
             call(0, index)
 
 
+def test_picking_knows_no_negative_places():
+    x, index = minicnn.zeros(2, 3), tensor([[0, -1]])
+    for name, call in (
+        ("gather", lambda: x.gather(1, index)),
+        ("scatter", lambda: x.scatter(1, index, 1.0)),
+        ("index_select", lambda: x.index_select(1, index[0])),
+    ):
+        with pytest.raises(IndexError, match=f"{name}: expected an index of at least 0, got -1"):
+            call()
+
+
 def test_index_select_takes_one_dimension():
     x = minicnn.arange(3)
     assert x.index_select(0, tensor(2)).tolist() == [2]
@@ -215,3 +271,38 @@ def test_masks_are_of_bools_and_broadcast():
     for call in (x.masked_select, lambda m: x.masked_fill(m, 0.0), lambda m: minicnn.where(m, x, 0.0)):
         with pytest.raises(DTypeError, match=r"\w+: expected a .*of bools"):
             call(ones)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.float16, 1e5),
+        (np.float16, -1e9),
+        (np.int64, 0.5),
+        (np.int64, tensor(0.0)),
+        (np.uint8, -1),
+        (np.int64, float("inf")),
+        (np.bool_, 2),
+        (np.bool_, tensor(1)),
+    ],
+    ids=repr,
+)
+def test_a_mask_takes_no_value_that_does_not_fit(dtype, value):
+    x = minicnn.zeros(2).to(dtype)
+    with pytest.raises(DTypeError, match=f"masked_fill: expected a value that fits {np.dtype(dtype)}"):
+        x.masked_fill(tensor([True, False]), value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("value", [1, 1.0, True, np.float64(1), np.int64(1)], ids=repr)
+def test_a_mask_keeps_the_dtype(dtype, value):
+    y = minicnn.zeros(2).to(dtype).masked_fill(tensor([True, False]), value)
+    assert y.dtype == dtype and y.tolist() == [1, 0]
+
+
+def test_a_mask_takes_a_recorded_number():
+    w = tensor(2.0, dtype=np.float64, requires_grad=True)
+    y = minicnn.zeros(3).masked_fill(tensor([True, False, True]), w)
+    y.sum().backward()
+    assert y.dtype == np.float32 and w.grad.item() == 2.0
+    assert minicnn.zeros(1).masked_fill(tensor([True]), float("-inf")).item() == -np.inf

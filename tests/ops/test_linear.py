@@ -149,3 +149,20 @@ def test_normalize(rng):
     x = rng.standard_normal((3, 4))
     np.testing.assert_allclose(F.normalize(tensor(x)).norm(dim=1).numpy(), np.ones(3))
     assert F.normalize(minicnn.zeros(1, 2)).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y"),
+    [
+        ("mm", (2, 3), (3,)),
+        ("mm", (1, 2, 3), (1, 3, 2)),
+        ("bmm", (2, 3), (3, 2)),
+        ("bmm", (1, 2, 3), (5, 3, 2)),
+        ("dot", (2, 3), (3, 2)),
+        ("dot", (), ()),
+    ],
+)
+def test_products_with_a_rank_of_their_own_refuse_others(name, x, y):
+    for device in ("cpu", "meta"):
+        with pytest.raises(ShapeError, match=f"{name}: expected two tensors of"):
+            getattr(minicnn.zeros(*x).to(device), name)(minicnn.zeros(*y).to(device))

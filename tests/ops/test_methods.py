@@ -185,6 +185,69 @@ def test_a_recorded_tensor_becomes_the_new_result():
     assert x.grad.tolist() == [0.0, 6.0]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y[:, 0].mul_(0.0),
+        lambda y: y.view(-1).mul_(3),
+        lambda y: y.T.copy_(minicnn.zeros(2, 2)),
+        lambda y: y[0].fill_(1.0),
+        lambda y: y[0].__setitem__(1, 5.0),
+    ],
+)
+def test_a_view_of_a_recorded_tensor_is_not_changed_alone(change):
+    y = minicnn.ones(2, 2, requires_grad=True) * 1
+    with pytest.raises(GradError, match="a view of other memory|of a recorded operation"):
+        change(y)
+    assert y.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_operators_in_place_reach_a_part_of_a_recorded_tensor():
+    w = minicnn.ones(2, requires_grad=True)
+    y = w * 1
+    y[0] += 1
+    part = y[1:]
+    part *= 3  # the name gets a tensor of its own
+    part.add_(1)
+    assert y.tolist() == [2.0, 1.0] and part.tolist() == [4.0]
+    (y.sum() + part.sum()).backward()
+    assert w.grad.tolist() == [1.0, 4.0]
+
+
+def test_what_is_copied_in_place_keeps_its_own_memory():
+    w, y = minicnn.ones(2, requires_grad=True), minicnn.zeros(2)
+    y.copy_(w)
+    with minicnn.no_grad():
+        w.add_(1)
+    assert y.tolist() == [1.0, 1.0] and y.mul_(2).tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.flip(0), lambda x: x.flip(()), lambda x: x.repeat(2), lambda x: x.repeat(1)]
+)
+def test_flipped_and_repeated_numbers_are_copies(function):
+    x = tensor([1.0, 2.0])
+    y = function(x)
+    y.mul_(0)
+    assert x.tolist() == [1.0, 2.0] and not y.any()
+    assert minicnn.zeros(1).repeat(3).add_(1).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_view_is_never_a_copy():
+    x = minicnn.zeros(2, 3)
+    assert np.shares_memory(x.view(3, 2).array, x.array) and minicnn.zeros(0, 3).T.view(-1).shape == (0,)
+    assert x.to("meta").T.view(6).shape == (6,)
+    for call in (lambda: x.T.view(6), lambda: x.T.view_as(minicnn.zeros(6))):
+        with pytest.raises(ShapeError, match=r"view: .*use reshape\(\)"):
+            call()
+
+
+def test_type_names_and_converts():
+    x = minicnn.zeros(1)
+    assert x.type() == "torch.FloatTensor" and x.long().type() == "torch.LongTensor"
+    assert x.type(np.float64).dtype == x.type("torch.DoubleTensor").dtype == np.float64
+
+
 def test_a_sum_of_losses_keeps_their_gradients():
     x = tensor([1.0, 2.0], requires_grad=True)
     total = tensor(0.0)

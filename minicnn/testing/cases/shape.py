@@ -27,11 +27,17 @@ INDICES = (
     ((4, 3), (slice(None, None, -2), -1)),
     ((2, 3, 2), (..., None, 1)),
     ((3, 2, 2), (ALL, 0, slice(0, 0))),
+    ((3,), (-1,)),  # down to a single element
+    ((2, 3), (1, 2)),
 )
 PICKS = (
     ((4, 3), (np.array([0, 2, 2, -1]),)),  # an element taken twice
     ((2, 3, 4), (ALL, np.array([[0], [2]]), np.array([1, 3, 3]))),
-    ((2, 3, 4), (np.array([1, 1]), ALL, 2)),  # parted index arrays come first
+    ((2, 3, 4), (np.array([1, 1]), ALL, np.array([2, 0]))),  # parted index arrays come first
+    ((2, 3, 4), (np.array([1, 1]), ALL, 2)),  # an integer is no index array
+    ((2, 3, 4), (0, ALL, np.array([0, 1]))),
+    ((2, 3, 4), (..., 1, np.array([[True, False, True, True]] * 2)[0], None)),
+    ((3, 2, 2), (np.eye(3, 2, dtype=bool), -1)),
     ((3, 2), (np.array([[True, False], [True, True], [False, False]]),)),
     ((3, 2, 2), (ALL, np.array([False, True]), slice(0, 0))),
 )
@@ -50,6 +56,10 @@ def replaced(rng: np.random.Generator) -> list[Sample]:
         Sample((x, rng.standard_normal((1, 2))), {"index": (ALL, slice(None, None, -2))}),  # it broadcasts
         Sample((x, rng.standard_normal((2, 1))), {"index": (mask,)}),
         Sample((x, rng.standard_normal(2)), {"index": (np.array([0, 2]), np.array([3, 1]))}),
+        Sample(
+            (rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 2))),
+            {"index": (0, ALL, np.array([3, 1]))},
+        ),
         Sample((x, rng.standard_normal((1, 1, 4))), {"index": (1,)}),  # more dimensions than the part
         Sample((x, 0.5), {"index": (1,)}),
     ]
