@@ -370,7 +370,8 @@ def _fit(arrays: list[Array], gradients: list[Array]) -> bool:
     return (
         list(map(type, arrays)) == list(map(type, gradients))
         and list(map(form, arrays)) == list(map(form, gradients))
-        and all(getattr(array.flags, "writeable", False) for array in arrays)
+        and hasattr(arrays[0].flags, "writeable")  # CuPy's do not say it
+        and all(map(attrgetter("flags.writeable"), arrays))
     )
 
 
