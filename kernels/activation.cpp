@@ -8,12 +8,11 @@ namespace {
 
 MK_INLINE vec below_0(vec x) { return x > 0.0f ? (vec){} : x; } /* min(x, 0) that keeps NaN */
 
-
 MK_INLINE vec above_minus_infinity(vec x) { return at_least(x, -3.40282347e38f); } /* so that 0 x = 0 */
 
 } // namespace
 
-/* -- piecewise linear. Where the reference multiplies by 0 and 1, so does the kernel: 0 times infinity is NaN. */
+/* -- piecewise linear: gradients are chosen, not multiplied by 0 and 1, as 0 times infinity is NaN ---------- */
 
 /* y = max(x, 0), 0 for -0 */
 int MK(relu_forward)(float *y, const float *x, ptrdiff_t n, float, float)

@@ -58,7 +58,7 @@ class Pending(Tensor):
         self.__class__ = Tensor  # type: ignore[assignment]
         self.array = made.array
         if made.node is not None:
-            self.node, self.requires_grad = made.node, True
+            self.node, self._requires_grad = made.node, True
         if then is not None:
             then(saved)
 
@@ -88,7 +88,7 @@ class Pending(Tensor):
 
     array = _settled("array")
     node = _settled("node")
-    requires_grad = _settled("requires_grad")
+    _requires_grad = _settled("_requires_grad")
 
 
 class fusing:  # noqa: N801 - used like a function

@@ -10,7 +10,8 @@ from minicnn.ops.rules import require_float, require_number
 from minicnn.typing import Array, ArrayModule, Shape
 
 __all__ = [
-    "erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape", "on_both_sides", "wide", "widened",
+    "erfc_of_positive", "float_shape", "logistic", "normal_cdf", "number_shape", "on_both_sides", "wide",
+    "widened",
 ]  # fmt: skip
 
 # Chebyshev coefficients of ln(erfc(z) / t) + z², t = 2 / (2 + z), in y = 2t - 1, after Press et al.,
