@@ -220,7 +220,7 @@ class Kernel:
 
     def run(self, backend: Backend, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
         """Call the backend's overlay, or the reference where there is none or it declines."""
-        if backend.is_reference:
+        if backend.is_reference or self.view:
             return self.reference(backend.xp, *operands, **attributes)
         served = self.served.get(backend.name)
         if served is None:
@@ -234,13 +234,12 @@ class Kernel:
                 return result
             reason = result.reason
             served.reasons[reason] = served.reasons.get(reason, 0) + 1
-        if not self.view:
-            served.reference += 1
-            if _strict:
-                raise BackendError(
-                    f"the {backend.name} backend does not serve {self.name}: {reason}",
-                    hint="unset MINICNN_STRICT to let the reference serve it",
-                )
+        served.reference += 1
+        if _strict:
+            raise BackendError(
+                f"the {backend.name} backend does not serve {self.name}: {reason}",
+                hint="unset MINICNN_STRICT to let the reference serve it",
+            )
         return self.reference(backend.xp, *operands, **attributes)
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:

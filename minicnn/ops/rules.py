@@ -335,8 +335,9 @@ def total(xp: ArrayModule, x: Array, axis: Any, keepdims: bool = False) -> Array
     axes = axis if type(axis) is tuple else (axis,)
     last = _last_axes(axes, x.ndim) if x.flags.c_contiguous else ()
     if len(last) == len(axes):
-        y = x.sum(axes, dtype=xp.float32, keepdims=keepdims)
-        return y if x.dtype.itemsize == 4 else y.astype(x.dtype)
+        if x.dtype.itemsize == 4:
+            return x.sum(axes, keepdims=keepdims)
+        return x.sum(axes, dtype=xp.float32, keepdims=keepdims).astype(x.dtype)
     parts = x.sum(last, dtype=xp.float32, keepdims=True) if last else x
     return parts.sum(axes, dtype=xp.float64, keepdims=keepdims).astype(x.dtype)
 

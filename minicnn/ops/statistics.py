@@ -31,8 +31,7 @@ class ValuesAndIndices(NamedTuple):
 
 def _reduce(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
     """Reduce over the dimensions named; over all for None and, as in PyTorch, for ``()``."""
-    named = dim if not isinstance(dim, (tuple, list)) or dim else None
-    return _reduce_named(op, input, named, keepdim, **attrs)
+    return _reduce_named(op, input, None if dim == () or dim == [] else dim, keepdim, **attrs)
 
 
 def _reduce_named(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
