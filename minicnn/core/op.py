@@ -115,24 +115,29 @@ class Op:
     # -- calling -----------------------------------------------------------------------------
 
     def __call__(self, *operands: Any, **attrs: Any) -> Tensor:
-        return self.apply(operands, attrs)[0]
+        return self.apply(operands, self.full(attrs))[0]
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
         """Like calling the operation, and also return what it saved (see its Notes)."""
-        return self.apply(operands, attrs)
+        return self.apply(operands, self.full(attrs))
 
     def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
         """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
-        return self.apply(operands, attrs, then)[0]
+        return self.apply(operands, self.full(attrs), then)[0]
+
+    def full(self, attrs: Attrs) -> Attrs:
+        """The attributes with their defaults, NumPy's scalars as Python numbers."""
+        if not self._has_attrs:
+            return attrs
+        attrs = self.defaults | attrs
+        if _ATTRIBUTES.issuperset(map(type, attrs.values())):
+            return attrs
+        return {name: plain(value) for name, value in attrs.items()}
 
     def apply(
         self, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
     ) -> tuple[Tensor, Any]:
-        """:meth:`call_with_saved` without unpacking: the hottest path."""
-        if self._has_attrs:
-            attrs = self.defaults | attrs
-            if not _ATTRIBUTES.issuperset(map(type, attrs.values())):
-                attrs = {name: plain(value) for name, value in attrs.items()}
+        """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
         if self.partners is not None:
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:

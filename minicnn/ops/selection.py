@@ -35,7 +35,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     """
     parts = normal_index(input, index)
     picks = not _PLAIN.issuperset(map(type, parts))
-    return (indexing.pick if picks else indexing.getitem)(input, index=parts)
+    return (indexing.pick if picks else indexing.getitem).apply((input,), {"index": parts})[0]
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> Tensor:

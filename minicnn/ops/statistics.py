@@ -31,13 +31,14 @@ class ValuesAndIndices(NamedTuple):
 
 def _reduce(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
     """Reduce over the dimensions named; over all for None and, as in PyTorch, for ``()``."""
-    return _reduce_named(op, input, None if dim == () or dim == [] else dim, keepdim, **attrs)
+    named = None if isinstance(dim, (tuple, list)) and not dim else dim
+    return _reduce_named(op, input, named, keepdim, **attrs)
 
 
 def _reduce_named(op: Op, input: Tensor, dim: Any, keepdim: bool, **attrs: Any) -> Tensor:
     """Reduce over the dimensions named: all for None, none for ``()``."""
-    attrs = {"dim": normal_dims(dim, input.array.ndim, op.name), "keepdim": bool(keepdim), **attrs}
-    return op.apply((input,), attrs)[0]
+    own = {"dim": normal_dims(dim, input.array.ndim, op.name), "keepdim": bool(keepdim)}
+    return op.apply((input,), op.full(own | attrs) if attrs else own)[0]
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
