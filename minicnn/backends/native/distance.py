@@ -33,7 +33,7 @@ def lay_over_difference(op: Op) -> None:
         declined = not_float32(gy, x, target)
         if declined:
             return declined
-        gx = np.empty(x.shape, FLOAT32)
+        gx = _native.empty(x.shape)
         backward_kernel(gx, one_run(gy), one_run(x), one_run(target), REDUCTIONS[reduction], **attrs)
         return gx if needs[0] else None, -gx if needs[1] else None
 
@@ -78,9 +78,9 @@ def bce_backward_native(xp, gy, saved, needs, *, reduction):
     weights = stretched(w, x.shape), stretched(pos_weight, x.shape)
     gx = gt = None
     if needs[0]:
-        gx = np.empty(x.shape, FLOAT32)
+        gx = _native.empty(x.shape)
         _native.bce_backward(gx, gy, scores, one_run(target), *weights, REDUCTIONS[reduction])
     if needs[1]:
-        gt = np.empty(x.shape, FLOAT32)
+        gt = _native.empty(x.shape)
         _native.bce_target_backward(gt, gy, scores, *weights, REDUCTIONS[reduction])
     return (gx, gt, None, None)[: len(needs)]

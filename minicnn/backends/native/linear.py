@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from minicnn import _native
-from minicnn.backends.native.arrays import FLOAT32, aligned, not_float32, one_run
+from minicnn.backends.native.arrays import aligned, not_float32, one_run
 from minicnn.ops.linear import linear, matmul
 from minicnn.ops.rules import unbroadcast
 from minicnn.typing import Array
@@ -18,11 +18,11 @@ def product(a: Array, b: Array) -> Array:
     rows, columns = a.shape[-2], b.shape[-1]
     if b.ndim == 2:  # all rows of a in one product
         flat = (math.prod(a.shape[:-1]), b.shape[0])
-        c = np.empty((flat[0], columns), FLOAT32)
+        c = _native.empty((flat[0], columns))
         _native.gemm(c, aligned(a.reshape(flat)), aligned(b))
         return c.reshape(*a.shape[:-1], columns)
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    c = np.empty((math.prod(leading), rows, columns), FLOAT32)
+    c = _native.empty((math.prod(leading), rows, columns))
     _native.gemm(c, _batch(a, leading), _batch(b, leading))
     return c.reshape(*leading, rows, columns)
 
@@ -71,7 +71,7 @@ def linear_native(xp, x, w, b=None):
     declined = not_float32(x, w, b)
     if declined:
         return declined
-    y = np.empty((*x.shape[:-1], w.shape[0]), FLOAT32)
+    y = _native.empty((*x.shape[:-1], w.shape[0]))
     rows = math.prod(x.shape[:-1])
     _native.gemm(
         y.reshape(rows, w.shape[0]),
@@ -92,12 +92,12 @@ def linear_backward_native(xp, gy, saved, needs):
     gy = one_run(gy).reshape(rows, w.shape[0])
     gx = gw = gb = None
     if needs[0]:
-        gx = np.empty(x.shape, FLOAT32)
+        gx = _native.empty(x.shape)
         _native.gemm(gx.reshape(rows, w.shape[1]), gy, aligned(w))
     if needs[1]:
-        gw = np.empty(w.shape, FLOAT32)
+        gw = _native.empty(w.shape)
         _native.gemm(gw, gy.T, aligned(x.reshape(rows, w.shape[1])))
     if len(needs) > 2 and needs[2]:
-        gb = np.empty(w.shape[0], FLOAT32)
+        gb = _native.empty(w.shape[:1])
         _native.column_sums(gb, gy)
     return (gx, gw, gb)[: len(needs)]

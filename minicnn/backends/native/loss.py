@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import _native
-from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run, optional_run
+from minicnn.backends.native.arrays import not_float32, one_run, optional_run
 from minicnn.backends.native.reducing import REDUCTIONS
 from minicnn.core.dispatch import Declined
 from minicnn.ops.loss import cross_entropy, nll_loss
@@ -31,9 +31,9 @@ def cross_entropy_native(xp, x, target, w=None, *, reduction="mean", ignore_inde
     declined = cannot_take(x.shape, x, w)
     if declined:
         return declined
-    p = np.empty(x.shape, FLOAT32)
-    losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
-    loss = np.empty((), FLOAT32)
+    p = _native.empty(x.shape)
+    losses, weights, total = (_native.empty(shape) for shape in (target.shape, target.shape, ()))
+    loss = _native.empty(())
     _native.cross_entropy_forward(
         loss, total, losses, weights, p, one_run(x), as_labels(target), optional_run(w),
         ignore_index, label_smoothing, REDUCTIONS[reduction],
@@ -47,7 +47,7 @@ def cross_entropy_backward_native(xp, gy, saved, needs, *, reduction, ignore_ind
     declined = cannot_take(p.shape, gy, p, w)
     if declined:
         return declined
-    gx = np.empty(p.shape, FLOAT32)
+    gx = _native.empty(p.shape)
     _native.cross_entropy_backward(
         gx, one_run(gy), one_run(p), as_labels(target), optional_run(w), total,
         ignore_index, label_smoothing, REDUCTIONS[reduction],
@@ -60,8 +60,8 @@ def nll_loss_native(xp, x, target, w=None, *, reduction="mean", ignore_index=-10
     declined = cannot_take(x.shape, x, w)
     if declined:
         return declined
-    losses, weights, total = (np.empty(shape, FLOAT32) for shape in (target.shape, target.shape, ()))
-    loss = np.empty((), FLOAT32)
+    losses, weights, total = (_native.empty(shape) for shape in (target.shape, target.shape, ()))
+    loss = _native.empty(())
     _native.nll_loss_forward(
         loss, total, losses, weights, one_run(x), as_labels(target), optional_run(w),
         ignore_index, REDUCTIONS[reduction],
@@ -75,7 +75,7 @@ def nll_loss_backward_native(xp, gy, saved, needs, *, reduction, ignore_index):
     declined = cannot_take(shape, gy, w)
     if declined:
         return declined
-    gx = np.empty(shape, FLOAT32)
+    gx = _native.empty(shape)
     _native.nll_loss_backward(
         gx, one_run(gy), as_labels(target), optional_run(w), total, ignore_index, REDUCTIONS[reduction]
     )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-import numpy as np
-
 from minicnn import _native
-from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.op import Op
 
 __all__ = ["lay_over"]
@@ -24,7 +22,7 @@ def lay_over(op: Op, saved: str) -> None:
         declined = not_float32(x)
         if declined:
             return declined
-        y = np.empty(x.shape, FLOAT32)
+        y = _native.empty(x.shape)
         forward_kernel(y, one_run(x), **attrs)
         return y, (y if saves_y else x,)
 
@@ -32,7 +30,7 @@ def lay_over(op: Op, saved: str) -> None:
         declined = not_float32(gy, *saved)
         if declined:
             return declined
-        gx = np.empty(gy.shape, FLOAT32)
+        gx = _native.empty(gy.shape)
         backward_kernel(gx, one_run(gy), one_run(saved[0]), **attrs)
         return (gx,)
 

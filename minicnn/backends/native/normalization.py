@@ -29,7 +29,7 @@ def rows(x, normalized_shape):
 def empty(x, parameter_shape, needs):
     """Memory for the gradients of x, w and b; None for those that are not needed."""
     shapes = (x.shape, parameter_shape, parameter_shape)
-    return [np.empty(shape, FLOAT32) if need else None for shape, need in zip(shapes, needs, strict=False)]
+    return [_native.empty(shape) if need else None for shape, need in zip(shapes, needs, strict=False)]
 
 
 @batch_norm.forward_kernel.overlay("native")
@@ -37,9 +37,9 @@ def batch_norm_native(xp, x, w=None, b=None, *, eps):
     declined = not_float32(x, w, b)
     if declined:
         return declined
-    y, mean, var = (np.empty(shape, FLOAT32) for shape in (x.shape, x.shape[1:2], x.shape[1:2]))
+    y, mean, var = (_native.empty(shape) for shape in (x.shape, x.shape[1:2], x.shape[1:2]))
     sizes = images(x)
-    workspace = np.empty(_native.batch_norm_workspace(*sizes), FLOAT32)
+    workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
     _native.batch_norm_forward(
         y, mean, var, one_run(x), run_or_none(w), run_or_none(b), workspace, eps, *sizes
     )
@@ -62,7 +62,7 @@ def batch_norm_inference_native(xp, x, mean, var, w=None, b=None, *, eps):
     declined = not_float32(x, w, b)
     if declined:
         return declined
-    y = np.empty(x.shape, FLOAT32)
+    y = _native.empty(x.shape)
     mean, var = (np.array(moment, FLOAT32, order="C") for moment in (mean, var))
     _native.batch_norm_inference_forward(
         y, one_run(x), mean, var, run_or_none(w), run_or_none(b), eps, *images(x)
@@ -85,7 +85,7 @@ def _batch_norm_backward(gx, gw, gb, gy, saved, eps, with_statistics_of_x):
     x, mean, var, w = saved
     inputs = (one_run(gy), one_run(x), one_run(mean), one_run(var), run_or_none(w))
     sizes = images(x)
-    workspace = np.empty(_native.batch_norm_workspace(*sizes), FLOAT32)
+    workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
     _native.batch_norm_backward(gx, gw, gb, *inputs, workspace, eps, *sizes, with_statistics_of_x)
 
 
@@ -124,7 +124,7 @@ def group_norm_backward_native(xp, gy, saved, needs, *, num_groups, eps):
 
 
 def _forward(x, w, b, outer, eps, sizes):
-    y, mean, var = (np.empty(shape, FLOAT32) for shape in (x.shape, outer, outer))
+    y, mean, var = (_native.empty(shape) for shape in (x.shape, outer, outer))
     _native.group_norm_forward(y, mean, var, one_run(x), run_or_none(w), run_or_none(b), eps, *sizes)
     return y, (x, mean, var, w)
 
@@ -133,6 +133,6 @@ def _backward(gy, saved, needs, parameter_shape, eps, sizes):
     x, mean, var, w = saved
     gx, gw, gb = empty(x, parameter_shape, (*needs, False, False)[:3])
     inputs = (one_run(gy), one_run(x), one_run(mean), one_run(var), run_or_none(w))
-    workspace = np.empty(_native.group_norm_workspace(*sizes), FLOAT32)
+    workspace = _native.empty((_native.group_norm_workspace(*sizes),))
     _native.group_norm_backward(gx, gw, gb, *inputs, workspace, eps, *sizes)
     return (gx, gw, gb)[: len(needs)]

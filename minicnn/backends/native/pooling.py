@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import _native
-from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
 from minicnn.ops.pooling import avg_pool2d, max_pool2d
@@ -22,7 +22,7 @@ def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mod
     size = output_sizes(x.shape, kernel_size, stride, padding, dilation, ceil=ceil_mode)
     if stride[1] > WIDEST_STRIDE and size[1] > 1:
         return Declined(f"a horizontal stride of {stride[1]}; the kernel is for up to {WIDEST_STRIDE}")
-    y = np.empty(x.shape[:2] + size, FLOAT32)
+    y = _native.empty(x.shape[:2] + size)
     index = np.empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
     _native.max_pool2d_forward(y, index, one_run(x), kernel_size, stride, padding, dilation)
     return y, (index, x.shape)
@@ -34,7 +34,7 @@ def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, pad
     declined = not_float32(gy)
     if declined:
         return declined
-    gx = np.empty(shape, FLOAT32)
+    gx = _native.empty(shape)
     _native.max_pool2d_backward(gx, one_run(gy), one_run(index), kernel_size, stride, padding, dilation)
     return (gx,)
 
@@ -45,7 +45,7 @@ def avg_pool2d_native(xp, x, *, kernel_size, stride, padding, ceil_mode, count_i
     if declined:
         return declined
     size = output_sizes(x.shape, kernel_size, stride, padding, (1, 1), ceil=ceil_mode)
-    y = np.empty(x.shape[:2] + size, FLOAT32)
+    y = _native.empty(x.shape[:2] + size)
     divisor = divisor_override or 0
     _native.avg_pool2d_forward(y, one_run(x), kernel_size, stride, padding, count_include_pad, divisor)
     return y, (x.shape,)
@@ -59,7 +59,7 @@ def avg_pool2d_backward_native(
     declined = not_float32(gy)
     if declined:
         return declined
-    gx = np.empty(shape, FLOAT32)
+    gx = _native.empty(shape)
     divisor = divisor_override or 0
     _native.avg_pool2d_backward(gx, one_run(gy), kernel_size, stride, padding, count_include_pad, divisor)
     return (gx,)
@@ -70,7 +70,7 @@ def adaptive_avg_pool2d_native(xp, x, *, output_size):
     declined = not_float32(x)
     if declined:
         return declined
-    y = np.empty(x.shape[:2] + output_size, FLOAT32)
+    y = _native.empty(x.shape[:2] + output_size)
     _native.adaptive_avg_pool2d_forward(y, one_run(x))
     return y, (x.shape,)
 
@@ -81,7 +81,7 @@ def adaptive_avg_pool2d_backward_native(xp, gy, saved, needs, *, output_size):
     declined = not_float32(gy)
     if declined:
         return declined
-    gx = np.empty(shape, FLOAT32)
+    gx = _native.empty(shape)
     _native.adaptive_avg_pool2d_backward(gx, one_run(gy))
     return (gx,)
 
@@ -93,7 +93,7 @@ def adaptive_max_pool2d_native(xp, x, *, output_size):
         return declined
     if x.shape[2] * x.shape[3] >= 2**31:
         return Declined(f"{x.shape[2] * x.shape[3]} pixels; the kernel counts them with 31 bits")
-    y = np.empty(x.shape[:2] + output_size, FLOAT32)
+    y = _native.empty(x.shape[:2] + output_size)
     index = np.empty(y.shape, np.int64)
     _native.adaptive_max_pool2d_forward(y, index, one_run(x))
     return y, (index, x.shape)
@@ -105,6 +105,6 @@ def adaptive_max_pool2d_backward_native(xp, gy, saved, needs, *, output_size):
     declined = not_float32(gy)
     if declined:
         return declined
-    gx = np.empty(shape, FLOAT32)
+    gx = _native.empty(shape)
     _native.adaptive_max_pool2d_backward(gx, one_run(gy), one_run(index))
     return (gx,)

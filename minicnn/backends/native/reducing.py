@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from minicnn.backends.native.arrays import FLOAT32
+from minicnn import _native
 from minicnn.typing import Array, Shape
 
 __all__ = ["REDUCTIONS", "empty_loss"]
@@ -14,4 +12,4 @@ REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # as in kernels/include/reducing.
 
 def empty_loss(shape: Shape, reduction: str) -> Array:
     """Room for the losses, or for their mean or sum."""
-    return np.empty(shape if reduction == "none" else (), FLOAT32)
+    return _native.empty(shape if reduction == "none" else ())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import _native
-from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.ops.regularization import dropout
 from minicnn.typing import Array
 
 
 def applied(x: Array, kept: Array, p: float) -> Array:
     """x, scaled up where kept and 0 elsewhere."""
-    y = np.empty(x.shape, FLOAT32)
+    y = _native.empty(x.shape)
     _native.dropout_apply(y, one_run(x), kept, 1 / (1 - p) if p < 1 else 0.0)
     return y
 
