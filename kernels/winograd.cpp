@@ -114,9 +114,10 @@ void transform_patches_across(const Group &group, const float *x, ptrdiff_t imag
                               ptrdiff_t channels, float *square, float *to, ptrdiff_t tile_step, ptrdiff_t step)
 {
     for (ptrdiff_t c = 0; c < VL; c++)
-        if (c < channels)
+        if (c < channels) {
+            group.prefetch(x + (c + 1) * plane, image_step);
             transform_patches(group, x + c * plane, image_step, square + c * VL, VL * VL);
-        else
+        } else
             for (int f = 0; f < FREQUENCIES; f++)
                 store(square + f * VL * VL + c * VL, (vec){});
     for (int f = 0; f < FREQUENCIES; f++) {
@@ -208,8 +209,10 @@ int MK(winograd_forward)(float *y, const float *x, const float *w, const float *
         float *products = patches + FREQUENCIES * patch_step;
         for (ptrdiff_t j = 0; j < tiles; j += VL) {
             const Group group(tiling, block * tiles + j);
-            for (ptrdiff_t c = 0; c < C; c++)
+            for (ptrdiff_t c = 0; c < C; c++) {
+                group.prefetch(x + (c + 1) * H * W, C * H * W);
                 transform_patches(group, x + c * H * W, C * H * W, patches + c * tiles + j, patch_step);
+            }
         }
         multiply(products, workspace, patches, K, C, tiles);
         for (ptrdiff_t j = 0; j < tiles; j += VL) {
@@ -243,9 +246,11 @@ int MK(winograd_weight_gradient)(float *gw, const float *gy, const float *x, flo
         for (ptrdiff_t block = sums.blocks * chunk / sums.chunks; block < sums.blocks * (chunk + 1) / sums.chunks; block++) {
             for (ptrdiff_t j = 0; j < tiles; j += VL) {
                 const Group group(tiling, block * tiles + j);
-                for (ptrdiff_t k = 0; k < sums.rows; k++)
+                for (ptrdiff_t k = 0; k < sums.rows; k++) {
+                    group.prefetch(gy + smaller(k + 1, K - 1) * H * W, K * H * W);
                     transform_gradients(group, gy + smaller(k, K - 1) * H * W, K * H * W, gradients + k * tiles + j,
                                         gradient_step);
+                }
                 for (ptrdiff_t c = 0; c < C; c += VL)
                     transform_patches_across(group, x + c * H * W, C * H * W, H * W, C - c, square,
                                              patches + j * sums.columns + c, sums.columns, patch_step);

@@ -142,6 +142,17 @@ struct Group {
             }
     }
 
+    /* Ask for the pixels of the patches in another channel: its rows lie too far apart to be foreseen. */
+    MK_INLINE_MEMBER void prefetch(const float *x, ptrdiff_t image_step) const
+    {
+        for (int q = 0; q < 4; q++) {
+            const Piece &p = piece[q][0];
+            const float *row = x + p.image * image_step + (p.y - 1) * tiling.W + p.x;
+            for (int r = 0; r < 6; r++)
+                __builtin_prefetch(row + r * tiling.W);
+        }
+    }
+
     /* Vector q of row r of the patch's or tile's pixels; zeros outside of the image. */
     MK_INLINE_MEMBER vec fetch(const float *x, ptrdiff_t image_step, int q, int r) const
     {
