@@ -1,8 +1,10 @@
 """Floor 3, the backends: which there are, why one is missing, and which serves.
 
-``numpy`` is the reference itself; ``native`` lays C kernels over it; ``cuda`` runs it on a GPU through
-CuPy. The fastest CPU backend that is there serves NumPy arrays; ``MINICNN_BACKEND`` or
-:class:`use_backend` chooses another.
+``numpy`` is the reference itself; ``native`` lays C kernels over it, ``numba`` loops that Numba compiles;
+``cuda`` runs it on a GPU through CuPy. NumPy arrays are served by ``native`` if it is there, else by
+``numpy``; ``MINICNN_BACKEND`` or :class:`use_backend` chooses another. ``numba`` is never chosen by
+itself: the first step of a training waits for its compiler (12 seconds for LeNet-5, once per machine),
+and BLAS is faster in dense layers and wide convolutions.
 """
 
 from __future__ import annotations
@@ -34,7 +36,12 @@ __all__ = [
 
 # By name: the module with `unavailable()` and `create()`; None for what is always there.
 # Those for NumPy arrays stand in rising order of speed.
-_MODULES: dict[str, str | None] = {"numpy": None, "native": "native", "cuda": "cupy"}
+_MODULES: dict[str, str | None] = {
+    "numpy": None,
+    "numba": "numba",
+    "native": "native",
+    "cuda": "cupy",
+}
 
 
 def names() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from minicnn.errors import BackendError
 
 def test_status_names_every_backend_and_one_is_active_for_numpy_arrays():
     status = backends.status()
-    assert tuple(status) == backends.names() == ("numpy", "native", "cuda")
+    assert tuple(status) == backends.names() == ("numpy", "numba", "native", "cuda")
     assert status[backends.active(np.ndarray).name] == "active"
     for name, text in status.items():
         reason = backends.unavailable(name)
@@ -44,7 +44,7 @@ def test_environment_chooses_the_backend(tmp_path):
 
 def test_environment_with_an_unknown_backend_is_refused(tmp_path):
     error = run("", tmp_path, MINICNN_BACKEND="fast")
-    assert error.endswith("BackendError: expected a backend out of numpy, native, cuda, got 'fast'")
+    assert error.endswith("BackendError: expected a backend out of numpy, numba, native, cuda, got 'fast'")
 
 
 def test_strict_mode_of_the_environment_refuses_fallbacks(tmp_path):
@@ -59,7 +59,9 @@ def test_use_backend_switches_for_a_block_and_names_unknown_ones():
     with backends.use_backend("numpy"):
         assert backends.active().name == "numpy"
     assert backends.active().name == before
-    with pytest.raises(BackendError, match="expected a backend out of numpy, native, cuda, got 'fast'"):
+    with pytest.raises(
+        BackendError, match="expected a backend out of numpy, numba, native, cuda, got 'fast'"
+    ):
         backends.use_backend("fast")
     assert backends.active().name == before
 

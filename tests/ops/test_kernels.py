@@ -14,6 +14,7 @@ from minicnn.testing.overlays import check_kernel, place_of, reached
 ACCELERATED = [name for name in backends.names() if name != "numpy"]
 
 # Kernels that no operation goes through, such as parameter updates, and where they are compared.
+# Those of all backends are in tests/optim/test_rules.py.
 WITHOUT_ROW = {"sgd_update": "tests/kernels/test_update.py", "adam_update": "tests/kernels/test_update.py"}
 
 

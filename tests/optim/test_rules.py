@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minicnn import optim
+from minicnn import backends, optim
 from minicnn.core.tensor import Tensor
 from minicnn.oracles import optim as oracles
 
@@ -68,6 +68,20 @@ def test_float32_stays_float32_and_stays_close(row):
     kept = [v for v in optimizer.state[tensor].values() if isinstance(v, Tensor)]
     assert {tensor.dtype, *(v.dtype for v in kept)} == {np.dtype(np.float32)}
     np.testing.assert_allclose(tensor.array, in_time(row)[-1], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("backend", [name for name in backends.names() if name not in ("numpy", "cuda")])
+def test_kernels_update_as_the_references_do(backend, dtype):
+    if backends.unavailable(backend):
+        pytest.skip(backends.unavailable(backend))
+    for row in ALL_ROWS:
+        arrays = []
+        for name in ("numpy", backend):
+            with backends.use_backend(name):
+                arrays.append(ROWS.parameters_in_time(optim, row, parameter(ROWS.START, dtype), set_gradient))
+        tolerance = 64 * np.finfo(dtype).eps
+        np.testing.assert_allclose(arrays[1], arrays[0], rtol=tolerance, atol=tolerance, err_msg=str(row))
 
 
 @pytest.mark.parametrize("name", EVERY)
