@@ -92,9 +92,20 @@ struct Pixels {
     }
 };
 
+/* What is added to the sums: a number for each channel, and an array of y's shape; NULL: nothing. */
+struct Finish {
+    const float *bias, *residual;
+    bool with_relu;
+
+    Finish of(ptrdiff_t channel, ptrdiff_t offset) const
+    {
+        return {bias ? bias + channel : nullptr, residual ? residual + offset : nullptr, with_relu};
+    }
+};
+
 template <int M>
-MK_INLINE void put(const vec (&sums)[M][NV], const Tile &tile, ptrdiff_t rows, const float *bias, bool with_relu,
-                   float *y, ptrdiff_t plane, ptrdiff_t y_step)
+MK_INLINE void put(const vec (&sums)[M][NV], const Tile &tile, ptrdiff_t rows, const Finish &finish, float *y,
+                   ptrdiff_t plane, ptrdiff_t y_step)
 {
     bool whole = tile.runs == NV && tile.length[0] == VL && tile.length[1] == VL && y_step == 1;
 #pragma GCC unroll 16
@@ -104,23 +115,27 @@ MK_INLINE void put(const vec (&sums)[M][NV], const Tile &tile, ptrdiff_t rows, c
         float lanes[NR];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; j++) {
-            vec v = bias ? sums[i][j] + bias[i] : sums[i][j];
-            v = with_relu ? relu(v) : v;
+            vec v = finish.bias ? sums[i][j] + finish.bias[i] : sums[i][j];
+            if (whole && finish.residual)
+                v += load(finish.residual + i * plane + tile.to[j]);
+            v = finish.with_relu && (whole || !finish.residual) ? relu(v) : v;
             store(whole ? y + i * plane + tile.to[j] : lanes + j * VL, v);
         }
         if (!whole)
             for (int run = 0; run < tile.runs; run++) {
                 const float *from = lanes + tile.from[run];
-                float *to = y + i * plane + tile.to[run];
-                for (ptrdiff_t k = 0; k < tile.length[run]; k++)
-                    to[k * y_step] = from[k];
+                ptrdiff_t to = i * plane + tile.to[run];
+                for (ptrdiff_t k = 0; k < tile.length[run]; k++) {
+                    float v = finish.residual ? from[k] + finish.residual[to + k * y_step] : from[k];
+                    y[to + k * y_step] = finish.with_relu && v <= 0.0f ? 0.0f : v;
+                }
             }
     }
 }
 
 /* y[k] = sum over c and taps of the planes of one image, group, and block of rows. */
-void correlate_block(float *y, const float *plane, const float *packed, const ptrdiff_t *offsets, const float *bias,
-                     bool with_relu, const Pixels &pixels, ptrdiff_t K, ptrdiff_t depth, ptrdiff_t y_plane,
+void correlate_block(float *y, const float *plane, const float *packed, const ptrdiff_t *offsets,
+                     const Finish &finish, const Pixels &pixels, ptrdiff_t K, ptrdiff_t depth, ptrdiff_t y_plane,
                      ptrdiff_t y_pitch, ptrdiff_t y_step)
 {
     for (ptrdiff_t v = 0; v < pixels.vectors; v += NV) {
@@ -131,8 +146,8 @@ void correlate_block(float *y, const float *plane, const float *packed, const pt
             vec sums[M][NV] = {};
             accumulate(sums, EvenColumns{packed + panel.first * depth, M, 1},
                        OffsetRows{plane + tile.position, offsets}, tile.gap, depth);
-            put(sums, tile, K - panel.first, bias ? bias + panel.first : nullptr, with_relu,
-                y + panel.first * y_plane, y_plane, y_step);
+            put(sums, tile, K - panel.first, finish.of(panel.first, panel.first * y_plane), y + panel.first * y_plane,
+                y_plane, y_step);
         });
     }
 }
@@ -146,25 +161,35 @@ ptrdiff_t block_rows(const Planes &whole, ptrdiff_t channels, ptrdiff_t tasks)
     return ceil_div(rows, blocks);
 }
 
-/* One correlation: the forward pass, or one residue of the backward pass. */
-int correlate(float *y, const float *x, const float *w, const float *bias, float *workspace, bool with_relu,
-              const Correlation &c)
+ptrdiff_t packed_size(const Correlation &c)
 {
-    ptrdiff_t depth = c.channels * c.down.taps * c.across.taps, packed_size = panel_rows(c.results) * depth;
-    float *packed = workspace + 2 * depth;
-    ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(workspace);
-    parallel(c.groups, 0, [&](ptrdiff_t g, float *) {
-        pack_weights(packed + g * packed_size, w + g * c.group_step, c.results, c.result_step, c.channels,
-                     c.channel_step, c.down, c.across, c.width);
+    return c.groups * panel_rows(c.results) * c.channels * c.down.taps * c.across.taps;
+}
+
+int pack_weights(float *packed, const float *w, const Correlation &c)
+{
+    ptrdiff_t size = packed_size(c) / c.groups;
+    return parallel(c.groups, 0, [&](ptrdiff_t g, float *) {
+        pack_weights(packed + g * size, w + g * c.group_step, c.results, c.result_step, c.channels, c.channel_step,
+                     c.down, c.across, c.width);
     });
+}
+
+/* One correlation: the forward pass, or one residue of the backward pass. */
+int correlate(float *y, const float *x, const float *packed, const Finish &finish, const Correlation &c)
+{
+    ptrdiff_t depth = c.channels * c.down.taps * c.across.taps, size = packed_size(c) / c.groups;
     ptrdiff_t x_plane = c.down.input * c.across.input, y_plane = c.down.output * c.across.output;
     const Planes whole(c.down, c.across, c.down.count);
     ptrdiff_t rows = block_rows(whole, c.channels, c.N * c.groups), blocks = ceil_div(c.down.count, rows);
     const Planes planes(c.down, c.across, rows);
     bool in_place = planes.lies_inside((blocks - 1) * rows);
-    planes.find_taps(offsets, c.channels, in_place ? c.across.input : planes.pitch, in_place ? x_plane : planes.size());
-    size_t bytes = in_place ? 0 : (c.channels * planes.size() + NR) * sizeof(float);
+    ptrdiff_t floats = in_place ? 0 : ceil_div(c.channels * planes.size() + NR, VL) * VL;
+    size_t bytes = floats * sizeof(float) + depth * sizeof(ptrdiff_t);
     return parallel(c.N * c.groups * blocks, bytes, [&](ptrdiff_t task, float *scratch) {
+        ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(scratch + floats);
+        planes.find_taps(offsets, c.channels, in_place ? c.across.input : planes.pitch,
+                         in_place ? x_plane : planes.size());
         ptrdiff_t image = task / blocks, first = task % blocks * rows, n = image / c.groups, g = image % c.groups;
         ptrdiff_t here = smaller(rows, c.down.count - first);
         const float *from = x + image * c.channels * x_plane, *plane = scratch;
@@ -173,10 +198,10 @@ int correlate(float *y, const float *x, const float *w, const float *bias, float
         else
             planes.fill(scratch, from, c.channels, first);
         const Pixels pixels(here, c.across.count, in_place ? c.across.input : planes.pitch);
-        float *to = y + (n * c.groups + g) * c.results * y_plane + (c.down.start + first * c.down.step) * c.across.output +
-                    c.across.start;
-        correlate_block(to, plane, packed + g * packed_size, offsets, bias ? bias + g * c.results : nullptr, with_relu,
-                        pixels, c.results, depth, y_plane, c.down.step * c.across.output, c.across.step);
+        ptrdiff_t start = (c.down.start + first * c.down.step) * c.across.output + c.across.start;
+        ptrdiff_t to = (n * c.groups + g) * c.results * y_plane + start;
+        correlate_block(y + to, plane, packed + g * size, offsets, finish.of(g * c.results, to), pixels, c.results,
+                        depth, y_plane, c.down.step * c.across.output, c.across.step);
     });
 }
 
@@ -264,32 +289,41 @@ void finish_weight_gradient(float *gw, const float *workspace, const Sums &sums,
 ptrdiff_t MK(conv_workspace)(const mk_conv *p)
 {
     ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups;
-    return larger((2 + panel_rows(K) * p->groups) * C * taps, (2 + panel_rows(C) * p->groups) * K * taps);
+    return larger(panel_rows(K) * C, panel_rows(C) * K) * p->groups * taps;
+}
+
+ptrdiff_t MK(conv_packed_size)(const mk_conv *p) { return packed_size(forward_correlation(*p)); }
+
+int MK(conv_pack_weights)(float *packed, const float *w, const mk_conv *p)
+{
+    return pack_weights(packed, w, forward_correlation(*p));
+}
+
+int MK(conv_forward_packed)(float *y, const float *x, const float *packed, const float *bias, const float *residual,
+                            const mk_conv *p, int with_relu)
+{
+    return correlate(y, x, packed, Finish{bias, residual, bool(with_relu)}, forward_correlation(*p));
 }
 
 int MK(conv_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,
                      int with_relu)
 {
-    ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups;
-    const Correlation c = {p->N, p->groups, C, K, K * C * taps, C * taps, taps, p->KW,
-                           forward_axis(p->H, p->OH, p->KH, p->stride_h, p->pad_top, p->dilation_h),
-                           forward_axis(p->W, p->OW, p->KW, p->stride_w, p->pad_left, p->dilation_w)};
-    return correlate(y, x, w, bias, workspace, with_relu, c);
+    MK(conv_pack_weights)(workspace, w, p);
+    return MK(conv_forward_packed)(y, x, workspace, bias, nullptr, p, with_relu);
 }
 
 int MK(conv_backward_data)(float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p)
 {
-    ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups;
     if (!every_pixel_has_a_tap(*p))
         for (ptrdiff_t i = 0; i < p->N * p->C * p->H * p->W; i++)
             gx[i] = 0.0f;
     for (ptrdiff_t a = 0; a < p->stride_h; a++)
         for (ptrdiff_t b = 0; b < p->stride_w; b++) {
-            const Correlation c = {p->N, p->groups, K, C, K * C * taps, taps, C * taps, p->KW,
-                                   backward_axis(p->H, p->OH, p->KH, p->stride_h, p->pad_top, p->dilation_h, a),
-                                   backward_axis(p->W, p->OW, p->KW, p->stride_w, p->pad_left, p->dilation_w, b)};
-            bool empty = c.down.is_empty() || c.across.is_empty();
-            if (!empty && correlate(gx, gy, w, nullptr, workspace, false, c))
+            const Correlation c = backward_correlation(*p, a, b);
+            if (c.down.is_empty() || c.across.is_empty())
+                continue;
+            pack_weights(workspace, w, c);
+            if (correlate(gx, gy, workspace, Finish{nullptr, nullptr, false}, c))
                 return -1;
         }
     return 0;

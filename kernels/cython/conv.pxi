@@ -5,6 +5,11 @@ cdef extern from "mk.h" nogil:
     ptrdiff_t mk_conv_workspace "mk->conv_workspace"(const mk_conv *p) noexcept
     int mk_conv_forward "mk->conv_forward"(float *y, const float *x, const float *w, const float *bias,
                                            float *workspace, const mk_conv *p, int with_relu) noexcept
+    ptrdiff_t mk_conv_packed_size "mk->conv_packed_size"(const mk_conv *p) noexcept
+    int mk_conv_pack_weights "mk->conv_pack_weights"(float *packed, const float *w, const mk_conv *p) noexcept
+    int mk_conv_forward_packed "mk->conv_forward_packed"(
+        float *y, const float *x, const float *packed, const float *bias, const float *residual, const mk_conv *p,
+        int with_relu) noexcept
     int mk_conv_backward_data "mk->conv_backward_data"(float *gx, const float *gy, const float *w, float *workspace,
                                                        const mk_conv *p) noexcept
     ptrdiff_t mk_conv_gradient_workspace "mk->conv_gradient_workspace"(const mk_conv *p) noexcept
@@ -28,21 +33,22 @@ cdef extern from "mk.h" nogil:
         ptrdiff_t W, ptrdiff_t K) noexcept
 
 
-cdef mk_conv geometry(cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, stride, padding, dilation, ptrdiff_t groups) except *:
+cdef mk_conv geometry(cnp.ndarray x, w_shape, cnp.ndarray y, stride, padding, dilation, ptrdiff_t groups) except *:
     """The shapes of images, weights and results, checked: what the kernels rely on."""
     cdef mk_conv p
-    if x.ndim != 4 or w.ndim != 4 or y.ndim != 4:
+    if x.ndim != 4 or len(w_shape) != 4 or y.ndim != 4:
         raise ValueError("images, weights and results have 4 dimensions")
     p.N, p.C, p.H, p.W = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
-    p.K, p.KH, p.KW = w.shape[0], w.shape[2], w.shape[3]
+    p.K, channels, p.KH, p.KW = w_shape
     p.OH, p.OW = y.shape[2], y.shape[3]
     p.stride_h, p.stride_w = stride
     (p.pad_top, _), (p.pad_left, _) = padding
     p.dilation_h, p.dilation_w = dilation
     p.groups = groups
-    if groups < 1 or p.C % groups or p.K % groups or w.shape[1] != p.C // groups or y.shape[0] != p.N or y.shape[1] != p.K:
+    if (groups < 1 or p.C % groups or p.K % groups or channels != p.C // groups or y.shape[0] != p.N
+            or y.shape[1] != p.K):
         raise ValueError("channels of images, weights and results do not fit")
-    if min(p.stride_h, p.stride_w, p.dilation_h, p.dilation_w) < 1 or cnp.PyArray_SIZE(y) == 0 or cnp.PyArray_SIZE(w) == 0:
+    if min(p.stride_h, p.stride_w, p.dilation_h, p.dilation_w) < 1 or cnp.PyArray_SIZE(y) == 0 or min(w_shape) == 0:
         raise ValueError("no stride, no dilation, or nothing to compute")
     return p
 
@@ -66,7 +72,7 @@ cdef int chosen(str algorithm, mk_conv p) except -1:
 def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray bias, *,
                  str algorithm, stride, padding, dilation, groups, bint with_relu=False):
     """y = the convolution of x with w, plus the bias, if any, of each channel, through a ReLU if asked for"""
-    cdef mk_conv p = geometry(x, w, y, stride, padding, dilation, groups)
+    cdef mk_conv p = geometry(x, (<object>w).shape, y, stride, padding, dilation, groups)
     cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(y, cnp.PyArray_SIZE(y))
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
@@ -85,10 +91,37 @@ def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w n
     done(failed)
 
 
+def conv_pack_weights(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, *,
+                      stride, padding, dilation, groups):
+    """The weights as conv_forward_packed reads them: for images and results like x and y, any number of them."""
+    cdef mk_conv p = geometry(x, (<object>w).shape, y, stride, padding, dilation, groups)
+    cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
+    cdef cnp.ndarray packed = empty((mk_conv_packed_size(&p),))
+    cdef float *to = floats(packed, cnp.PyArray_SIZE(packed))
+    with nogil:
+        mk_conv_pack_weights(to, weight, &p)
+    return packed
+
+
+def conv_forward_packed(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray packed not None, cnp.ndarray bias,
+                        cnp.ndarray residual, *, w_shape, stride, padding, dilation, groups, bint with_relu=False):
+    """y = the direct convolution of x with packed weights, plus bias and residual, through a ReLU if asked for"""
+    cdef mk_conv p = geometry(x, w_shape, y, stride, padding, dilation, groups)
+    cdef float *to = floats(y, cnp.PyArray_SIZE(y))
+    cdef float *of = floats(x, cnp.PyArray_SIZE(x))
+    cdef float *weight = floats(packed, mk_conv_packed_size(&p))
+    cdef float *plus = floats_or_null(bias, p.K)
+    cdef float *more = floats_or_null(residual, cnp.PyArray_SIZE(y))
+    cdef int failed
+    with nogil:
+        failed = mk_conv_forward_packed(to, of, weight, plus, more, &p, with_relu)
+    done(failed)
+
+
 def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray w not None, *,
                        str algorithm, stride, padding, dilation, groups):
     """gx = the gradient of the images"""
-    cdef mk_conv p = geometry(gx, w, gy, stride, padding, dilation, groups)
+    cdef mk_conv p = geometry(gx, (<object>w).shape, gy, stride, padding, dilation, groups)
     cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(gx, cnp.PyArray_SIZE(gx))
     cdef float *of = floats(gy, cnp.PyArray_SIZE(gy))
@@ -109,7 +142,7 @@ def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.nda
 def conv_weight_gradient(cnp.ndarray gw not None, cnp.ndarray gy not None, cnp.ndarray x not None, *,
                          str algorithm, stride, padding, dilation, groups):
     """gw = the gradient of the weights"""
-    cdef mk_conv p = geometry(x, gw, gy, stride, padding, dilation, groups)
+    cdef mk_conv p = geometry(x, (<object>gw).shape, gy, stride, padding, dilation, groups)
     cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(gw, cnp.PyArray_SIZE(gw))
     cdef float *gradient = floats(gy, cnp.PyArray_SIZE(gy))

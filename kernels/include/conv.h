@@ -66,6 +66,23 @@ struct Correlation {
     Axis down, across;
 };
 
+inline Correlation forward_correlation(const mk_conv &p)
+{
+    ptrdiff_t taps = p.KH * p.KW, C = p.C / p.groups, K = p.K / p.groups;
+    return {p.N, p.groups, C, K, K * C * taps, C * taps, taps, p.KW,
+            forward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h),
+            forward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w)};
+}
+
+/* That of the gradient: the pixels of the images that leave these residues. */
+inline Correlation backward_correlation(const mk_conv &p, ptrdiff_t down, ptrdiff_t across)
+{
+    ptrdiff_t taps = p.KH * p.KW, C = p.C / p.groups, K = p.K / p.groups;
+    return {p.N, p.groups, K, C, K * C * taps, taps, C * taps, p.KW,
+            backward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h, down),
+            backward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w, across)};
+}
+
 /* Planes of a channel, for `rows` rows of results: for each phase of the stride one, with zeros at the border. */
 struct Planes {
     const Axis &down, &across;

@@ -111,7 +111,9 @@
            (float *gb, float *masked, const float *gy, const float *y, ptrdiff_t N, ptrdiff_t K, ptrdiff_t P))
 
 /* conv.cpp.  x: (N, C, H, W)  w: (K, C / groups, KH, KW)  bias: (K) or NULL  y: (N, K, OH, OW)
- * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding. */
+ * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding.
+ * packed: the weights as conv_forward_packed reads them, conv_packed_size floats, for any N and number of threads.
+ * residual: as y, or NULL.  conv_forward_packed: y = convolution + bias + residual, then max(0, y) if with_relu */
 typedef struct {
     ptrdiff_t N, C, H, W, K, KH, KW, OH, OW;
     ptrdiff_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
@@ -122,6 +124,11 @@ typedef struct {
     KERNEL(int, conv_forward,                                                                                   \
            (float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,    \
             int with_relu))                                                                                     \
+    KERNEL(ptrdiff_t, conv_packed_size, (const mk_conv *p))                                                     \
+    KERNEL(int, conv_pack_weights, (float *packed, const float *w, const mk_conv *p))                           \
+    KERNEL(int, conv_forward_packed,                                                                            \
+           (float *y, const float *x, const float *packed, const float *bias, const float *residual,            \
+            const mk_conv *p, int with_relu))                                                                   \
     KERNEL(int, conv_backward_data,                                                                             \
            (float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p))                    \
     KERNEL(ptrdiff_t, conv_gradient_workspace, (const mk_conv *p))                                              \

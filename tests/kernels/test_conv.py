@@ -216,6 +216,28 @@ def test_a_relu_behind_is_a_relu(native, kind, rng):
     assert np.array_equal(rectified, np.maximum(y, 0))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_weights_packed_once_serve_many_times(native, level, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        x_shape, w_shape, attrs = random_case(rng)
+        x, w, b = integers(rng, x_shape), integers(rng, w_shape), integers(rng, w_shape[:1])
+        exact = conv2d.run([a.astype(np.float64) for a in (x, w, b)], conv2d.defaults | attrs)[0]
+        residual = integers(rng, exact.shape)
+        packed = native.conv_pack_weights(np.empty(exact.shape, np.float32), x, w, **attrs)
+        for count in (len(x), 1):  # of images
+            for bias, extra, with_relu in ((b, residual, True), (None, residual, False), (b, None, True)):
+                y = np.empty((count, *exact.shape[1:]), np.float32)
+                native.conv_forward_packed(
+                    y, x[:count], packed, bias, None if extra is None else extra[:count],
+                    w_shape=w_shape, with_relu=with_relu, **attrs,
+                )  # fmt: skip
+                expected = exact[:count] + (0 if extra is None else extra[:count])
+                expected = expected - (0 if bias is not None else b[:, None, None])
+                expected = np.maximum(expected, 0) if with_relu else expected
+                assert np.array_equal(y, expected), f"x {x_shape}, w {w_shape}, {attrs}"
+
+
 def test_shapes_that_do_not_fit_are_refused(native):
     x, w, y = (np.zeros(s, np.float32) for s in ((1, 3, 8, 8), (4, 2, 3, 3), (1, 4, 6, 6)))
     plain = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
