@@ -70,10 +70,10 @@ void transform_weights(float *u, const float *w, ptrdiff_t K, ptrdiff_t C, ptrdi
 }
 
 /* How many tiles a task takes at once: so that transformed pixels and products stay in the second-level cache. */
-MK_INLINE ptrdiff_t block_tiles(ptrdiff_t channels)
+MK_INLINE ptrdiff_t block_tiles(ptrdiff_t channels, ptrdiff_t count)
 {
-    ptrdiff_t tiles = channels <= 64 ? 64 : 32;
-    return tiles < NR ? ptrdiff_t(NR) : tiles;
+    bool few = channels > 64 || count < 4 * 64; /* or an image alone, which the threads shall share */
+    return few ? ptrdiff_t(NR) : 64;
 }
 
 /* A distance between frequencies that does not map all of them to the same cache sets. */
@@ -189,20 +189,24 @@ enum { GRADIENT_TILES = 64 };
 
 } // namespace
 
-ptrdiff_t MK(winograd_workspace)(ptrdiff_t C, ptrdiff_t K)
+ptrdiff_t MK(winograd_packed_size)(ptrdiff_t C, ptrdiff_t K)
 {
     return FREQUENCIES * panel_rows(K) * C;
 }
 
-int MK(winograd_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,
-                         ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu)
+void MK(winograd_pack)(float *packed, const float *w, ptrdiff_t C, ptrdiff_t K, int turned)
 {
     if (turned) /* w: (C, K, 3, 3) */
-        transform_weights(workspace, w, K, C, 9, K * 9, true);
+        transform_weights(packed, w, K, C, 9, K * 9, true);
     else /* w: (K, C, 3, 3) */
-        transform_weights(workspace, w, K, C, C * 9, 9, false);
+        transform_weights(packed, w, K, C, C * 9, 9, false);
+}
+
+int MK(winograd_run)(float *y, const float *x, const float *packed, const float *bias, const float *residual,
+                     ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int with_relu)
+{
     const Tiling tiling(N, H, W);
-    ptrdiff_t tiles = block_tiles(C > K ? C : K);
+    ptrdiff_t tiles = block_tiles(C > K ? C : K, tiling.count);
     ptrdiff_t patch_step = frequency_distance(C, tiles), product_step = frequency_distance(panel_rows(K), tiles);
     size_t bytes = FREQUENCIES * (patch_step + product_step) * sizeof(float);
     return parallel(ceil_div(tiling.count, tiles), bytes, [&](ptrdiff_t block, float *patches) {
@@ -214,14 +218,21 @@ int MK(winograd_forward)(float *y, const float *x, const float *w, const float *
                 transform_patches(group, x + c * H * W, C * H * W, patches + c * tiles + j, patch_step);
             }
         }
-        multiply(products, workspace, patches, K, C, tiles);
+        multiply(products, packed, patches, K, C, tiles);
         for (ptrdiff_t j = 0; j < tiles; j += VL) {
             const Group group(tiling, block * tiles + j);
             for (ptrdiff_t k = 0; k < K; k++)
-                transform_back(group, products + k * tiles + j, product_step, bias ? bias[k] : 0.0f, with_relu,
-                               y + k * H * W, K * H * W);
+                transform_back(group, products + k * tiles + j, product_step, bias ? bias[k] : 0.0f,
+                               residual ? residual + k * H * W : nullptr, with_relu, y + k * H * W, K * H * W);
         }
     });
+}
+
+int MK(winograd_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,
+                         ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu)
+{
+    MK(winograd_pack)(workspace, w, C, K, turned);
+    return MK(winograd_run)(y, x, workspace, bias, nullptr, N, C, H, W, K, with_relu);
 }
 
 ptrdiff_t MK(winograd_gradient_workspace)(ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K)

@@ -54,4 +54,5 @@ from minicnn.errors import *
 from minicnn.io.serialization import load as load
 from minicnn.io.serialization import save as save
 from minicnn.nn.compile import compile as compile
+from minicnn.nn.freeze import freeze as freeze
 from minicnn.ops.functions import *

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """Calls the kernels: each array is checked, then the GIL is released. One included file per family."""
 
+import math
 import os
 
 cimport numpy as cnp
@@ -90,6 +91,7 @@ include "distance.pxi"
 include "regularization.pxi"
 include "pooling.pxi"
 include "normalization.pxi"
+include "program.pxi"
 
 if os.environ.get("MINICNN_CPU_LEVEL"):
     set_level(os.environ["MINICNN_CPU_LEVEL"])

@@ -22,7 +22,7 @@ cdef extern from "mk.h" nogil:
                                                                  float *workspace, const mk_conv *p) noexcept
     int mk_depthwise_weight_gradient "mk->depthwise_weight_gradient"(float *gw, const float *gy, const float *x,
                                                                      float *workspace, const mk_conv *p) noexcept
-    ptrdiff_t mk_winograd_workspace "mk->winograd_workspace"(ptrdiff_t C, ptrdiff_t K) noexcept
+    ptrdiff_t mk_winograd_packed_size "mk->winograd_packed_size"(ptrdiff_t C, ptrdiff_t K) noexcept
     int mk_winograd_forward "mk->winograd_forward"(
         float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N, ptrdiff_t C,
         ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu) noexcept
@@ -78,7 +78,7 @@ def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w n
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
     cdef float *plus = floats_or_null(bias, p.K)
-    cdef float *scratch = workspace(mk_winograd_workspace(p.C, p.K) if which == WINOGRAD else
+    cdef float *scratch = workspace(mk_winograd_packed_size(p.C, p.K) if which == WINOGRAD else
                                     mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
     with nogil:
         if which == WINOGRAD:
@@ -126,7 +126,7 @@ def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.nda
     cdef float *to = floats(gx, cnp.PyArray_SIZE(gx))
     cdef float *of = floats(gy, cnp.PyArray_SIZE(gy))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
-    cdef float *scratch = workspace(mk_winograd_workspace(p.K, p.C) if which == WINOGRAD else
+    cdef float *scratch = workspace(mk_winograd_packed_size(p.K, p.C) if which == WINOGRAD else
                                     mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
     with nogil:
         if which == WINOGRAD:

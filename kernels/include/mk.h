@@ -18,6 +18,7 @@
     MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)                                                                                         \
     MK_ROOF(KERNEL)                                                                                             \
+    MK_DENSE(KERNEL)                                                                                            \
     MK_GEMM(KERNEL)                                                                                             \
     MK_UPDATE(KERNEL)                                                                                           \
     MK_TRANSCENDENTAL(KERNEL)                                                                                   \
@@ -146,12 +147,17 @@ typedef struct {
     KERNEL(int, depthwise_weight_gradient,                                                                      \
            (float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p))
 
-/* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W) */
+/* winograd.cpp.  x: (N, C, H, W)  w: (K, C, 3, 3), or (C, K, 3, 3) if turned  bias: (K) or NULL  y: (N, K, H, W)
+ * residual: as y, added before the ReLU, or NULL */
 #define MK_WINOGRAD(KERNEL)                                                                                     \
-    KERNEL(ptrdiff_t, winograd_workspace, (ptrdiff_t C, ptrdiff_t K))                                           \
+    KERNEL(ptrdiff_t, winograd_packed_size, (ptrdiff_t C, ptrdiff_t K))                                         \
+    KERNEL(void, winograd_pack, (float *packed, const float *w, ptrdiff_t C, ptrdiff_t K, int turned))          \
+    KERNEL(int, winograd_run,                                                                                   \
+           (float *y, const float *x, const float *packed, const float *bias, const float *residual,            \
+            ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int with_relu))                    \
     KERNEL(int, winograd_forward,                                                                               \
            (float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,         \
-            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))                      \
+            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))                     \
     KERNEL(ptrdiff_t, winograd_gradient_workspace,                                                              \
            (ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K))                                   \
     KERNEL(int, winograd_weight_gradient,                                                                       \
@@ -178,6 +184,14 @@ typedef struct {
            (float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,  \
             ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))                                 \
     KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
+
+/* dense.cpp.  x: (rows, inputs)  w: (outputs, inputs), packed  bias: (outputs) or NULL  y: (rows, outputs) */
+#define MK_DENSE(KERNEL)                                                                                        \
+    KERNEL(ptrdiff_t, dense_packed_size, (ptrdiff_t inputs, ptrdiff_t outputs))                                 \
+    KERNEL(void, dense_pack, (float *packed, const float *w, ptrdiff_t inputs, ptrdiff_t outputs))              \
+    KERNEL(int, dense_run,                                                                                      \
+           (float *y, const float *x, const float *packed, const float *bias, ptrdiff_t rows, ptrdiff_t inputs, \
+            ptrdiff_t outputs, int with_relu))
 
 /* update.cpp.  A parameter, its gradient, and what the rule keeps of it: arrays of (length). `first` is the sum
  * of the lengths before it in the table. What state and factor are stands with each kernel. */

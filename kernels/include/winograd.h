@@ -270,9 +270,9 @@ MK_INLINE void transform_gradients(const Group &group, const float *gy, ptrdiff_
     }
 }
 
-/* The pixels of VL tiles from their frequencies, from[f * step]. */
-MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t step, float bias, bool with_relu,
-                              float *y, ptrdiff_t image_step)
+/* The pixels of VL tiles from their frequencies, from[f * step]; plus those of the residual, if there is one. */
+MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t step, float bias, const float *residual,
+                              bool with_relu, float *y, ptrdiff_t image_step)
 {
     vec rows[6][4];
     for (int r = 0; r < 6; r++) {
@@ -290,17 +290,17 @@ MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t s
             m[r] = rows[r][c];
         result_transform(m, t);
 #pragma GCC unroll 4
-        for (int r = 0; r < 4; r++) {
-            vec v = t[r] + bias;
-            columns[r][c] = with_relu ? relu(v) : v;
-        }
+        for (int r = 0; r < 4; r++)
+            columns[r][c] = t[r] + bias;
     }
     for (int r = 0; r < 4; r++) {
         vec pixels[4];
         put_together(columns[r], pixels);
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; q++)
-            group.put(y, image_step, q, r, pixels[q]);
+        for (int q = 0; q < 4; q++) {
+            vec v = residual ? pixels[q] + group.fetch(residual, image_step, q, r) : pixels[q];
+            group.put(y, image_step, q, r, with_relu ? relu(v) : v);
+        }
     }
 }
 

@@ -52,13 +52,24 @@ class Backend:
         The arrays it serves. Backends that share a type are alternatives; one of them is active.
     is_reference : bool
         True if it has no kernels of its own: the reference is all it runs, so that is no fallback.
+    lower : callable, optional
+        ``lower(plan, images)``: a plan (:mod:`minicnn.core.plan`) as something faster, or :class:`Declined`.
     """
 
-    def __init__(self, name: str, xp: ArrayModule, array_type: type, *, is_reference: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        xp: ArrayModule,
+        array_type: type,
+        *,
+        is_reference: bool = False,
+        lower: Callable[..., Any] | None = None,
+    ) -> None:
         self.name = name
         self.xp = xp
         self.array_type = array_type
         self.is_reference = is_reference
+        self.lower = lower
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -172,6 +183,12 @@ def set_strict(strict: bool) -> None:
     _strict = bool(strict)
 
 
+def require_kernel(missing: str) -> None:
+    """In strict mode, refuse to go on without what is missing."""
+    if _strict:
+        raise BackendError(missing, hint="unset MINICNN_STRICT to let the reference serve it")
+
+
 @contextmanager
 def use_strict(strict: bool = True) -> Iterator[None]:
     """Strict mode for a block, see :func:`set_strict`."""
@@ -235,11 +252,7 @@ class Kernel:
             reason = result.reason
             served.reasons[reason] = served.reasons.get(reason, 0) + 1
         served.reference += 1
-        if _strict:
-            raise BackendError(
-                f"the {backend.name} backend does not serve {self.name}: {reason}",
-                hint="unset MINICNN_STRICT to let the reference serve it",
-            )
+        require_kernel(f"the {backend.name} backend does not serve {self.name}: {reason}")
         return self.reference(backend.xp, *operands, **attributes)
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:

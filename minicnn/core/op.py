@@ -43,8 +43,8 @@ __all__ = ["Op", "observe", "op", "ops"]
 
 ops: dict[str, Op] = {}  # every operation there is, by name
 
-# Called with (op, operands, result) after each forward; see `observe`.
-_observer: ContextVar[Callable[[Op, list[Any], Array], None] | None] = ContextVar("observer", default=None)
+# Called with (op, operands, attributes, result) after each forward; see `observe`.
+_observer: ContextVar[Callable[[Op, list[Any], Attrs, Array], None] | None] = ContextVar("observer", default=None)
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
@@ -195,7 +195,7 @@ class Op:
         if _observing:
             observer = _observer.get()
             if observer is not None:
-                observer(self, arrays, y)
+                observer(self, arrays, attrs, y)
         return y, saved
 
     def run_backward(
@@ -267,9 +267,9 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 class observe:  # noqa: N801 - used like a function
-    """Call ``observer(op, arrays, result)`` after each forward in this thread, for a block."""
+    """Call ``observer(op, arrays, attributes, result)`` after each forward in this thread, for a block."""
 
-    def __init__(self, observer: Callable[[Op, list[Any], Array], None]) -> None:
+    def __init__(self, observer: Callable[[Op, list[Any], Attrs, Array], None]) -> None:
         self._observer = observer
 
     def __enter__(self) -> None:

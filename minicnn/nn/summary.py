@@ -14,7 +14,7 @@ from minicnn.core.tensor import Tensor, default_dtype
 from minicnn.errors import ShapeError
 from minicnn.nn.module import Module
 from minicnn.ops.conv import WORKSPACE
-from minicnn.typing import Shape
+from minicnn.typing import Attrs, Shape
 
 __all__ = ["Row", "Summary", "summarize"]
 
@@ -178,7 +178,7 @@ class _Recorder:
     def on_enter(self, module: Module, args: Any) -> None:
         self.running.append(_Call())
 
-    def on_op(self, op: Op, arrays: list[Any], result: Any) -> None:
+    def on_op(self, op: Op, arrays: list[Any], attrs: Attrs, result: Any) -> None:
         call = self.running[-1]
         call.macs += _macs(op.name, arrays, result)
         call.activation_bytes += 0 if op.view else result.nbytes

@@ -16,7 +16,7 @@ from minicnn.core.tape import Node
 from minicnn.core.tensor import Tensor
 from minicnn.errors import MiniCNNError, NonFiniteError
 from minicnn.nn import Module
-from minicnn.typing import Array
+from minicnn.typing import Array, Attrs
 
 __all__ = ["all_finite", "explain"]
 
@@ -102,7 +102,7 @@ class _Results:
             self._not_meant |= {id(a.array): a.array for a in args if isinstance(a, Tensor)}
         self.stack.append(label)
 
-    def look(self, op: Op, operands: list[Any], result: Array) -> None:
+    def look(self, op: Op, operands: list[Any], attrs: Attrs, result: Array) -> None:
         """Note the layer of an operation, and its result if that is not finite."""
         layer = self.stack[-1] if self.stack else ""
         self._starts.append(Node(op, {}, (), [], []).number)  # the node of this operation comes next

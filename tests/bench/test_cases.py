@@ -80,7 +80,7 @@ def test_networks_are_those_of_minicnn(model):
     assert models.default_shape(model) == networks.INPUT[model]
     seen = set()
 
-    def look(op, arrays, result):
+    def look(op, arrays, attrs, result):
         name = op.name.removesuffix("_inference")
         if name in LAYERS:
             weight = arrays[1].shape if name in cases.PRODUCTS else None

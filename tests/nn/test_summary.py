@@ -55,7 +55,7 @@ def test_rows_of_a_model_with_functions_and_a_layer_used_twice():
 def test_activation_bytes_are_those_of_a_real_run():
     model = Tutorial().eval()
     made = []
-    with minicnn.no_grad(), observe(lambda op, arrays, y: made.append(0 if op.view else y.nbytes)):
+    with minicnn.no_grad(), observe(lambda op, arrays, attrs, y: made.append(0 if op.view else y.nbytes)):
         model(minicnn.zeros(2, 1, 8, 8))
     assert summarize(model, (2, 1, 8, 8)).activation_bytes == sum(made)
     assert summarize(model.double(), (2, 1, 8, 8)).activation_bytes == 2 * sum(made)

@@ -51,7 +51,8 @@ def create() -> Backend:
         raise BackendError(f"the native backend is not available: {reason}")
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
-    backend = Backend("native", np, np.ndarray)
+    lower = import_module(f"{__name__}.program").lower
+    backend = Backend("native", np, np.ndarray, lower=lower)
     register_backend(backend)
     _native.set_threads(threads.get_num_threads())
     threads.on_change(_native.set_threads)

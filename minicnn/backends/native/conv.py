@@ -13,19 +13,23 @@ from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.fused import conv2d_relu
 from minicnn.typing import Attrs, Shape
 
+FEW_TILES = 32  # fewer do not fill the vectors of Winograd's products
+
 _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
 
-def algorithm(w_shape: Shape, channels: int, attrs: Attrs) -> str:
-    """The algorithm of a convolution with weights of a shape, on images of so many channels.
+def algorithm(w_shape: Shape, x_shape: Shape, attrs: Attrs) -> str:
+    """The algorithm of a convolution with weights and images of these shapes.
 
     Winograd's takes 3 x 3 with stride 1 and padding 1, unless the highest precision is asked for; its
-    transforms need channels enough to pay. One channel for each group is a depthwise convolution. All
-    else is direct.
+    transforms need channels and tiles of 4 x 4 pixels enough to pay. One channel for each group is a
+    depthwise convolution. All else is direct.
     """
     if w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8 and get_conv_precision() == "high":
-        return "winograd"
-    return "depthwise" if attrs["groups"] == channels == w_shape[0] > 1 else "direct"
+        tiles = x_shape[0] * -(-x_shape[2] // 4) * -(-x_shape[3] // 4)
+        if tiles >= FEW_TILES:
+            return "winograd"
+    return "depthwise" if attrs["groups"] == x_shape[1] == w_shape[0] > 1 else "direct"
 
 
 def _declined(*arrays) -> Declined | None:
@@ -42,7 +46,7 @@ def _correlate(x, w, b, size, *, with_relu=False, **attrs):
         one_run(x),
         one_run(w),
         None if b is None else one_run(b),
-        algorithm=algorithm(w.shape, x.shape[1], attrs),
+        algorithm=algorithm(w.shape, x.shape, attrs),
         with_relu=with_relu,
         **attrs,
     )
@@ -52,7 +56,7 @@ def _correlate(x, w, b, size, *, with_relu=False, **attrs):
 def _spread(gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
     _native.conv_backward_data(
-        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, channels, attrs), **attrs
+        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, gx.shape, attrs), **attrs
     )
     return gx
 
@@ -60,7 +64,7 @@ def _spread(gy, w, channels, size, **attrs):
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
     _native.conv_weight_gradient(
-        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape[1], attrs), **attrs
+        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape, attrs), **attrs
     )
     return gw
 

@@ -1,0 +1,125 @@
+"""A plan: the operations that a function called, written down, so that they can be repeated without it.
+
+:func:`trace` runs a function once and notes each operation with its operands. What depends on the input
+only through operations is in the plan; everything else is a constant of it: parameters, and whatever
+Python computed on its own. A backend may turn a plan into something faster (``Backend.lower``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from minicnn.core.fusion import fusing
+from minicnn.core.op import Op, observe
+from minicnn.core.tape import no_grad
+from minicnn.core.tensor import Tensor
+from minicnn.errors import OptionError
+from minicnn.typing import Array, Attrs
+
+__all__ = ["Plan", "Slot", "Step", "trace"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An operand that is the input, number 0, or the result of a step."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation.
+
+    Attributes
+    ----------
+    op : Op
+    operands : tuple
+        A :class:`Slot`, a constant (an array, a number or None), or a list of such.
+    attrs : dict
+    result : Slot
+    """
+
+    op: Op
+    operands: tuple[Any, ...]
+    attrs: Attrs
+    result: Slot
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in their order.
+
+    Attributes
+    ----------
+    steps : list of Step
+    output : Slot
+        What the function returned.
+    values : list of array
+        What each slot held in the traced call.
+    """
+
+    steps: list[Step]
+    output: Slot
+    values: list[Array]
+
+
+def slots(operands: Any) -> set[Slot]:
+    """The slots among operands."""
+    found: set[Slot] = set()
+    for operand in operands:
+        if isinstance(operand, Slot):
+            found.add(operand)
+        elif isinstance(operand, list):
+            found |= slots(operand)
+    return found
+
+
+def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
+    """The plan of ``function(Tensor(x))``, without gradients.
+
+    Raises
+    ------
+    OptionError
+        If what the function returns was not computed from its input by operations.
+    """
+    steps: list[Step] = []
+    values = [x]
+    known = {id(x): Slot(0)}  # no value is freed meanwhile, so that ids stay unique
+    constants: list[Any] = []
+
+    def operand_of(value: Any) -> Any:
+        if isinstance(value, list):
+            return [operand_of(item) for item in value]
+        return known.get(id(value), value)
+
+    def note(op: Op, arrays: list[Any], attrs: Attrs, y: Array) -> None:
+        operands = tuple(operand_of(array) for array in arrays)
+        if not slots(operands):
+            constants.append(y)  # computed once, here
+        elif id(y) not in known:  # else an operand that was passed on as it is
+            known[id(y)] = Slot(len(values))
+            values.append(y)
+            steps.append(Step(op, operands, attrs, known[id(y)]))
+
+    with no_grad(), observe(note), fusing():
+        result = function(Tensor.wrap(x))
+    if not isinstance(result, Tensor) or id(result.array) not in known:
+        raise OptionError(
+            expected="a result that is one tensor, computed from the input by minicnn's operations",
+            got=type(result).__name__,
+            hint="compute with tensors throughout",
+        )
+    return Plan(_needed(steps, known[id(result.array)]), known[id(result.array)], values)
+
+
+def _needed(steps: list[Step], output: Slot) -> list[Step]:
+    """The steps that the output depends on."""
+    needed = {output}
+    kept = []
+    for step in reversed(steps):
+        if step.result in needed:
+            needed |= slots(step.operands)
+            kept.append(step)
+    return kept[::-1]
