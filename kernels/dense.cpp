@@ -64,7 +64,7 @@ void multiply_panel(float *y, const float *x, const Layer &layer, ptrdiff_t firs
     else if (vectors == 2)
         multiply_rows<2>(y, x, layer, first, columns, rows);
     else if (vectors == 3)
-        multiply_rows<3>(y, x, layer, first, columns, rows);
+        multiply_rows<WIDE == 4 ? 3 : 2>(y, x, layer, first, columns, rows); /* never so wide if WIDE is 2 */
     else
         multiply_rows<WIDE>(y, x, layer, first, columns, rows);
 }

@@ -14,6 +14,7 @@
  * Tiles lie in the lanes of vectors, so that transforms are plain arithmetic between vectors. Only taking
  * rows of pixels apart into the four columns of each tile, and putting them together again, needs shuffles.
  */
+#include "memory.h"
 #include "mk.h"
 #include "parallel.h"
 #include "tile.h"
@@ -70,29 +71,94 @@ void transform_weights(float *u, const float *w, ptrdiff_t K, ptrdiff_t C, ptrdi
 }
 
 /* How many tiles a task takes at once: so that transformed pixels and products stay in the second-level cache. */
-MK_INLINE ptrdiff_t block_tiles(ptrdiff_t channels, ptrdiff_t count)
-{
-    bool few = channels > 64 || count < 4 * 64; /* or an image alone, which the threads shall share */
-    return few ? ptrdiff_t(NR) : 64;
-}
+MK_INLINE ptrdiff_t block_tiles(ptrdiff_t channels) { return channels <= 64 ? 64 : 32; }
+static_assert(32 % NR == 0, "blocks are filled with tiles of the micro-kernel");
+
+enum { FEW = 128 }; /* so many tiles at most are one block, whose work is shared */
 
 /* A distance between frequencies that does not map all of them to the same cache sets. */
 MK_INLINE ptrdiff_t frequency_distance(ptrdiff_t rows, ptrdiff_t tiles) { return rows * tiles + 16; }
 
-/* products[f][k][tile] = sum over c of u[f][k][c] * patches[f][c][tile]. */
-MK_INLINE void multiply(float *products, const float *u, const float *patches, ptrdiff_t K, ptrdiff_t C, ptrdiff_t tiles)
-{
-    ptrdiff_t patch_step = frequency_distance(C, tiles), product_step = frequency_distance(panel_rows(K), tiles);
-    for (int f = 0; f < FREQUENCIES; f++)
-        each_panel(K, [&](auto panel) {
-            constexpr int M = panel.rows;
-            const float *a = u + (f * panel_rows(K) + panel.first) * C;
-            for (ptrdiff_t j = 0; j < tiles; j += NR) {
-                vec sums[M][NV] = {};
-                accumulate(sums, EvenColumns{a, M, 1}, EvenRows{patches + f * patch_step + j, tiles}, VL, C);
-                store_tile(products + f * product_step + panel.first * tiles + j, tiles, sums);
+/* A block of tiles on its way: patches (36, C, tiles), then products (36, K, tiles). */
+struct Block {
+    ptrdiff_t C, K, tiles, patch_step, product_step;
+
+    Block(ptrdiff_t C, ptrdiff_t K, ptrdiff_t tiles)
+        : C(C), K(K), tiles(tiles), patch_step(frequency_distance(C, tiles)),
+          product_step(frequency_distance(panel_rows(K), tiles))
+    {
+    }
+
+    ptrdiff_t products() const { return FREQUENCIES * patch_step; }
+    ptrdiff_t size() const { return products() + FREQUENCIES * product_step; }
+
+    /* Channels `begin` to `end` of the patches of images x: (N, C, H, W). */
+    void transform(float *block, const float *x, const Tiling &tiling, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t end) const
+    {
+        ptrdiff_t plane = tiling.H * tiling.W;
+        for (ptrdiff_t j = 0; j < tiles; j += VL) {
+            const Group group(tiling, first + j);
+            for (ptrdiff_t c = begin; c < end; c++) {
+                group.prefetch(x + (c + 1) * plane, C * plane);
+                transform_patches(group, x + c * plane, C * plane, block + c * tiles + j, patch_step);
             }
+        }
+    }
+
+    /* products[f][k][tile] = sum over c of packed[f][k][c] * patches[f][c][tile], for one frequency. */
+    void multiply(float *block, const float *packed, int f) const
+    {
+        each_panel(K, [&](auto panel) {
+            const float *a = packed + (f * panel_rows(K) + panel.first) * C, *b = block + f * patch_step;
+            float *to = block + products() + f * product_step + panel.first * tiles;
+            ptrdiff_t j = 0;
+            for (; j + NR <= tiles; j += NR)
+                multiply_tile<panel.rows, NV>(to + j, a, b + j);
+            if (j < tiles)
+                multiply_tile<panel.rows, 1>(to + j, a, b + j);
         });
+    }
+
+    template <int M, int V>
+    MK_INLINE_MEMBER void multiply_tile(float *to, const float *a, const float *b) const
+    {
+        vec sums[M][V] = {};
+        accumulate(sums, EvenColumns{a, M, 1}, EvenRows{b, tiles}, VL, C);
+        store_tile(to, tiles, sums);
+    }
+
+    /* Channels `begin` to `end` of the results y: (N, K, H, W). */
+    void finish(float *y, const float *block, const float *bias, const float *residual, bool with_relu,
+                const Tiling &tiling, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t end) const
+    {
+        ptrdiff_t plane = tiling.H * tiling.W;
+        for (ptrdiff_t j = 0; j < tiles; j += VL) {
+            const Group group(tiling, first + j);
+            for (ptrdiff_t k = begin; k < end; k++)
+                transform_back(group, block + products() + k * tiles + j, product_step, bias ? bias[k] : 0.0f,
+                               residual ? residual + k * plane : nullptr, with_relu, y + k * plane, K * plane);
+        }
+    }
+};
+
+/* Few tiles, as of an image alone, are one block that the threads share: its channels, then its frequencies. */
+int run_shared(float *y, const float *x, const float *packed, const float *bias, const float *residual, bool with_relu,
+               const Tiling &tiling, const Block &block)
+{
+    enum { CHANNELS = 8 }; /* a task takes */
+    float *memory = static_cast<float *>(mk_take(block.size() * sizeof(float)));
+    if (!memory)
+        return -1;
+    parallel(ceil_div(block.C, CHANNELS), 0, [&](ptrdiff_t task, float *) {
+        block.transform(memory, x, tiling, 0, task * CHANNELS, smaller(block.C, (task + 1) * CHANNELS));
+    });
+    parallel(FREQUENCIES, 0, [&](ptrdiff_t f, float *) { block.multiply(memory, packed, static_cast<int>(f)); });
+    parallel(ceil_div(block.K, CHANNELS), 0, [&](ptrdiff_t task, float *) {
+        block.finish(y, memory, bias, residual, with_relu, tiling, 0, task * CHANNELS,
+                     smaller(block.K, (task + 1) * CHANNELS));
+    });
+    mk_give(memory);
+    return 0;
 }
 
 /* -- the weights' gradient ----------------------------------------------------------------------------- */
@@ -206,25 +272,15 @@ int MK(winograd_run)(float *y, const float *x, const float *packed, const float 
                      ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int with_relu)
 {
     const Tiling tiling(N, H, W);
-    ptrdiff_t tiles = block_tiles(C > K ? C : K, tiling.count);
-    ptrdiff_t patch_step = frequency_distance(C, tiles), product_step = frequency_distance(panel_rows(K), tiles);
-    size_t bytes = FREQUENCIES * (patch_step + product_step) * sizeof(float);
-    return parallel(ceil_div(tiling.count, tiles), bytes, [&](ptrdiff_t block, float *patches) {
-        float *products = patches + FREQUENCIES * patch_step;
-        for (ptrdiff_t j = 0; j < tiles; j += VL) {
-            const Group group(tiling, block * tiles + j);
-            for (ptrdiff_t c = 0; c < C; c++) {
-                group.prefetch(x + (c + 1) * H * W, C * H * W);
-                transform_patches(group, x + c * H * W, C * H * W, patches + c * tiles + j, patch_step);
-            }
-        }
-        multiply(products, packed, patches, K, C, tiles);
-        for (ptrdiff_t j = 0; j < tiles; j += VL) {
-            const Group group(tiling, block * tiles + j);
-            for (ptrdiff_t k = 0; k < K; k++)
-                transform_back(group, products + k * tiles + j, product_step, bias ? bias[k] : 0.0f,
-                               residual ? residual + k * H * W : nullptr, with_relu, y + k * H * W, K * H * W);
-        }
+    if (tiling.count <= FEW)
+        return run_shared(y, x, packed, bias, residual, with_relu, tiling, Block(C, K, ceil_div(tiling.count, VL) * VL));
+    const Block block(C, K, block_tiles(C > K ? C : K));
+    return parallel(ceil_div(tiling.count, block.tiles), block.size() * sizeof(float), [&](ptrdiff_t task, float *memory) {
+        ptrdiff_t first = task * block.tiles;
+        block.transform(memory, x, tiling, first, 0, C);
+        for (int f = 0; f < FREQUENCIES; f++)
+            block.multiply(memory, packed, f);
+        block.finish(y, memory, bias, residual, with_relu, tiling, first, 0, K);
     });
 }
 

@@ -28,7 +28,6 @@ cdef extern from "program.h" nogil:
         const ptrdiff_t *places
         ptrdiff_t buffers, arena, chunk, x_floats, y_floats
     int mk_execute(const mk_program *program, float *y, const float *x, ptrdiff_t images) noexcept
-    ptrdiff_t mk_winograd_packed_size "mk->winograd_packed_size"(ptrdiff_t C, ptrdiff_t K) noexcept
     void mk_winograd_pack "mk->winograd_pack"(float *packed, const float *w, ptrdiff_t C, ptrdiff_t K, int turned) noexcept
     ptrdiff_t mk_dense_packed_size "mk->dense_packed_size"(ptrdiff_t inputs, ptrdiff_t outputs) noexcept
     void mk_dense_pack "mk->dense_pack"(float *packed, const float *w, ptrdiff_t inputs, ptrdiff_t outputs) noexcept
@@ -45,10 +44,11 @@ cdef class Program:
     cdef ptrdiff_t *places
     cdef list kept
     cdef tuple y_shape
+    cdef readonly ptrdiff_t weights  # how many constant numbers there are
 
     @property
     def chunk(self):
-        """How many images are computed at a time."""
+        """How many images are computed at a time, at most."""
         return self.program.chunk
 
     def __cinit__(self):
@@ -77,13 +77,14 @@ cdef class Program:
     cdef const float *keep(self, array, ptrdiff_t n) except? NULL:
         """The address of n constant numbers, which live as long as the program; NULL for None."""
         self.kept.append(array)
+        self.weights += n if array is not None else 0
         return floats_or_null(array, n)
 
     def conv(self, int y, int x, int z, int spare, str algorithm, cnp.ndarray y_like not None,
              cnp.ndarray x_like not None, cnp.ndarray w not None, bias, bint with_relu, *, stride, padding, dilation,
              groups):
         """y = the convolution of x, plus the bias, plus z, through a ReLU if asked for; the weights are packed here"""
-        cdef mk_conv p = geometry(x_like, w, y_like, stride, padding, dilation, groups)
+        cdef mk_conv p = geometry(x_like, (<object>w).shape, y_like, stride, padding, dilation, groups)
         cdef int which = chosen(algorithm, p)
         cdef const float *weights = floats(w, cnp.PyArray_SIZE(w))
         cdef mk_instruction *it
@@ -99,7 +100,7 @@ cdef class Program:
             if which == WINOGRAD:
                 mk_winograd_pack(<float *>it.weight[0], weights, p.C, p.K, 0)
             else:
-                mk_conv_pack_weights(<float *>it.weight[0], weights, &p)
+                done(mk_conv_pack_weights(<float *>it.weight[0], weights, &p))
         it.weight[1] = self.keep(bias, p.K)
         it.conv, it.with_relu = p, with_relu
 
@@ -202,5 +203,5 @@ cdef class Program:
 def depthwise_workspace(cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray y not None, *, stride, padding,
                         dilation, groups):
     """How many floats a depthwise convolution of such shapes needs as its workspace"""
-    cdef mk_conv p = geometry(x, w, y, stride, padding, dilation, groups)
+    cdef mk_conv p = geometry(x, (<object>w).shape, y, stride, padding, dilation, groups)
     return mk_depthwise_workspace(&p)

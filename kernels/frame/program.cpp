@@ -6,6 +6,8 @@
 
 namespace {
 
+inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
 void copy_strided(float *y, const float *x, const mk_instruction &i)
 {
     y += i.to;
@@ -46,7 +48,9 @@ int run(const mk_table &k, const mk_instruction &i, float *const *at, ptrdiff_t 
     case MK_DO_MAP:
         return i.map(y, x, n * i.size[0], i.number[0], i.number[1]);
     case MK_DO_ADD:
-        return k.add_forward(y, x, z, n * i.size[0]);
+        for (ptrdiff_t e = 0; e < n * i.size[0]; e++)
+            y[e] = x[e] + z[e];
+        return 0;
     case MK_DO_LINES:
         return i.lines(y, x, n * i.size[0], i.size[1], i.size[2]);
     case MK_DO_COPY:
@@ -81,15 +85,17 @@ int run_chunk(const mk_program &p, float *y, const float *x, ptrdiff_t n)
 
 } // namespace
 
+/* The threads get equal shares: that is no change to the results, as each image is computed on its own. */
 int mk_execute(const mk_program *p, float *y, const float *x, ptrdiff_t images)
 {
     if (images <= p->chunk)
         return run_chunk(*p, y, x, images);
     bool failed = false; /* any thread may set it, none clears it */
-    ptrdiff_t chunks = (images + p->chunk - 1) / p->chunk;
-    int refused = parallel(chunks, 0, [&](ptrdiff_t chunk, float *) {
-        ptrdiff_t first = chunk * p->chunk, rest = images - first;
-        if (run_chunk(*p, y + first * p->y_floats, x + first * p->x_floats, rest < p->chunk ? rest : p->chunk))
+    ptrdiff_t threads = mk_get_threads(), rounds = ceil_div(ceil_div(images, p->chunk), threads);
+    ptrdiff_t share = ceil_div(images, rounds * threads);
+    int refused = parallel(ceil_div(images, share), 0, [&](ptrdiff_t chunk, float *) {
+        ptrdiff_t first = chunk * share, rest = images - first;
+        if (run_chunk(*p, y + first * p->y_floats, x + first * p->x_floats, rest < share ? rest : share))
             __atomic_store_n(&failed, true, __ATOMIC_RELAXED);
     });
     return refused || failed ? -1 : 0;

@@ -40,7 +40,7 @@ typedef struct {
     mk_instruction *instructions;
     ptrdiff_t count;
     const ptrdiff_t *places; /* of the buffers, in floats from the arena on; buffer 0 is x, buffer 1 is y */
-    ptrdiff_t buffers, arena, chunk, x_floats, y_floats; /* sizes: of an arena, a chunk in images, an image */
+    ptrdiff_t buffers, arena, chunk, x_floats, y_floats; /* sizes: of an arena, a chunk in images at most, an image */
 } mk_program;
 
 #ifdef __cplusplus

@@ -13,7 +13,7 @@ from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.fused import conv2d_relu
 from minicnn.typing import Attrs, Shape
 
-FEW_TILES = 32  # fewer do not fill the vectors of Winograd's products
+FEW_TILES = 8  # fewer fill less than half of the vectors of Winograd's products
 
 _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 

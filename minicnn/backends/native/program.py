@@ -23,7 +23,7 @@ from minicnn.typing import Array, Attrs
 __all__ = ["IMAGES", "lower"]
 
 IMAGES = 2  # of the input that a plan is traced with
-ARENA = 192 * 1024  # floats that a chunk's results may take: they share the second-level cache with weights
+ARENA = 512 * 1024  # floats that the results of a chunk may take; more, if the weights take more
 
 
 class Unfit(Exception):
@@ -140,8 +140,8 @@ class Lowering:
         self.places[step.result] = Place(place.buffer, place.offset + moved, steps[1:])
 
     def chunk(self) -> int:
-        """How many images are computed at a time."""
-        return max(1, min(self.images, ARENA // max(1, self.peak())))
+        """How many images are computed at a time: for each chunk all weights are read anew."""
+        return max(1, min(self.images, max(ARENA, self.program.weights) // max(1, self.peak())))
 
     def peak(self) -> int:
         """Floats an image of the results that live at the same time, at the most."""
