@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import MethodType
 from typing import Any
@@ -44,10 +44,12 @@ __all__ = ["Op", "observe", "op", "ops"]
 ops: dict[str, Op] = {}  # every operation there is, by name
 
 # Called with (op, operands, attributes, result) after each forward; see `observe`.
-_observer: ContextVar[Callable[[Op, list[Any], Attrs, Array], None] | None] = ContextVar("observer", default=None)
+Observer = Callable[["Op", list[Any], Attrs, Array], None]
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
 
 _new = Tensor.__new__
+_MOST_SHAPES = 1024  # remembered by an operation
 _PLAIN = frozenset([int, float, bool, type(None)])  # operands to take as they are
 _ATTRIBUTES = _PLAIN | {tuple, str}  # and attributes
 
@@ -85,6 +87,7 @@ class Op:
         self._shape = shape
         self._dtype = dtype or first_dtype
         self._validates = False
+        self._shapes: dict[Any, Shape] = {}
         parameters = list(inspect.signature(forward).parameters.values())[1:]  # without xp
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.defaults: Attrs = {p.name: p.default for p in keywords if p.default is not p.empty}
@@ -179,7 +182,7 @@ class Op:
         try:
             backend = dispatch.serving.get(type(arrays[0])) or backend_of(arrays)
             if self._validates:
-                self._shape(*arrays, **attrs)  # type: ignore[misc]
+                self.checked_shape(arrays, attrs)
             if backend.array_type is MetaArray:
                 y, saved = self.abstract(arrays, attrs), None
             else:
@@ -228,10 +231,23 @@ class Op:
         if self._shape is None:
             raise ShapeError("this operation has no shape rule", op=self.name)
         try:
-            return self._shape(*operands, **(self.defaults | attrs))
+            return self.checked_shape(operands, self.defaults | attrs)
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise
+
+    def checked_shape(self, operands: Sequence[Any], attrs: Attrs) -> Shape:
+        """What the shape rule says of a call; remembered, where it sees no values."""
+        assert self._shape is not None
+        key = shape_key(operands, attrs)
+        shape = None if key is None else self._shapes.get(key)
+        if shape is None:
+            shape = self._shape(*operands, **attrs)
+            if key is not None:
+                if len(self._shapes) >= _MOST_SHAPES:
+                    self._shapes.clear()
+                self._shapes[key] = shape
+        return shape
 
     def abstract(self, arrays: list[Any], attrs: Attrs) -> MetaArray:
         """The result as shape and dtype only."""
@@ -269,7 +285,7 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
 class observe:  # noqa: N801 - used like a function
     """Call ``observer(op, arrays, attributes, result)`` after each forward in this thread, for a block."""
 
-    def __init__(self, observer: Callable[[Op, list[Any], Attrs, Array], None]) -> None:
+    def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
     def __enter__(self) -> None:
@@ -304,6 +320,26 @@ def plain(operand: Any) -> Any:
     if isinstance(operand, np.generic):
         return as_array(operand).item()
     return as_array(operand) if isinstance(operand, np.ndarray) else operand
+
+
+def shape_key(operands: Sequence[Any], attrs: Attrs) -> Any:
+    """What a shape rule's answer depends on; None where it may depend on values, such as labels."""
+    key: list[Any] = []
+    for operand in operands:
+        if operand is None:
+            key.append(None)
+            continue
+        dtype = getattr(operand, "dtype", None)
+        if dtype is None or dtype.kind != "f":
+            return None
+        key.append(operand.shape)
+        key.append(dtype.char)
+    try:
+        hash(tuple(attrs.values()))
+    except TypeError:  # an index array, say
+        return None
+    key.append(repr(attrs))  # unlike ==, it tells 1 from 1.0 and True
+    return tuple(key)
 
 
 def describe(operand: Any) -> str:

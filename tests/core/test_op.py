@@ -159,7 +159,11 @@ def test_operands_can_be_any_number():
 def test_an_observer_sees_each_forward_in_its_block():
     seen = []
     x = tensor([1.0])
-    with observe(lambda op, arrays, attrs, result: seen.append((op.name, len(arrays), attrs, result.tolist()))):
+
+    def look(op, arrays, attrs, result):
+        seen.append((op.name, len(arrays), attrs, result.tolist()))
+
+    with observe(look):
         _ = x + 1 - x
     _ = x * 2
     assert seen == [("add", 2, {}, [2.0]), ("sub", 2, {}, [1.0])]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import set_conv_precision
+from minicnn.backends.native import conv
 from minicnn.backends.native.conv import algorithm
 from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.windows import output_sizes
@@ -71,7 +72,7 @@ def test_direct_convolution_is_exact_on_integers(level, seed):
 def test_depthwise_convolution_is_exact_on_integers(level, rng):
     for _ in range(60):
         x_shape, w_shape, attrs = random_case(rng, depthwise=True)
-        assert algorithm(w_shape, x_shape[1], attrs) == "depthwise"
+        assert algorithm(w_shape, x_shape, attrs) == "depthwise"
         assert_equal_to_the_reference(rng, x_shape, w_shape, attrs)
 
 
@@ -144,10 +145,15 @@ def sums_of_absolute_values(x, w, gy):
     }
 
 
+@pytest.fixture
+def winograd_for_few_tiles(monkeypatch):
+    monkeypatch.setattr(conv, "FEW_TILES", 1)
+
+
 @pytest.mark.parametrize("shape", WINOGRAD, ids=str)
-def test_winograd_is_within_its_error_bound(level, shape, rng):
+def test_winograd_is_within_its_error_bound(level, shape, rng, winograd_for_few_tiles):
     n, c, h, w, k = shape
-    assert algorithm((k, c, 3, 3), c, SAME) == "winograd"
+    assert algorithm((k, c, 3, 3), (n, c, h, w), SAME) == "winograd"
     x, weight = rng.standard_normal((n, c, h, w)), rng.standard_normal((k, c, 3, 3))
     bias, gy = np.zeros(k), rng.standard_normal((n, k, h, w))
     x, weight, gy = (a.astype(np.float32).astype(np.float64) for a in (x, weight, gy))
@@ -160,7 +166,7 @@ def test_winograd_is_within_its_error_bound(level, shape, rng):
 
 
 @pytest.mark.parametrize("shape", WINOGRAD, ids=str)
-def test_winograd_is_exact_where_its_fractions_are(level, shape, rng):
+def test_winograd_is_exact_where_its_fractions_are(level, shape, rng, winograd_for_few_tiles):
     n, c, h, w, k = shape
     x, weight = integers(rng, (n, c, h, w)).clip(-1, 1), 576 * integers(rng, (k, c, 3, 3)).clip(-1, 1)
     gy = 576 * integers(rng, (n, k, h, w)).clip(-1, 1)
@@ -177,7 +183,7 @@ def test_winograd_is_exact_where_its_fractions_are(level, shape, rng):
 def test_the_highest_precision_sums_directly(native):
     set_conv_precision("highest")
     try:
-        assert algorithm((32, 32, 3, 3), 32, SAME) == "direct"
+        assert algorithm((32, 32, 3, 3), (1, 32, 32, 32), SAME) == "direct"
     finally:
         set_conv_precision("high")
 
@@ -211,7 +217,7 @@ def test_a_relu_behind_is_a_relu(native, kind, rng):
     x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
     y = conv2d.run([x, w, b], attrs)[0]
     rectified = np.empty_like(y)
-    chosen = algorithm(w_shape, x_shape[1], attrs)
+    chosen = algorithm(w_shape, x_shape, attrs)
     native.conv_forward(rectified, x, w, b, algorithm=chosen, with_relu=True, **attrs)
     assert np.array_equal(rectified, np.maximum(y, 0))
 

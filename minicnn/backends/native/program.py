@@ -18,7 +18,7 @@ from minicnn.backends.native.arrays import FLOAT32, one_run
 from minicnn.backends.native.conv import algorithm
 from minicnn.core.dispatch import Declined
 from minicnn.core.plan import Plan, Slot, Step
-from minicnn.typing import Array, Attrs
+from minicnn.typing import Array, Attrs, Shape
 
 __all__ = ["IMAGES", "lower"]
 
@@ -26,7 +26,7 @@ IMAGES = 2  # of the input that a plan is traced with
 ARENA = 512 * 1024  # floats that the results of a chunk may take; more, if the weights take more
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A step has no instruction: why."""
 
 
@@ -78,25 +78,26 @@ class Lowering:
     def operand(self, slot: Any) -> int:
         """The buffer of an operand in one run: a view is copied."""
         if not isinstance(slot, Slot):
-            raise Unfit("a constant where images are expected")
+            raise UnfitError("a constant where images are expected")
         place, shape = self.places[slot], self.value(slot).shape[1:]
-        if place.offset == 0 and place.strides == run_strides(shape) and self.floats[place.buffer] == math.prod(shape):
+        size, strides = math.prod(shape), run_strides(shape)
+        if place.offset == 0 and place.strides == strides and self.floats[place.buffer] == size:
             return place.buffer
-        copy = self.buffer(math.prod(shape))
-        self.copy(copy, 0, run_strides(shape), place, shape)
-        self.places[slot] = Place(copy, 0, run_strides(shape))
-        return copy
+        copied = Place(self.buffer(size), 0, strides)
+        self.copy(copied, place, shape)
+        self.places[slot] = copied
+        return copied.buffer
 
-    def copy(self, to: int, offset: int, strides: tuple[int, ...], place: Place, shape: tuple[int, ...]) -> None:
+    def copy(self, to: Place, place: Place, shape: Shape) -> None:
         """Copy a value of up to 4 dimensions, zeros around it."""
         if len(shape) > 4:
-            raise Unfit(f"a copy of {len(shape)} dimensions")
+            raise UnfitError(f"a copy of {len(shape)} dimensions")
         front = (0,) * (4 - len(shape))
         self.program.copy(
-            to, place.buffer, self.floats[to], self.floats[place.buffer], (1,) * len(front) + shape,
-            offset, front + strides, place.offset, front + place.strides,
+            to.buffer, place.buffer, self.floats[to.buffer], self.floats[place.buffer],
+            (1,) * len(front) + shape, to.offset, front + to.strides, place.offset, front + place.strides,
         )  # fmt: skip
-        self.note(f"copy {shape}", to, place.buffer)
+        self.note(f"copy {shape}", to.buffer, place.buffer)
 
     def note(self, line: str, *buffers: int) -> None:
         """An instruction was added: its line, and the buffers that it touches."""
@@ -115,13 +116,14 @@ class Lowering:
             elif step.op.name in INSTRUCTIONS:
                 INSTRUCTIONS[step.op.name](self, step)
             else:
-                raise Unfit(f"no instruction for {step.op.name}")
+                raise UnfitError(f"no instruction for {step.op.name}")
         output = self.plan.output
+        shape = self.value(output).shape[1:]
         if self.places[output].buffer != 1:  # a view came last
-            self.copy(1, 0, run_strides(self.value(output).shape[1:]), self.places[output], self.value(output).shape[1:])
+            self.copy(Place(1, 0, run_strides(shape)), self.places[output], shape)
         chunk = self.chunk()
         places, arena = self.layout(chunk)
-        self.program.finish(places, arena, chunk, self.floats[0], self.value(output).shape[1:])
+        self.program.finish(places, arena, chunk, self.floats[0], shape)
         return self.program
 
     def view(self, step: Step) -> None:
@@ -130,13 +132,18 @@ class Lowering:
         value, base, place = self.value(step.result), self.value(slot), self.places[slot]
         check(value)
         steps = tuple(s // 4 for s in value.strides)
-        if not np.may_share_memory(value, base):
-            raise Unfit(f"{step.op.name} that has to copy")
+        if not np.may_share_memory(value, base):  # it had to be copied
+            if step.op.name != "reshape":
+                raise UnfitError(f"{step.op.name} that has to copy")
+            self.places[step.result] = Place(self.operand(slot), 0, run_strides(value.shape[1:]))
+            return
         moved = (address(value) - address(base)) // 4
         if place.strides != tuple(s // 4 for s in base.strides[1:]):
-            raise Unfit(f"{step.op.name} of a view")  # the traced array lay in another order than it does here
+            raise UnfitError(
+                f"{step.op.name} of a view"
+            )  # the traced array lay in another order than it does here
         if steps[0] != base.strides[0] // 4:
-            raise Unfit(f"{step.op.name} across images")
+            raise UnfitError(f"{step.op.name} across images")
         self.places[step.result] = Place(place.buffer, place.offset + moved, steps[1:])
 
     def chunk(self) -> int:
@@ -185,7 +192,7 @@ def line_up(floats: int) -> int:
 def check(value: Array) -> None:
     """Whether a value is one of float32 for each image."""
     if value.dtype != FLOAT32 or value.ndim < 1 or len(value) != IMAGES or value.size == 0:
-        raise Unfit(f"a value {value.dtype} {value.shape} that is not one for each image")
+        raise UnfitError(f"a value {value.dtype} {value.shape} that is not one for each image")
 
 
 def constant(operand: Any, what: str) -> Array | None:
@@ -193,26 +200,26 @@ def constant(operand: Any, what: str) -> Array | None:
     if operand is None:
         return None
     if isinstance(operand, Slot) or not isinstance(operand, np.ndarray) or operand.dtype != FLOAT32:
-        raise Unfit(f"{what} that is not a constant of float32")
+        raise UnfitError(f"{what} that is not a constant of float32")
     return one_run(operand).copy()
 
 
 # -- one function for each operation -------------------------------------------------------------------
 
 
-def convolution(to: Lowering, step: Step, x: Any, w: Any, b: Any, residual: Any, with_relu: bool, attrs: Attrs) -> None:
+def convolution(
+    to: Lowering, step: Step, x: Any, w: Any, b: Any, residual: Any, with_relu: bool, attrs: Attrs
+) -> None:
     """A convolution and what is added to its end."""
-    images, weights = to.value(x), constant(w, "weights")
+    x_like, y_like, weights = to.value(x), to.value(step.result), constant(w, "weights")
     assert weights is not None
-    kind = algorithm(weights.shape, (to.images, *images.shape[1:]), attrs)
+    kind = algorithm(weights.shape, (to.images, *x_like.shape[1:]), attrs)
     source, other = to.operand(x), -1 if residual is None else to.operand(residual)
-    result = to.result(step)
-    spare = to.buffer(fixed=_native.depthwise_workspace(images, weights, to.value(step.result), **attrs)) if (
-        kind == "depthwise"
-    ) else -1
-    to.program.conv(
-        result, source, other, spare, kind, to.value(step.result), images, weights, constant(b, "bias"), with_relu, **attrs
-    )
+    result, spare = to.result(step), -1
+    if kind == "depthwise":
+        spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **attrs))
+    bias = constant(b, "bias")
+    to.program.conv(result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **attrs)
     to.note(f"{step.op.name} ({kind}) {weights.shape}", result, source, other, spare)
 
 
@@ -225,7 +232,7 @@ def _linear(to: Lowering, step: Step) -> None:
     x, w, b = (*step.operands, None)[:3]
     weights = constant(w, "weights")
     if to.value(step.result).ndim != 2 or weights is None:
-        raise Unfit("a dense layer of more than one row for each image")
+        raise UnfitError("a dense layer of more than one row for each image")
     source, result = to.operand(x), to.result(step)
     to.program.dense(result, source, weights, constant(b, "bias"), step.op.name == "linear_relu")
     to.note(f"{step.op.name} {weights.shape}", result, source)
@@ -278,7 +285,7 @@ def _relu(to: Lowering, step: Step) -> None:
 def _add(to: Lowering, step: Step) -> None:
     x, z = step.operands
     if not (isinstance(x, Slot) and isinstance(z, Slot) and to.value(x).shape == to.value(z).shape):
-        raise Unfit("an addition of different shapes")
+        raise UnfitError("an addition of different shapes")
     sources, result = (to.operand(x), to.operand(z)), to.result(step)
     to.program.add_up(result, *sources, to.value(step.result)[0].size)
     to.note("add", result, *sources)
@@ -287,19 +294,20 @@ def _add(to: Lowering, step: Step) -> None:
 def _pad(to: Lowering, step: Step) -> None:
     (x,), padding = step.operands, step.attrs["padding"]
     if padding[0] != (0, 0) or step.attrs["value"] != 0:
-        raise Unfit("padding with other than zeros, or across images")
+        raise UnfitError("padding with other than zeros, or across images")
     shape, before = to.value(x).shape[1:], [max(0, b) for b, _ in padding[1:]]
     if any(b < 0 or a < 0 for b, a in padding):
-        raise Unfit("padding that cuts off")
+        raise UnfitError("padding that cuts off")
     place, result = to.places[x], to.result(step)
     strides = run_strides(to.value(step.result).shape[1:])
-    to.copy(result, sum(b * s for b, s in zip(before, strides, strict=True)), strides, place, shape)
+    offset = sum(b * s for b, s in zip(before, strides, strict=True))
+    to.copy(Place(result, offset, strides), place, shape)
 
 
 def _softmax(to: Lowering, step: Step) -> None:
     shape, dim = to.value(step.result).shape, step.attrs["dim"]
     if dim == 0:
-        raise Unfit("a softmax across images")
+        raise UnfitError("a softmax across images")
     source, result = to.operand(step.operands[0]), to.result(step)
     lines = math.prod(shape[1:dim]), shape[dim], math.prod(shape[dim + 1 :])
     to.program.softmax(result, source, lines, step.op.name == "log_softmax")
@@ -325,10 +333,10 @@ INSTRUCTIONS: dict[str, Callable[[Lowering, Step], None]] = {
 
 
 def lower(plan: Plan, images: int) -> tuple[Callable[[Array], Array], list[str]] | Declined:
-    """A function that computes the plan for any number of images, best for ``images``; and its instructions."""
+    """A function that computes the plan, best for ``images`` at once; and its instructions in words."""
     try:
         chunk = Lowering(plan, images).run().chunk
         lowering = Lowering(plan, chunk)  # again: the algorithms depend on the size of the chunks
         return lowering.run(), lowering.lines
-    except Unfit as reason:
+    except UnfitError as reason:
         return Declined(str(reason))

@@ -141,6 +141,8 @@ def pair(op: str, name: str, value: Any) -> Pair:
     >>> pair("conv2d", "stride", 2), pair("conv2d", "stride", [1, 2])
     ((2, 2), (1, 2))
     """
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
+        return value  # the usual case, as layers give it
     values = value if isinstance(value, (tuple, list)) else (value,)
     numbers = [number for number in map(whole, values) if number is not None]
     if len(values) not in (1, 2) or len(numbers) != len(values):
