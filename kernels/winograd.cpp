@@ -93,16 +93,17 @@ struct Block {
     ptrdiff_t size() const { return products() + FREQUENCIES * product_step; }
 
     /* Channels `begin` to `end` of the patches of images x: (N, C, H, W). */
-    void transform(float *block, const float *x, const Tiling &tiling, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t end) const
+    void transform(float *block, const float *x, const Tiling &tiling, ptrdiff_t first, ptrdiff_t begin,
+                   ptrdiff_t end) const
     {
         ptrdiff_t plane = tiling.H * tiling.W;
-        for (ptrdiff_t j = 0; j < tiles; j += VL) {
-            const Group group(tiling, first + j);
-            for (ptrdiff_t c = begin; c < end; c++) {
-                group.prefetch(x + (c + 1) * plane, C * plane);
-                transform_patches(group, x + c * plane, C * plane, block + c * tiles + j, patch_step);
-            }
-        }
+        for (ptrdiff_t j = 0; j < tiles; j += VL)
+            with_group(tiling, first + j, C * plane, [&](const auto &group) {
+                for (ptrdiff_t c = begin; c < end; c++) {
+                    group.prefetch(x + (c + 1) * plane);
+                    transform_patches(group, x + c * plane, block + c * tiles + j, patch_step);
+                }
+            });
     }
 
     /* products[f][k][tile] = sum over c of packed[f][k][c] * patches[f][c][tile], for one frequency. */
@@ -132,12 +133,12 @@ struct Block {
                 const Tiling &tiling, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t end) const
     {
         ptrdiff_t plane = tiling.H * tiling.W;
-        for (ptrdiff_t j = 0; j < tiles; j += VL) {
-            const Group group(tiling, first + j);
-            for (ptrdiff_t k = begin; k < end; k++)
-                transform_back(group, block + products() + k * tiles + j, product_step, bias ? bias[k] : 0.0f,
-                               residual ? residual + k * plane : nullptr, with_relu, y + k * plane, K * plane);
-        }
+        for (ptrdiff_t j = 0; j < tiles; j += VL)
+            with_group(tiling, first + j, K * plane, [&](const auto &group) {
+                for (ptrdiff_t k = begin; k < end; k++)
+                    transform_back(group, block + products() + k * tiles + j, product_step, bias ? bias[k] : 0.0f,
+                                   residual ? residual + k * plane : nullptr, with_relu, y + k * plane);
+            });
     }
 };
 
@@ -176,13 +177,14 @@ struct Accumulators {
 };
 
 /* to[f][tile][channel] = frequency f of the patches of VL tiles, for VL channels from c on. */
-void transform_patches_across(const Group &group, const float *x, ptrdiff_t image_step, ptrdiff_t plane,
-                              ptrdiff_t channels, float *square, float *to, ptrdiff_t tile_step, ptrdiff_t step)
+template <class Group>
+void transform_patches_across(const Group &group, const float *x, ptrdiff_t plane, ptrdiff_t channels, float *square,
+                              float *to, ptrdiff_t tile_step, ptrdiff_t step)
 {
     for (ptrdiff_t c = 0; c < VL; c++)
         if (c < channels) {
-            group.prefetch(x + (c + 1) * plane, image_step);
-            transform_patches(group, x + c * plane, image_step, square + c * VL, VL * VL);
+            group.prefetch(x + (c + 1) * plane);
+            transform_patches(group, x + c * plane, square + c * VL, VL * VL);
         } else
             for (int f = 0; f < FREQUENCIES; f++)
                 store(square + f * VL * VL + c * VL, (vec){});
@@ -275,7 +277,8 @@ int MK(winograd_run)(float *y, const float *x, const float *packed, const float 
     if (tiling.count <= FEW)
         return run_shared(y, x, packed, bias, residual, with_relu, tiling, Block(C, K, ceil_div(tiling.count, VL) * VL));
     const Block block(C, K, block_tiles(C > K ? C : K));
-    return parallel(ceil_div(tiling.count, block.tiles), block.size() * sizeof(float), [&](ptrdiff_t task, float *memory) {
+    size_t bytes = block.size() * sizeof(float);
+    return parallel(ceil_div(tiling.count, block.tiles), bytes, [&](ptrdiff_t task, float *memory) {
         ptrdiff_t first = task * block.tiles;
         block.transform(memory, x, tiling, first, 0, C);
         for (int f = 0; f < FREQUENCIES; f++)
@@ -301,7 +304,7 @@ int MK(winograd_weight_gradient)(float *gw, const float *gy, const float *x, flo
                                  ptrdiff_t H, ptrdiff_t W, ptrdiff_t K)
 {
     const Tiling tiling(N, H, W);
-    const ptrdiff_t tiles = GRADIENT_TILES;
+    const ptrdiff_t tiles = GRADIENT_TILES, plane = H * W;
     const Accumulators sums(C, K, ceil_div(tiling.count, tiles));
     ptrdiff_t gradient_step = frequency_distance(sums.rows, tiles), patch_step = frequency_distance(sums.columns, tiles);
     size_t bytes = FREQUENCIES * (gradient_step + patch_step + VL * VL) * sizeof(float);
@@ -312,15 +315,17 @@ int MK(winograd_weight_gradient)(float *gw, const float *gy, const float *x, flo
             store(to + i, (vec){});
         for (ptrdiff_t block = sums.blocks * chunk / sums.chunks; block < sums.blocks * (chunk + 1) / sums.chunks; block++) {
             for (ptrdiff_t j = 0; j < tiles; j += VL) {
-                const Group group(tiling, block * tiles + j);
-                for (ptrdiff_t k = 0; k < sums.rows; k++) {
-                    group.prefetch(gy + smaller(k + 1, K - 1) * H * W, K * H * W);
-                    transform_gradients(group, gy + smaller(k, K - 1) * H * W, K * H * W, gradients + k * tiles + j,
-                                        gradient_step);
-                }
-                for (ptrdiff_t c = 0; c < C; c += VL)
-                    transform_patches_across(group, x + c * H * W, C * H * W, H * W, C - c, square,
-                                             patches + j * sums.columns + c, sums.columns, patch_step);
+                with_group(tiling, block * tiles + j, K * plane, [&](const auto &group) {
+                    for (ptrdiff_t k = 0; k < sums.rows; k++) {
+                        group.prefetch(gy + smaller(k + 1, K - 1) * plane);
+                        transform_gradients(group, gy + smaller(k, K - 1) * plane, gradients + k * tiles + j, gradient_step);
+                    }
+                });
+                with_group(tiling, block * tiles + j, C * plane, [&](const auto &group) {
+                    for (ptrdiff_t c = 0; c < C; c += VL)
+                        transform_patches_across(group, x + c * plane, plane, C - c, square,
+                                                 patches + j * sums.columns + c, sums.columns, patch_step);
+                });
             }
             add_all_products(to, gradients, gradient_step, patches, patch_step, K, sums.rows, sums.columns, tiles);
         }

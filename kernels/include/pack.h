@@ -6,68 +6,6 @@
 
 namespace {
 
-/* -- transposing VL x VL numbers -------------------------------------------------------------------------
- * Vectors are seen as blocks of 4 numbers, which is what shuffles can move about cheaply: first 4 x 4
- * numbers are transposed inside of the blocks, then the blocks among each other. */
-
-/* Of each block, numbers `first` and up of a and b in turn, `run` at a time: a0 b0 a1 b1, or a0 a1 b0 b1. */
-MK_INLINE ivec in_blocks(int first, int run)
-{
-    ivec index = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) {
-        int at = i % 4, turn = at / run;
-        index[i] = i / 4 * 4 + first + turn / 2 * run + at % run + turn % 2 * VL;
-    }
-    return index;
-}
-
-/* Every second block of a, then of b. */
-MK_INLINE ivec of_blocks(int first)
-{
-    ivec index = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i++)
-        index[i] = (i / 4 * 2 + first) * 4 + i % 4;
-    return index;
-}
-
-MK_INLINE void transpose(vec (&rows)[VL])
-{
-    vec half[VL];
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i += 4) { /* half: numbers 0, 1, 2, 3 of rows i .. i+3, in blocks */
-        vec low01 = pick(rows[i], rows[i + 1], in_blocks(0, 1)), high01 = pick(rows[i], rows[i + 1], in_blocks(2, 1));
-        vec low23 = pick(rows[i + 2], rows[i + 3], in_blocks(0, 1));
-        vec high23 = pick(rows[i + 2], rows[i + 3], in_blocks(2, 1));
-        half[i] = pick(low01, low23, in_blocks(0, 2));
-        half[i + 1] = pick(low01, low23, in_blocks(2, 2));
-        half[i + 2] = pick(high01, high23, in_blocks(0, 2));
-        half[i + 3] = pick(high01, high23, in_blocks(2, 2));
-    }
-#if VL == 4
-#pragma GCC unroll 16
-    for (int i = 0; i < 4; i++)
-        rows[i] = half[i];
-#elif VL == 8
-#pragma GCC unroll 16
-    for (int i = 0; i < 4; i++) {
-        rows[i] = pick(half[i], half[i + 4], of_blocks(0));
-        rows[i + 4] = pick(half[i], half[i + 4], of_blocks(1));
-    }
-#else
-#pragma GCC unroll 16
-    for (int i = 0; i < 4; i++) {
-        vec even01 = pick(half[i], half[i + 4], of_blocks(0)), even23 = pick(half[i + 8], half[i + 12], of_blocks(0));
-        vec odd01 = pick(half[i], half[i + 4], of_blocks(1)), odd23 = pick(half[i + 8], half[i + 12], of_blocks(1));
-        rows[i] = pick(even01, even23, of_blocks(0));
-        rows[i + 4] = pick(odd01, odd23, of_blocks(0));
-        rows[i + 8] = pick(even01, even23, of_blocks(1));
-        rows[i + 12] = pick(odd01, odd23, of_blocks(1));
-    }
-#endif
-}
-
 /* The sums of the lanes of four vectors, in lanes 0 to 3. */
 MK_INLINE vec sum_each(const vec (&v)[4])
 {

@@ -60,6 +60,31 @@ MK_INLINE void store_first(float *p, vec v, ptrdiff_t n)
 #endif
 }
 
+/* VL / 2 floats from, and to, each of two places. */
+MK_INLINE vec load_halves(const float *p, const float *q)
+{
+#if VL == 16
+    return (vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(q), 1);
+#elif VL == 8
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
+#else
+    return (vec){p[0], p[1], q[0], q[1]};
+#endif
+}
+
+typedef float loose_half_vec __attribute__((vector_size(2 * VL), aligned(4), may_alias));
+
+MK_INLINE void store_halves(float *p, float *q, vec v)
+{
+    union {
+        vec whole;
+        loose_half_vec half[2];
+    } parts;
+    parts.whole = v;
+    *(loose_half_vec *)p = parts.half[0];
+    *(loose_half_vec *)q = parts.half[1];
+}
+
 /* VL bytes as numbers; the compilers' own conversion goes one by one. */
 MK_INLINE vec load_bytes(const uint8_t *p)
 {
@@ -122,21 +147,67 @@ MK_INLINE ivec zip(int start)
 MK_INLINE vec zip_low(vec a, vec b) { return pick(a, b, zip(0)); }
 MK_INLINE vec zip_high(vec a, vec b) { return pick(a, b, zip(VL / 2)); }
 
-/* Lane j of vector i becomes lane i of vector j. */
-MK_INLINE void transpose(vec *v)
+/* -- transposing VL x VL numbers -------------------------------------------------------------------------
+ * Vectors are seen as blocks of 4 numbers, which is what shuffles can move about cheaply: first 4 x 4
+ * numbers are transposed inside of the blocks, then the blocks among each other. */
+
+/* Of each block, numbers `first` and up of a and b in turn, `run` at a time: a0 b0 a1 b1, or a0 a1 b0 b1. */
+MK_INLINE ivec in_blocks(int first, int run)
 {
-#pragma GCC unroll 4
-    for (int stage = 1; stage < VL; stage *= 2) {
-        vec w[VL];
-#pragma GCC unroll 8
-        for (int i = 0; i < VL / 2; i++) {
-            w[2 * i] = zip_low(v[i], v[i + VL / 2]);
-            w[2 * i + 1] = zip_high(v[i], v[i + VL / 2]);
-        }
+    ivec index = {};
 #pragma GCC unroll 16
-        for (int i = 0; i < VL; i++)
-            v[i] = w[i];
+    for (int i = 0; i < VL; i++) {
+        int at = i % 4, turn = at / run;
+        index[i] = i / 4 * 4 + first + turn / 2 * run + at % run + turn % 2 * VL;
     }
+    return index;
+}
+
+/* Every second block of a, then of b. */
+MK_INLINE ivec of_blocks(int first)
+{
+    ivec index = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        index[i] = (i / 4 * 2 + first) * 4 + i % 4;
+    return index;
+}
+
+/* Lane j of vector i becomes lane i of vector j. */
+MK_INLINE void transpose(vec (&rows)[VL])
+{
+    vec half[VL];
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i += 4) { /* half: numbers 0, 1, 2, 3 of rows i .. i+3, in blocks */
+        vec low01 = pick(rows[i], rows[i + 1], in_blocks(0, 1)), high01 = pick(rows[i], rows[i + 1], in_blocks(2, 1));
+        vec low23 = pick(rows[i + 2], rows[i + 3], in_blocks(0, 1));
+        vec high23 = pick(rows[i + 2], rows[i + 3], in_blocks(2, 1));
+        half[i] = pick(low01, low23, in_blocks(0, 2));
+        half[i + 1] = pick(low01, low23, in_blocks(2, 2));
+        half[i + 2] = pick(high01, high23, in_blocks(0, 2));
+        half[i + 3] = pick(high01, high23, in_blocks(2, 2));
+    }
+#if VL == 4
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; i++)
+        rows[i] = half[i];
+#elif VL == 8
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; i++) {
+        rows[i] = pick(half[i], half[i + 4], of_blocks(0));
+        rows[i + 4] = pick(half[i], half[i + 4], of_blocks(1));
+    }
+#else
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; i++) {
+        vec even01 = pick(half[i], half[i + 4], of_blocks(0)), even23 = pick(half[i + 8], half[i + 12], of_blocks(0));
+        vec odd01 = pick(half[i], half[i + 4], of_blocks(1)), odd23 = pick(half[i + 8], half[i + 12], of_blocks(1));
+        rows[i] = pick(even01, even23, of_blocks(0));
+        rows[i + 4] = pick(odd01, odd23, of_blocks(0));
+        rows[i + 8] = pick(even01, even23, of_blocks(1));
+        rows[i + 12] = pick(odd01, odd23, of_blocks(1));
+    }
+#endif
 }
 
 #endif

@@ -120,108 +120,124 @@ struct Tiling {
     int pieces() const { return across < QUARTER ? QUARTER / static_cast<int>(across) : 1; }
 };
 
-/* A run of pixels within one row of tiles that belongs into one vector. */
-struct Piece {
-    ptrdiff_t image, y, x, width; /* y, x: of the upper left pixel; width 0: nothing is there */
-};
+/* VL tiles that fill the lanes, in the planes of images `image_step` apart. Row r of their pixels, from -1 to 4,
+ * is 4 vectors, each of one run of neighbours or, where images are narrow, of 2 or 4 shorter ones. */
+alignas(64) const float nothing[VL / 2] = {};
 
-/* VL tiles that fill the lanes. Row r of their pixels is 4 vectors of 1, 2 or 4 pieces. */
+template <int PIECES>
 struct Group {
     const Tiling &tiling;
-    int pieces;
-    Piece piece[4][4];
+    ptrdiff_t place[4][PIECES];  /* of the upper left pixel of a run's tiles */
+    int width[4][PIECES][6];     /* how many pixels of its rows are inside of the image */
+    ptrdiff_t beyond;            /* pixels right of a group that is a part of a row */
 
-    Group(const Tiling &t, ptrdiff_t first) : tiling(t), pieces(t.pieces())
+    Group(const Tiling &t, ptrdiff_t first, ptrdiff_t image_step) : tiling(t)
     {
         for (int q = 0; q < 4; q++)
-            for (int s = 0; s < pieces; s++) {
-                ptrdiff_t tile = first + q * QUARTER + s * (QUARTER / pieces);
-                ptrdiff_t row = tile / t.across, x = tile % t.across * 4;
-                ptrdiff_t width = tile < t.count ? smaller(t.W - x, ptrdiff_t(VL) / pieces) : 0;
-                piece[q][s] = {row / t.down, row % t.down * 4, x, width > 0 ? width : 0};
+            for (int s = 0; s < PIECES; s++) {
+                ptrdiff_t tile = first + q * QUARTER + s * (QUARTER / PIECES);
+                ptrdiff_t row = tile / t.across, x = tile % t.across * 4, y = row % t.down * 4;
+                place[q][s] = row / t.down * image_step + y * t.W + x;
+                for (int r = -1; r < 5; r++) {
+                    bool inside = tile < t.count && x < t.W && y + r >= 0 && y + r < t.H;
+                    width[q][s][r + 1] = inside ? static_cast<int>(smaller(t.W - x, ptrdiff_t(VL) / PIECES)) : 0;
+                }
             }
+        beyond = t.W - first % t.across * 4 - 4 * VL;
     }
 
     /* Ask for the pixels of the patches in another channel: its rows lie too far apart to be foreseen. */
-    MK_INLINE_MEMBER void prefetch(const float *x, ptrdiff_t image_step) const
+    MK_INLINE_MEMBER void prefetch(const float *x) const
     {
-        for (int q = 0; q < 4; q++) {
-            const Piece &p = piece[q][0];
-            const float *row = x + p.image * image_step + (p.y - 1) * tiling.W + p.x;
-            for (int r = 0; r < 6; r++)
-                __builtin_prefetch(row + r * tiling.W);
-        }
+        for (int q = 0; q < 4; q++)
+            for (int r = -1; r < 5; r++)
+                __builtin_prefetch(x + place[q][0] + r * tiling.W);
     }
 
-    /* Vector q of row r of the patch's or tile's pixels; zeros outside of the image. */
-    MK_INLINE_MEMBER vec fetch(const float *x, ptrdiff_t image_step, int q, int r) const
+    template <class Pointer>
+    MK_INLINE_MEMBER Pointer run(Pointer x, int q, int s, int r) const { return x + place[q][s] + r * tiling.W; }
+
+    /* Two rows of pixels fill a vector, each whole or, outside of the image, not there. */
+    MK_INLINE_MEMBER bool are_halves() const { return PIECES == 2 && tiling.W == VL / 2; }
+
+    /* Vector q of row r of the patches' pixels; zeros outside of the image. */
+    MK_INLINE_MEMBER vec fetch(const float *x, int q, int r) const
     {
-        if (pieces == 1) {
-            const Piece &p = piece[q][0];
-            const float *row = x + p.image * image_step + (p.y + r) * tiling.W + p.x;
-            if (p.width <= 0 || p.y + r < 0 || p.y + r >= tiling.H)
-                return (vec){};
-            return p.width == VL ? load(row) : load_first(row, p.width);
+        if (PIECES == 1) {
+            int n = width[q][0][r + 1];
+            return n == VL ? load(run(x, q, 0, r)) : load_first(run(x, q, 0, r), n);
         }
+        if (are_halves())
+            return load_halves(width[q][0][r + 1] ? run(x, q, 0, r) : nothing,
+                               width[q][PIECES - 1][r + 1] ? run(x, q, PIECES - 1, r) : nothing);
         float lanes[VL] = {};
-        for (int s = 0; s < pieces; s++) {
-            const Piece &p = piece[q][s];
-            const float *row = x + p.image * image_step + (p.y + r) * tiling.W + p.x;
-            if (p.y + r >= 0 && p.y + r < tiling.H)
-                for (ptrdiff_t i = 0; i < p.width; i++)
-                    lanes[s * (VL / pieces) + i] = row[i];
-        }
+        for (int s = 0; s < PIECES; s++)
+            for (int i = 0; i < width[q][s][r + 1]; i++)
+                lanes[s * (VL / PIECES) + i] = run(x, q, s, r)[i];
         return load(lanes);
     }
 
-    MK_INLINE_MEMBER void put(float *y, ptrdiff_t image_step, int q, int r, vec v) const
+    MK_INLINE_MEMBER void put(float *y, int q, int r, vec v) const
     {
-        float lanes[VL];
-        if (pieces > 1)
-            store(lanes, v);
-        for (int s = 0; s < pieces; s++) {
-            const Piece &p = piece[q][s];
-            float *row = y + p.image * image_step + (p.y + r) * tiling.W + p.x;
-            if (p.width <= 0 || p.y + r >= tiling.H)
-                continue;
-            if (pieces > 1)
-                for (ptrdiff_t i = 0; i < p.width; i++)
-                    row[i] = lanes[s * (VL / pieces) + i];
-            else if (p.width == VL)
-                store(row, v);
+        if (PIECES == 1) {
+            int n = width[q][0][r + 1];
+            if (n == VL)
+                store(run(y, q, 0, r), v);
             else
-                store_first(row, v, p.width);
+                store_first(run(y, q, 0, r), v, n);
+            return;
         }
+        if (are_halves() && width[q][0][r + 1] && width[q][PIECES - 1][r + 1]) {
+            store_halves(run(y, q, 0, r), run(y, q, PIECES - 1, r), v);
+            return;
+        }
+        float lanes[VL];
+        store(lanes, v);
+        for (int s = 0; s < PIECES; s++)
+            for (int i = 0; i < width[q][s][r + 1]; i++)
+                run(y, q, s, r)[i] = lanes[s * (VL / PIECES) + i];
     }
 
     /* The pixels beside a group that is a part of a longer row: lane 0 left of it, lane 1 right of it. */
-    MK_INLINE_MEMBER vec edges(const float *x, ptrdiff_t image_step, int r) const
+    MK_INLINE_MEMBER vec edges(const float *x, int r) const
     {
-        const Piece &first = piece[0][0];
         vec v = {};
-        if (first.width <= 0 || first.y + r < 0 || first.y + r >= tiling.H)
+        if (width[0][0][r + 1] == 0)
             return v;
-        const float *row = x + first.image * image_step + (first.y + r) * tiling.W;
-        if (first.x > 0)
-            v[0] = row[first.x - 1];
-        if (first.x + 4 * VL < tiling.W)
-            v[1] = row[first.x + 4 * VL];
+        if (beyond + 4 * VL < tiling.W)
+            v[0] = run(x, 0, 0, r)[-1];
+        if (beyond > 0)
+            v[1] = run(x, 0, 0, r)[4 * VL];
         return v;
     }
 };
 
+/* body(group) for the group of VL tiles from `first` on. */
+template <class Body>
+MK_INLINE void with_group(const Tiling &tiling, ptrdiff_t first, ptrdiff_t image_step, const Body &body)
+{
+    if (tiling.pieces() == 1)
+        body(Group<1>(tiling, first, image_step));
+    else if (tiling.pieces() == 2)
+        body(Group<2>(tiling, first, image_step));
+    else
+        body(Group<4>(tiling, first, image_step));
+}
+
 /* -- transforms of a channel's tiles -------------------------------------------------------------------- */
 
 /* to[f * step] = frequency f of the patches of VL tiles, with gradients masked by where the ReLU was open. */
-MK_INLINE void transform_patches(const Group &group, const float *x, ptrdiff_t image_step, float *to, ptrdiff_t step)
+template <class Group>
+MK_INLINE void transform_patches(const Group &group, const float *x, float *to, ptrdiff_t step)
 {
     vec rows[6][5]; /* 4 vectors of pixels and the edges */
     bool has_edges = group.tiling.has_edges();
+#pragma GCC unroll 6
     for (int q = 0; q < 4; q++) {
         vec d[6], t[6];
 #pragma GCC unroll 6
         for (int r = 0; r < 6; r++)
-            d[r] = group.fetch(x, image_step, q, r - 1);
+            d[r] = group.fetch(x, q, r - 1);
         patch_transform(d, t);
 #pragma GCC unroll 6
         for (int r = 0; r < 6; r++)
@@ -231,9 +247,10 @@ MK_INLINE void transform_patches(const Group &group, const float *x, ptrdiff_t i
     if (has_edges) {
         vec d[6];
         for (int r = 0; r < 6; r++)
-            d[r] = group.edges(x, image_step, r - 1);
+            d[r] = group.edges(x, r - 1);
         patch_transform(d, edge);
     }
+#pragma GCC unroll 6
     for (int r = 0; r < 6; r++) {
         vec d[6], t[6];
         take_apart(rows[r], d + 1);
@@ -247,19 +264,22 @@ MK_INLINE void transform_patches(const Group &group, const float *x, ptrdiff_t i
 }
 
 /* The same of gradients of results, 4x4 a tile. */
-MK_INLINE void transform_gradients(const Group &group, const float *gy, ptrdiff_t image_step, float *to, ptrdiff_t step)
+template <class Group>
+MK_INLINE void transform_gradients(const Group &group, const float *gy, float *to, ptrdiff_t step)
 {
     vec rows[6][4];
+#pragma GCC unroll 6
     for (int q = 0; q < 4; q++) {
         vec g[4], t[6];
 #pragma GCC unroll 4
         for (int r = 0; r < 4; r++)
-            g[r] = group.fetch(gy, image_step, q, r);
+            g[r] = group.fetch(gy, q, r);
         gradient_transform(g, t);
 #pragma GCC unroll 6
         for (int r = 0; r < 6; r++)
             rows[r][q] = t[r];
     }
+#pragma GCC unroll 6
     for (int r = 0; r < 6; r++) {
         vec g[4], t[6];
         take_apart(rows[r], g);
@@ -271,10 +291,12 @@ MK_INLINE void transform_gradients(const Group &group, const float *gy, ptrdiff_
 }
 
 /* The pixels of VL tiles from their frequencies, from[f * step]; plus those of the residual, if there is one. */
+template <class Group>
 MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t step, float bias, const float *residual,
-                              bool with_relu, float *y, ptrdiff_t image_step)
+                              bool with_relu, float *y)
 {
     vec rows[6][4];
+#pragma GCC unroll 6
     for (int r = 0; r < 6; r++) {
         vec m[6];
 #pragma GCC unroll 6
@@ -283,6 +305,7 @@ MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t s
         result_transform(m, rows[r]);
     }
     vec columns[4][4];
+#pragma GCC unroll 6
     for (int c = 0; c < 4; c++) {
         vec m[6], t[4];
 #pragma GCC unroll 6
@@ -293,13 +316,14 @@ MK_INLINE void transform_back(const Group &group, const float *from, ptrdiff_t s
         for (int r = 0; r < 4; r++)
             columns[r][c] = t[r] + bias;
     }
+#pragma GCC unroll 6
     for (int r = 0; r < 4; r++) {
         vec pixels[4];
         put_together(columns[r], pixels);
 #pragma GCC unroll 4
         for (int q = 0; q < 4; q++) {
-            vec v = residual ? pixels[q] + group.fetch(residual, image_step, q, r) : pixels[q];
-            group.put(y, image_step, q, r, with_relu ? relu(v) : v);
+            vec v = residual ? pixels[q] + group.fetch(residual, q, r) : pixels[q];
+            group.put(y, q, r, with_relu ? relu(v) : v);
         }
     }
 }
