@@ -5,8 +5,9 @@ a :class:`Pending` tensor: everything is checked, nothing is computed. If the ne
 it is a partner, one fused operation computes both; at any other touch it is computed as it is, and is a
 plain tensor from then on. So any Python code fuses, nothing is traced, and results stay the same.
 
-Which operations are partners stands in ``minicnn/ops/fused.py``. A pair is fused only where the
-backend has a kernel for it: the reference of a fused operation is the composition of its parts.
+Which operations are partners stands in ``minicnn/ops/fused/rules.py``. A pair is fused only where the
+backend has a kernel for it: the reference of a fused operation is the composition of its parts. Nothing
+is fused while :class:`minicnn.core.op.observe` looks at every operation.
 """
 
 from __future__ import annotations
@@ -25,14 +26,46 @@ from minicnn.typing import Attrs
 if TYPE_CHECKING:
     from minicnn.core.op import Op
 
-__all__ = ["Pending", "Rule", "compute", "fuse", "fusing"]
+__all__ = ["Match", "Pending", "Rule", "compute", "fuse", "fusing"]
+
+# The operation that computes two, its operands and attributes.
+Match = tuple["Op", tuple[Any, ...], Attrs]
 
 # Rule(producer's operands, its attributes, consumer's other operands, consumer's attributes):
-# the operation that computes both, its operands and attributes; or None if this case does not fuse.
-Rule = Callable[[tuple[Any, ...], Attrs, tuple[Any, ...], Attrs], "tuple[Op, tuple[Any, ...], Attrs] | None"]
+# what computes both, or None if this case does not fuse.
+Rule = Callable[[tuple[Any, ...], Attrs, tuple[Any, ...], Attrs], Match | None]
+
+
+class _Waiting:
+    """The pending results of a block.
+
+    Whoever wants to be told what was saved (running statistics) is told in the order of the calls, and also
+    if the result is not used: at most one such result is pending, and it is kept.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[weakref.ref[Pending]] = []
+        self.telling: Pending | None = None
+
+    def add(self, result: Pending) -> Pending:
+        self.results.append(weakref.ref(result))
+        if result.tells:
+            self.telling = result
+        return result
+
+    def tell(self) -> None:
+        if self.telling is not None:
+            self.telling.settle()
+
+    def settle(self) -> None:
+        for reference in self.results:
+            result = reference()
+            if type(result) is Pending:
+                result.settle()
+
 
 # The pending results of the block, in this thread; None outside.
-_pending: ContextVar[list[weakref.ref[Pending]] | None] = ContextVar("pending", default=None)
+_pending: ContextVar[_Waiting | None] = ContextVar("pending", default=None)
 
 
 class Pending(Tensor):
@@ -45,10 +78,27 @@ class Pending(Tensor):
         self._versions = [x._version if isinstance(x, Tensor) else None for x in operands]
         self._records = grad_enabled.get()
 
+    @property
+    def tells(self) -> bool:
+        """Whether somebody wants to be told what it will have saved."""
+        return self._call[3] is not None
+
+    def taken_over(self) -> None:
+        """Another operation computes it too, and tells. Should anybody look at it still: once is enough."""
+        op, operands, attrs, _ = self._call
+        self._call = op, operands, attrs, None
+        self._forget()
+
+    def _forget(self) -> None:
+        waiting = _pending.get()
+        if waiting is not None and waiting.telling is self:
+            waiting.telling = None
+
     def settle(self) -> None:
         """Compute it, and become a plain tensor."""
         op, operands, attrs, then = self._call
         self.check_operands()
+        self._forget()
         token = grad_enabled.set(self._records)
         try:
             made, saved = compute(op, operands, attrs)
@@ -105,16 +155,13 @@ class fusing:  # noqa: N801 - used like a function
     """
 
     def __enter__(self) -> None:
-        self._token = _pending.set([])
+        self._token = _pending.set(_Waiting())
 
     def __exit__(self, kind: Any, *exc: object) -> None:
-        waiting = _pending.get() or []
+        waiting = _pending.get()
         _pending.reset(self._token)
-        if kind is None:
-            for reference in waiting:
-                tensor = reference()
-                if type(tensor) is Pending:
-                    tensor.settle()
+        if kind is None and waiting is not None:
+            waiting.settle()
 
 
 def fuse(
@@ -132,16 +179,16 @@ def fuse(
     if not op.waits or backend_of([getattr(x, "array", x) for x in operands]).is_reference:
         return None
     op.output_shape(*operands, **attrs)  # errors belong to this call, not to the first touch
-    result = Pending(op, operands, attrs, then)
-    waiting.append(weakref.ref(result))
-    return result
+    if then is not None:
+        waiting.tell()
+    return waiting.add(Pending(op, operands, attrs, then))
 
 
 def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Tensor | None:
     made_by, operands, its_attrs, then = producer._call
     assert op.partners is not None
     rule = op.partners.get(made_by.name)
-    if rule is None or producer._records != grad_enabled.get():
+    if rule is None or producer._records != grad_enabled.get() or any(other is producer for other in others):
         return None
     match = rule(operands, its_attrs, others, attrs)
     if match is None:
@@ -151,12 +198,10 @@ def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: At
     if backend.name not in fused.forward_kernel.overlays:
         return None
     producer.check_operands()
-    producer._call = made_by, operands, its_attrs, None  # should anybody else look at it: once is enough
-    if fused.waits:
-        waiting = _pending.get()
-        result = Pending(fused, all_operands, all_attrs, then)
-        waiting.append(weakref.ref(result))  # type: ignore[union-attr]
-        return result
+    producer.taken_over()
+    waiting = _pending.get()
+    if fused.waits and waiting is not None:
+        return waiting.add(Pending(fused, all_operands, all_attrs, then))
     made, saved = compute(fused, all_operands, all_attrs)
     if then is not None:
         then(saved)

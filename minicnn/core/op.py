@@ -138,7 +138,7 @@ class Op:
         self, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
-        if self.partners is not None:
+        if self.partners is not None and not _observing:
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None

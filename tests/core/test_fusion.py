@@ -6,6 +6,7 @@ import pytest
 import minicnn
 from minicnn import Tensor, backends, nn
 from minicnn.core.fusion import Pending, fusing
+from minicnn.core.op import observe
 from minicnn.errors import GradError, ShapeError
 from minicnn.nn import functional as F
 
@@ -26,10 +27,12 @@ def operands(rng):
 
 
 def fused_calls():
-    report = backends.report()
-    return sum(
-        report.get(name, {}).get("native", {}).get("kernel", 0) for name in ("conv2d_relu", "linear_relu")
-    )
+    names = ("conv2d_relu", "linear_relu", "batch_norm_relu", "batch_norm_add", "batch_norm_add_relu")
+    return sum(calls(name) for name in names)
+
+
+def calls(name):
+    return backends.report().get(name, {}).get("native", {}).get("kernel", 0)
 
 
 def convolution(rng):
@@ -152,3 +155,78 @@ def test_a_compiled_model_is_the_model():
     assert minicnn.compile(model) is model and list(model.state_dict()) == keys
     with pytest.raises(minicnn.OptionError, match="compile: expected a module, got int"):
         minicnn.compile(3)
+
+
+# -- batch normalization ---------------------------------------------------------------------
+
+
+def normalization(rng):
+    shapes = (4, 3, 5, 7), (4, 3, 5, 7), (3,), (3,)
+    return [Tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes]
+
+
+def norm(x, w, b):
+    return F.batch_norm(x, None, None, w, b, training=True)
+
+
+NORMALIZED = {  # and how many fused kernels run
+    "relu": (lambda x, z, w, b: F.relu(norm(x, w, b)) * z, 1),
+    "add": (lambda x, z, w, b: norm(x, w, b) + z, 1),
+    "added to": (lambda x, z, w, b: (z + norm(x, w, b)).exp(), 1),
+    "add and relu": (lambda x, z, w, b: F.relu(norm(x, w, b) + z) * z, 1),
+    "two normalizations": (lambda x, z, w, b: F.relu(norm(x, w, b) + norm(z, w, b)), 1),
+    "a number is added": (lambda x, z, w, b: F.relu(norm(x, w, b) + 1) * z, 0),
+    "broadcast": (lambda x, z, w, b: F.relu(norm(x, w, b) + z[:1]), 0),
+    "to itself": (lambda x, z, w, b: (lambda y: y + y)(norm(x, w, b)) * z, 0),
+    "float64": (lambda x, z, w, b: (norm(x, w, b) + z.to(minicnn.float64)).to(minicnn.float32), 0),
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_normalization_fused_and_plain_give_the_same_bits(name, rng):
+    function, count = NORMALIZED[name]
+    tensors, before = normalization(rng), fused_calls()
+    plain, fused = (results(function, tensors, fuse) for fuse in (False, True))
+    assert fused_calls() == before + count
+    for a, b in zip(plain, fused, strict=True):
+        assert np.array_equal(a, b)
+
+
+def statistics_of(forward, x, fuse):
+    """The running statistics after a call of ``forward(norm, x)``."""
+    layer = nn.BatchNorm2d(3, momentum=0.3)
+    with fusing() if fuse else minicnn.enable_grad():
+        forward(layer, x)
+    return [layer.running_mean.numpy(), layer.running_var.numpy(), layer.num_batches_tracked.numpy()]
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda layer, x: F.relu(layer(x)),
+        lambda layer, x: F.relu(layer(x) + x),
+        lambda layer, x: layer(x) + x,
+        lambda layer, x: bool(layer(x) is x),  # used by nobody
+        lambda layer, x: (lambda first, second: F.relu(second) + F.relu(first))(layer(x), layer(2 * x)),
+        lambda layer, x: (lambda y: F.relu(y).sum() + y.sum())(layer(x)),
+    ],
+)
+def test_running_statistics_are_those_of_the_calls_in_their_order(forward, rng):
+    x = normalization(rng)[0]
+    for a, b in zip(statistics_of(forward, x, False), statistics_of(forward, x, True), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_residual_block_runs_two_fused_kernels(rng):
+    block = minicnn.compile(minicnn.models.resnet.BasicBlock(3, 3))
+    before = calls("batch_norm_relu"), calls("batch_norm_add_relu"), calls("relu"), calls("batch_norm")
+    block(normalization(rng)[0]).sum().backward()
+    after = calls("batch_norm_relu"), calls("batch_norm_add_relu"), calls("relu"), calls("batch_norm")
+    assert after == (before[0] + 1, before[1] + 1, *before[2:])
+
+
+def test_what_is_observed_is_not_fused(rng):
+    tensors, seen = convolution(rng), []
+    with observe(lambda op, operands, result: seen.append(op.name)), fusing():
+        FUNCTIONS["fused"](*tensors)
+    assert seen == ["conv2d", "relu"]

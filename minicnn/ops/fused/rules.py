@@ -1,0 +1,54 @@
+"""Which operations fuse, and to what: see :mod:`minicnn.core.fusion`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn.core.fusion import Match, Rule
+from minicnn.core.op import Op
+from minicnn.core.tensor import Tensor
+from minicnn.ops.activation import relu
+from minicnn.ops.conv import conv2d
+from minicnn.ops.elementwise import add
+from minicnn.ops.fused.layers import conv2d_relu, linear_relu
+from minicnn.ops.fused.normalization import batch_norm_add, batch_norm_add_relu, batch_norm_relu
+from minicnn.ops.linear import linear
+from minicnn.ops.normalization import batch_norm
+from minicnn.typing import Attrs
+
+__all__: list[str] = []
+
+
+def becomes(fused: Op) -> Rule:
+    """The rule of a consumer that has no operands or attributes of its own."""
+    return lambda operands, attrs, others, its_attrs: (fused, operands, attrs)
+
+
+def add_to_batch_norm(
+    operands: tuple[Any, ...], attrs: Attrs, others: tuple[Any, ...], its_attrs: Attrs
+) -> Match | None:
+    """Operands of one shape and type: nothing is broadcast or converted."""
+    x, *parameters = operands
+    (z,) = others
+    if not isinstance(z, Tensor) or z.shape != x.shape or z.dtype != x.dtype:
+        return None
+    return batch_norm_add, (x, z, *parameters), attrs
+
+
+# Consumer, and by producer the rule that makes both one operation.
+PARTNERS: dict[Op, dict[str, Rule]] = {
+    relu: {
+        "conv2d": becomes(conv2d_relu),
+        "linear": becomes(linear_relu),
+        "batch_norm": becomes(batch_norm_relu),
+        "batch_norm_add": becomes(batch_norm_add_relu),
+    },
+    add: {"batch_norm": add_to_batch_norm},
+}
+WAITING = (conv2d, linear, batch_norm, batch_norm_add)  # their results wait for a partner
+
+for _consumer, _rules in PARTNERS.items():
+    _consumer.partners = _rules
+for _producer in WAITING:
+    _producer.partners = _producer.partners or {}
+    _producer.waits = True
