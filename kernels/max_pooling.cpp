@@ -29,6 +29,10 @@ MK_INLINE void take_larger_or_nan(vec &y, ivec &index, vec value, ivec tap)
 
 /* -- forward ---------------------------------------------------------------------------------------------- */
 
+/* What results are at least: 0 behind a ReLU, which turns -0 into it. NaN stays. */
+MK_INLINE float floor_of(bool with_relu) { return with_relu ? 0.0f : -__builtin_inff(); }
+MK_INLINE vec at_least(vec v, float floor) { return v <= floor ? all(floor) : v; }
+
 /* left[j] = the first tap q of window j inside the image: so padding cannot win against a pixel of -infinity. */
 void first_columns(int32_t *left, const mk_window &w)
 {
@@ -62,7 +66,7 @@ MK_INLINE void each_tap(const Sources &from, ptrdiff_t j, Take take)
 
 /* y, index: (n) */
 template <int K, class Index>
-MK_INLINE void take_row(float *y, Index *index, ptrdiff_t n, const Sources &from)
+MK_INLINE void take_row(float *y, Index *index, ptrdiff_t n, const Sources &from, float floor)
 {
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const ivec first = get_indices(from.left + j, VL) + every(from.begin * from.KW);
@@ -77,13 +81,13 @@ MK_INLINE void take_row(float *y, Index *index, ptrdiff_t n, const Sources &from
             tap = first;
             each_tap<0>(from, j, [&](vec value, ivec number) { take_larger_or_nan(best, tap, value, number); });
         }
-        store_some(y + j, best, n - j);
+        store_some(y + j, at_least(best, floor), n - j);
         put_indices(index + j, tap, n - j);
     }
 }
 
 template <class Index>
-int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_window &window)
+int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_window &window, float floor)
 {
     const Phases phases(window);
     const ptrdiff_t span = (window.KH - 1) * window.DH + 1, ahead = window.SH <= span ? window.SH : 0;
@@ -116,14 +120,14 @@ int forward(float *y, Index *index, const float *x, ptrdiff_t planes, const mk_w
                 from.rows[p] = ring[taps.first + p * w.DH];
             const ptrdiff_t at = (plane * w.OH + i) * w.OW;
             if (w.KH == 3 && w.KW == 3 && taps.end - taps.begin == 3)
-                take_row<3>(y + at, index + at, w.OW, from);
+                take_row<3>(y + at, index + at, w.OW, from, floor);
             else
-                take_row<0>(y + at, index + at, w.OW, from);
+                take_row<0>(y + at, index + at, w.OW, from, floor);
         });
     });
 }
 
-int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, const mk_window &w)
+int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, const mk_window &w, float floor)
 {
     const Pairs pairs(planes, w);
     return pool2x2_forward(x, pairs, [=](ptrdiff_t at, ptrdiff_t n, vec a, vec b, vec c, vec d) MK_INLINE_LAMBDA {
@@ -138,16 +142,28 @@ int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, cons
             take_larger(best, tap, c, every(2));
             take_larger(best, tap, d, every(3));
         }
-        store_some(y + at, best, n);
+        store_some(y + at, at_least(best, floor), n);
         put_indices(index + at, tap, n);
     });
 }
 
 /* -- backward --------------------------------------------------------------------------------------------- */
 
+/* What flows back into the windows: dL/dy, or behind a ReLU 0 where its result y is not above 0. */
+struct Gradient {
+    const float *gy, *y; /* y: NULL without a ReLU */
+
+    MK_INLINE_MEMBER float operator()(ptrdiff_t at) const { return !y || y[at] > 0.0f ? gy[at] : 0.0f; }
+    MK_INLINE_MEMBER vec operator()(ptrdiff_t at, ptrdiff_t n) const
+    {
+        const vec g = load_some(gy + at, n);
+        return !y ? g : load_some(y + at, n) > 0.0f ? g : (vec){};
+    }
+};
+
 /* Each window adds to the pixel that won it: the way where there are few windows, or many taps to ask. */
 template <class Index>
-int scatter(float *gx, const float *gy, const Index *index, ptrdiff_t planes, const mk_window &w)
+int scatter(float *gx, Gradient gradient, const Index *index, ptrdiff_t planes, const mk_window &w)
 {
     const ptrdiff_t at_once = pieces_of_task(w.H * w.W), taps = w.KH * w.KW;
     return parallel(ceil_div(planes, at_once), taps * sizeof(ptrdiff_t), [=](ptrdiff_t task, float *scratch) {
@@ -159,7 +175,7 @@ int scatter(float *gx, const float *gy, const Index *index, ptrdiff_t planes, co
             set_run(to, w.H * w.W, 0.0f);
             for (ptrdiff_t i = 0; i < w.OH; i++)
                 for (ptrdiff_t j = 0, at = (plane * w.OH + i) * w.OW; j < w.OW; j++, at++)
-                    to[i * w.SH * w.W + j * w.SW + offsets[index[at]]] += gy[at];
+                    to[i * w.SH * w.W + j * w.SW + offsets[index[at]]] += gradient(at);
         }
     });
 }
@@ -189,7 +205,7 @@ MK_INLINE void ask(float *row, const Spread &spread, const Meeting *meetings, pt
 
 /* Each pixel asks the windows that hold it, a vector of pixels at a time, taps in the reference's order. */
 template <class Index>
-int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, const mk_window &window)
+int gather(float *gx, Gradient gradient, const Index *index, ptrdiff_t planes, const mk_window &window)
 {
     const Spread spread(window);
     const ptrdiff_t ring_rows = Ring::size_for(Holders::most(window) + 1), floats = spread.floats;
@@ -214,7 +230,7 @@ int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, con
                 float *to = gradients[staged] + own.before;
                 int32_t *index_to = reinterpret_cast<int32_t *>(indices[staged]) + own.before;
                 for (ptrdiff_t j = 0; j < w.OW; j += VL) {
-                    store(to + j, load_some(gy + at + j, w.OW - j));
+                    store(to + j, gradient(at + j, w.OW - j));
                     put_indices(index_to + j, get_indices(index + at + j, w.OW - j), VL);
                 }
             }
@@ -234,45 +250,49 @@ int gather(float *gx, const float *gy, const Index *index, ptrdiff_t planes, con
 }
 
 template <class Index>
-int backward(float *gx, const float *gy, const Index *index, ptrdiff_t planes, const mk_window &w)
+int backward(float *gx, Gradient gradient, const Index *index, ptrdiff_t planes, const mk_window &w)
 {
     const bool has_many_taps = w.KH * w.KW > 16 * w.SH * w.SW, has_short_rows = w.OW < 8;
     if (w.SW > 2 || has_many_taps || has_short_rows)
-        return scatter(gx, gy, index, planes, w);
-    return gather(gx, gy, index, planes, w);
+        return scatter(gx, gradient, index, planes, w);
+    return gather(gx, gradient, index, planes, w);
 }
 
-int backward_2x2(float *gx, const float *gy, const uint8_t *index, ptrdiff_t planes, const mk_window &w)
+int backward_2x2(float *gx, Gradient gradient, const uint8_t *index, ptrdiff_t planes, const mk_window &w)
 {
     return pool2x2_backward(gx, Pairs(planes, w), [=](ptrdiff_t at, ptrdiff_t n, vec(&g)[2][2]) MK_INLINE_LAMBDA {
-        const vec gradient = load_some(gy + at, n);
+        const vec won = gradient(at, n);
         const ivec tap = get_indices(index + at, n);
 #pragma GCC unroll 4
         for (int t = 0; t < 4; t++)
-            g[t / 2][t % 2] = tap == every(t) ? gradient : (vec){};
+            g[t / 2][t % 2] = tap == every(t) ? won : (vec){};
     });
 }
 
 } // namespace
 
-/* y = the largest value of each window, index = its tap p·KW + q.
+/* y = the largest value of each window, at least 0 if with_relu; index = its tap p·KW + q.
  * y, index: (planes, OH, OW)  x: (planes, H, W) */
-int MK(max_pool2d_forward)(float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window)
+int MK(max_pool2d_forward)(float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window,
+                           int with_relu)
 {
+    const float floor = floor_of(with_relu);
     if (is_2x2(*window))
-        return forward_2x2(y, static_cast<uint8_t *>(index), x, planes, *window);
+        return forward_2x2(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
     if (window->KH * window->KW <= 256)
-        return forward(y, static_cast<uint8_t *>(index), x, planes, *window);
-    return forward(y, static_cast<int32_t *>(index), x, planes, *window);
+        return forward(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
+    return forward(y, static_cast<int32_t *>(index), x, planes, *window, floor);
 }
 
-/* dL/dx = the sum of dL/dy over the windows that a pixel won.
- * gx: (planes, H, W)  gy, index: (planes, OH, OW) */
-int MK(max_pool2d_backward)(float *gx, const float *gy, const void *index, ptrdiff_t planes, const mk_window *window)
+/* dL/dx = the sum of dL/dy over the windows that a pixel won, of those with y > 0 if y is given.
+ * gx: (planes, H, W)  gy, y, index: (planes, OH, OW) */
+int MK(max_pool2d_backward)(float *gx, const float *gy, const float *y, const void *index, ptrdiff_t planes,
+                            const mk_window *window)
 {
+    const Gradient gradient{gy, y};
     if (is_2x2(*window))
-        return backward_2x2(gx, gy, static_cast<const uint8_t *>(index), planes, *window);
+        return backward_2x2(gx, gradient, static_cast<const uint8_t *>(index), planes, *window);
     if (window->KH * window->KW <= 256)
-        return backward(gx, gy, static_cast<const uint8_t *>(index), planes, *window);
-    return backward(gx, gy, static_cast<const int32_t *>(index), planes, *window);
+        return backward(gx, gradient, static_cast<const uint8_t *>(index), planes, *window);
+    return backward(gx, gradient, static_cast<const int32_t *>(index), planes, *window);
 }

@@ -2,9 +2,11 @@ cdef extern from "mk.h" nogil:
     ctypedef struct mk_window:
         ptrdiff_t H, W, OH, OW, KH, KW, SH, SW, DH, DW, top, bottom, left, right
     int mk_max_pool2d_forward "mk->max_pool2d_forward"(
-        float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window) noexcept
+        float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window,
+        int with_relu) noexcept
     int mk_max_pool2d_backward "mk->max_pool2d_backward"(
-        float *gx, const float *gy, const void *index, ptrdiff_t planes, const mk_window *window) noexcept
+        float *gx, const float *gy, const float *y, const void *index, ptrdiff_t planes,
+        const mk_window *window) noexcept
     int mk_avg_pool2d_forward "mk->avg_pool2d_forward"(
         float *y, const float *x, ptrdiff_t planes, const mk_window *window, int with_padding,
         float divisor) noexcept
@@ -57,8 +59,8 @@ cdef ptrdiff_t planes_of(cnp.ndarray images) except -1:
 
 
 def max_pool2d_forward(cnp.ndarray y not None, cnp.ndarray index not None, cnp.ndarray x not None,
-                       kernel_size, stride, padding, dilation):
-    """y = the largest value of each window, index = where in the window it stands"""
+                       kernel_size, stride, padding, dilation, *, bint with_relu=False):
+    """y = the largest value of each window, through a ReLU if asked for; index = where in the window it stands"""
     cdef mk_window window = window_of(x, y, kernel_size, stride, padding, dilation)
     cdef ptrdiff_t planes = planes_of(x)
     cdef float *of = floats(x, planes * window.H * window.W)
@@ -66,21 +68,22 @@ def max_pool2d_forward(cnp.ndarray y not None, cnp.ndarray index not None, cnp.n
     cdef void *at = indices(index, planes * window.OH * window.OW, index_kind(&window))
     cdef int failed
     with nogil:
-        failed = mk_max_pool2d_forward(to, at, of, planes, &window)
+        failed = mk_max_pool2d_forward(to, at, of, planes, &window, with_relu)
     done(failed)
 
 
-def max_pool2d_backward(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray index not None,
-                        kernel_size, stride, padding, dilation):
-    """gx = gy of the windows that each pixel won"""
+def max_pool2d_backward(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray y,
+                        cnp.ndarray index not None, kernel_size, stride, padding, dilation):
+    """gx = gy of the windows that each pixel won; behind a ReLU, whose result is y, of those with y > 0"""
     cdef mk_window window = window_of(gx, gy, kernel_size, stride, padding, dilation)
     cdef ptrdiff_t planes = planes_of(gx)
     cdef float *to = floats(gx, planes * window.H * window.W)
     cdef float *gradient = floats(gy, planes * window.OH * window.OW)
+    cdef float *result = floats_or_null(y, planes * window.OH * window.OW)
     cdef void *at = indices(index, planes * window.OH * window.OW, index_kind(&window))
     cdef int failed
     with nogil:
-        failed = mk_max_pool2d_backward(to, gradient, at, planes, &window)
+        failed = mk_max_pool2d_backward(to, gradient, result, at, planes, &window)
     done(failed)
 
 

@@ -197,12 +197,14 @@ typedef struct {
 
 /* max_pooling.cpp, avg_pooling.cpp, adaptive_pooling.cpp.  x: (planes, H, W)  y: (planes, OH, OW); planes = N·C
  * index: of the largest values, as their operations define it; that of max_pool2d is uint8_t if KH·KW <= 256,
- * else int32_t. divisor: 0 if windows are divided by how many pixels they hold, padding counted or not. */
+ * else int32_t. with_relu: of max(0, x); then the backward pass takes y, else NULL. divisor: 0 if windows are
+ * divided by how many pixels they hold, padding counted or not. */
 #define MK_POOLING(KERNEL)                                                                                      \
     KERNEL(int, max_pool2d_forward,                                                                             \
-           (float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window))                  \
+           (float *y, void *index, const float *x, ptrdiff_t planes, const mk_window *window, int with_relu))   \
     KERNEL(int, max_pool2d_backward,                                                                            \
-           (float *gx, const float *gy, const void *index, ptrdiff_t planes, const mk_window *window))          \
+           (float *gx, const float *gy, const float *y, const void *index, ptrdiff_t planes,                    \
+            const mk_window *window))                                                                           \
     KERNEL(int, avg_pool2d_forward,                                                                             \
            (float *y, const float *x, ptrdiff_t planes, const mk_window *window, int with_padding,              \
             float divisor))                                                                                     \

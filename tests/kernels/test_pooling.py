@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.errors import MiniCNNError
+from minicnn.ops.activation import relu
 from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
 from minicnn.ops.pooling import avg_pool2d, max_pool2d
 from minicnn.testing.tolerance import compare, float32_bound
@@ -157,6 +158,43 @@ def test_of_equal_values_the_first_wins(level):
             assert_same(max_pool2d, x, **attrs)
         assert_same(adaptive_max_pool2d, x, output_size=(1, 1))
         assert_same(adaptive_max_pool2d, x, output_size=(2, 3))
+
+
+def through_a_relu(native, guarded, x, gy, index, attrs):
+    """Result, indices and gradient of the fused kernels; index: which one the backward pass is given."""
+    geometry = [attrs[name] for name in ("kernel_size", "stride", "padding", "dilation")]
+    found = np.empty_like(index)
+    y = guarded(lambda y: native.max_pool2d_forward(y, found, x, *geometry, with_relu=True), gy.shape)
+    gx = guarded(lambda gx: native.max_pool2d_backward(gx, gy, y, index, *geometry), x.shape)
+    return y, found, gx
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        windows((2, 2), (2, 2)),
+        windows((3, 3), (2, 2), ((1, 1), (1, 1))),
+        windows((5, 4), (3, 3)),
+        windows((17, 18), (2, 2), ((3, 3), (3, 3))),
+    ],
+)
+def test_max_pooling_through_a_relu(attrs, level, native, rng, guarded):
+    attrs = max_pool2d.defaults | attrs
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 1.0], np.float32)
+    for width in (20, 33, 70):
+        ties = few(rng, 2, 3, 18, width)
+        for x in (ties - 1, ties - 2, rng.choice(special, ties.shape)):
+            largest, (index, shape) = max_pool2d.forward_kernel.reference(np, x, **attrs)
+            expected, saved = relu.forward_kernel.reference(np, largest)
+            gy = few(rng, *expected.shape)
+            (masked,) = relu.backward_kernel.reference(np, gy, saved, (True,))
+            saved = (index, shape)
+            (expected_gx,) = max_pool2d.backward_kernel.reference(np, masked, saved, (True,), **attrs)
+            y, found, gx = through_a_relu(native, guarded, x, gy, index, attrs)
+            assert compare(y, expected, 0.0) is None
+            assert not np.signbit(y[y == 0]).any()
+            assert (found == index).all()
+            assert compare(gx, expected_gx, 0.0) is None
 
 
 def test_no_images_and_no_channels(level):

@@ -35,7 +35,7 @@ def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, pad
     if declined:
         return declined
     gx = _native.empty(shape)
-    _native.max_pool2d_backward(gx, one_run(gy), one_run(index), kernel_size, stride, padding, dilation)
+    _native.max_pool2d_backward(gx, one_run(gy), None, one_run(index), kernel_size, stride, padding, dilation)
     return (gx,)
 
 
