@@ -31,8 +31,8 @@ __all__ = ["Match", "Pending", "Rule", "compute", "fuse", "fusing"]
 # The operation that computes two, its operands and attributes.
 Match = tuple["Op", tuple[Any, ...], Attrs]
 
-# Rule(producer's operands, its attributes, consumer's other operands, consumer's attributes):
-# what computes both, or None if this case does not fuse.
+# Rule(producer's operands, its attributes, consumer's other operands, consumer's attributes): what computes
+# both, or None if this case does not fuse. Those of the producer were checked; the rule checks the others.
 Rule = Callable[[tuple[Any, ...], Attrs, tuple[Any, ...], Attrs], Match | None]
 
 
@@ -178,7 +178,7 @@ def fuse(
                 return fused
     if not op.waits or backend_of([getattr(x, "array", x) for x in operands]).is_reference:
         return None
-    op.output_shape(*operands, **attrs)  # errors belong to this call, not to the first touch
+    op.check(operands, attrs)  # errors belong to this call, not to the first touch
     if then is not None:
         waiting.tell()
     return waiting.add(Pending(op, operands, attrs, then))
@@ -209,9 +209,9 @@ def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: At
 
 
 def compute(op: Op, operands: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, Any]:
-    """Call the operation with nothing waiting."""
+    """Call the operation, whose operands were checked, with nothing waiting."""
     token = _pending.set(None)
     try:
-        return op.call_with_saved(*operands, **attrs)
+        return op.apply(operands, attrs, None, True)
     finally:
         _pending.reset(token)

@@ -135,7 +135,11 @@ class Op:
         return {name: plain(value) for name, value in attrs.items()}
 
     def apply(
-        self, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
+        self,
+        operands: tuple[Any, ...],
+        attrs: Attrs,
+        then: Callable[[Any], None] | None = None,
+        checked: bool = False,
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
         if self.partners is not None and not _observing:
@@ -151,7 +155,7 @@ class Op:
                     records = True
             else:
                 arrays.append(operand if type(operand) in _PLAIN else plain(operand))
-        y, saved = self.run(arrays, attrs)
+        y, saved = self.run(arrays, attrs, checked)
         result = _new(Tensor)
         result.array = y
         if records and self.backward_kernel is not None and grad_enabled.get():
@@ -174,11 +178,11 @@ class Op:
             then(saved)
         return result, saved
 
-    def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
+    def run(self, arrays: list[Any], attrs: Attrs, checked: bool = False) -> tuple[Array, Any]:
         """The forward pass on arrays: check, compute, name the operation in every error."""
         try:
             backend = dispatch.serving.get(type(arrays[0])) or backend_of(arrays)
-            if self._validates:
+            if self._validates and not checked:
                 self._shape(*arrays, **attrs)  # type: ignore[misc]
             if backend.array_type is MetaArray:
                 y, saved = self.abstract(arrays, attrs), None
@@ -225,10 +229,14 @@ class Op:
 
     def output_shape(self, *operands: Any, **attrs: Any) -> Shape:
         """The result's shape, without computing it. Operands need only ``shape`` and ``dtype``."""
+        return self.check(operands, self.defaults | attrs)
+
+    def check(self, operands: tuple[Any, ...], attrs: Attrs) -> Shape:
+        """The same with attributes that are complete."""
         if self._shape is None:
             raise ShapeError("this operation has no shape rule", op=self.name)
         try:
-            return self._shape(*operands, **(self.defaults | attrs))
+            return self._shape(*operands, **attrs)
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise

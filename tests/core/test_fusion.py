@@ -71,6 +71,18 @@ def test_fused_and_plain_give_the_same_bits(name, rng):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("needs", [(True, True, True), (False, True, False), (True, False, True)])
+def test_a_dense_layer_with_its_relu_gives_the_same_bits(needs, rng):
+    tensors, before = operands(rng), calls("linear_relu")
+    for tensor, need in zip(tensors, needs, strict=True):
+        tensor.requires_grad = need
+    for function in (lambda x, w, b: F.relu(F.linear(x, w, b)), lambda x, w, b: F.relu(F.linear(x, w))):
+        plain, fused = (results(function, tensors, fuse) for fuse in (False, True))
+        for a, b in zip(plain, fused, strict=True):
+            assert a is b is None or np.array_equal(a, b)
+    assert calls("linear_relu") == before + 2
+
+
 def test_a_result_that_is_used_twice_is_right(rng):
     """It is computed once more for the second use, so gradients are summed in another order."""
     tensors = convolution(rng)
