@@ -118,8 +118,8 @@ class Op:
         return self.apply(operands, self.full(attrs))[0]
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
-        """Like calling the operation, and also return what it saved (see its Notes)."""
-        return self.apply(operands, self.full(attrs))
+        """Like calling the operation, and also return what it saved (see its Notes); it does not wait."""
+        return fusion.compute(fusion.Call(self, operands, self.full(attrs)), checked=False)
 
     def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
         """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
@@ -241,9 +241,13 @@ class Op:
             error.op = error.op or self.name
             raise
 
+    def dtype_of(self, operands: tuple[Any, ...], attrs: Attrs) -> np.dtype:
+        """The result's element type, without computing it."""
+        return self._dtype(*operands, **attrs)
+
     def abstract(self, arrays: list[Any], attrs: Attrs) -> MetaArray:
         """The result as shape and dtype only."""
-        return MetaArray(self.output_shape(*arrays, **attrs), self._dtype(*arrays, **attrs))
+        return MetaArray(self.output_shape(*arrays, **attrs), self.dtype_of(tuple(arrays), attrs))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)

@@ -15,9 +15,10 @@ M = TypeVar("M", bound=Module)
 def compile(model: M) -> M:
     """Let a model compute neighbouring layers at once, where compiled kernels can: the same results, faster.
 
-    A convolution or a dense layer is computed together with the ReLU behind it, a normalization with the
-    ReLU and the addition behind it, in evaluation mode also with the convolution before it. Nothing is
-    traced: any Python code in ``forward`` keeps its meaning, and hooks see what they always see.
+    A convolution or a dense layer is computed together with the ReLU behind it, a ReLU behind a convolution
+    with the max pooling behind it, a batch normalization in training mode with the addition and the ReLU
+    behind it. Nothing is traced: any Python code in ``forward`` keeps its meaning, and hooks see what they
+    always see.
 
     Parameters
     ----------

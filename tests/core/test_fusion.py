@@ -110,9 +110,15 @@ def test_a_pending_result_is_a_plain_tensor_once_touched(rng):
     with fusing():
         y = F.conv2d(x, w, b)
         assert type(y) is Pending
-        assert y.shape == (2, 4, 4, 4) and type(y) is Tensor
+        assert y.shape == (2, 4, 4, 4) and y.ndim == 4 and y.dtype == np.float32 and type(y) is Pending
+        assert y.numel() == 128 and type(y) is Tensor and y.shape == (2, 4, 4, 4)
         z = F.conv2d(x, w, b)
     assert type(z) is Tensor and z.requires_grad
+
+
+def test_a_batch_of_one_value_per_channel_is_refused_by_the_call(rng):
+    with fusing(), pytest.raises(ShapeError, match="more than 1 value per channel"):
+        F.batch_norm(Tensor(np.ones((1, 3), np.float32)), None, None, training=True)
 
 
 def test_the_reference_backend_fuses_nothing(rng):
@@ -167,6 +173,47 @@ def test_a_compiled_model_is_the_model():
     assert minicnn.compile(model) is model and list(model.state_dict()) == keys
     with pytest.raises(minicnn.OptionError, match="compile: expected a module, got int"):
         minicnn.compile(3)
+
+
+# -- pooling ---------------------------------------------------------------------------------
+
+
+POOLED = {  # and how often relu_max_pool2d, conv2d, conv2d_relu and relu run
+    "pooled": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b, padding=1)), 2), (1, 1, 0, 0)),
+    "one image": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b))[0], 2), (0, 0, 1, 0)),
+    "overlapping": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b)), 3, 1, 1), (1, 1, 0, 0)),
+    "with indices": (
+        lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w)), 2, return_indices=True)[0],
+        (0, 0, 1, 0),
+    ),
+    "another pooling": (lambda x, w, b: F.avg_pool2d(F.relu(F.conv2d(x, w, b)), 2), (0, 0, 1, 0)),
+    "without relu": (lambda x, w, b: F.max_pool2d(F.conv2d(x, w, b), 2), (0, 1, 0, 0)),
+    "used once more": (
+        lambda x, w, b: (lambda y: F.max_pool2d(y, 2).sum() + y.sum())(F.relu(F.conv2d(x, w, b))),
+        (1, 1, 0, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pooled_fused_and_plain_give_the_same_bits(name, rng):
+    function, expected = POOLED[name]
+    tensors = convolution(rng)
+    plain = results(function, tensors, False)
+    before = [calls(op) for op in ("relu_max_pool2d", "conv2d", "conv2d_relu", "relu")]
+    fused = results(function, tensors, True)
+    after = [calls(op) for op in ("relu_max_pool2d", "conv2d", "conv2d_relu", "relu")]
+    assert tuple(a - b for a, b in zip(after, before, strict=True)) == expected
+    for a, b in zip(plain, fused, strict=True):
+        assert a is b is None or np.array_equal(a, b)
+
+
+def test_a_window_that_does_not_fit_is_refused_by_the_pooling(rng):
+    with fusing(), pytest.raises(ShapeError, match="max_pool2d") as fused:
+        F.max_pool2d(F.relu(F.conv2d(*convolution(rng))), 9)
+    with pytest.raises(ShapeError, match="max_pool2d") as plain:
+        F.max_pool2d(F.relu(F.conv2d(*convolution(rng))), 9)
+    assert str(fused.value) == str(plain.value)
 
 
 # -- batch normalization ---------------------------------------------------------------------

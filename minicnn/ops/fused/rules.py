@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.core.fusion import Match, Rule
+from minicnn.core.device import MetaArray
+from minicnn.core.fusion import Call, Match, Pending, Rule
 from minicnn.core.op import Op
 from minicnn.core.tensor import Tensor
 from minicnn.ops.activation import relu
@@ -12,8 +13,10 @@ from minicnn.ops.conv import conv2d
 from minicnn.ops.elementwise import add
 from minicnn.ops.fused.layers import conv2d_relu, linear_relu
 from minicnn.ops.fused.normalization import batch_norm_add, batch_norm_add_relu, batch_norm_relu
+from minicnn.ops.fused.pooling import relu_max_pool2d
 from minicnn.ops.linear import linear
 from minicnn.ops.normalization import batch_norm
+from minicnn.ops.pooling import max_pool2d
 from minicnn.typing import Attrs
 
 __all__: list[str] = []
@@ -21,18 +24,23 @@ __all__: list[str] = []
 
 def becomes(fused: Op) -> Rule:
     """The rule of a consumer that has no operands or attributes of its own."""
-    return lambda operands, attrs, others, its_attrs: (fused, operands, attrs)
+    return lambda producer, others, attrs: Match(Call(fused, producer.call.operands, producer.call.attrs))
 
 
-def add_to_batch_norm(
-    operands: tuple[Any, ...], attrs: Attrs, others: tuple[Any, ...], its_attrs: Attrs
-) -> Match | None:
+def add_to_batch_norm(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match | None:
     """Operands of one shape and type: nothing is broadcast or converted."""
-    x, *parameters = operands
+    x, *parameters = producer.call.operands
     (z,) = others
-    if not isinstance(z, Tensor) or z.shape != x.shape or z.dtype != x.dtype:
+    if not isinstance(z, Tensor) or z.shape != producer.shape or z.dtype != producer.dtype:
         return None
-    return batch_norm_add, (x, z, *parameters), attrs
+    return Match(Call(batch_norm_add, (x, z, *parameters), producer.call.attrs))
+
+
+def pool_relu_of_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match:
+    """The ReLU moves behind the convolution: from the large image to the pooled one."""
+    max_pool2d.check((MetaArray(producer.shape, producer.dtype),), attrs)
+    y = Pending(producer.call._replace(op=conv2d))
+    return Match(Call(relu_max_pool2d, (y,), attrs), instead=Call(relu, (y,), {}))
 
 
 # Consumer, and by producer the rule that makes both one operation.
@@ -44,8 +52,9 @@ PARTNERS: dict[Op, dict[str, Rule]] = {
         "batch_norm_add": becomes(batch_norm_add_relu),
     },
     add: {"batch_norm": add_to_batch_norm},
+    max_pool2d: {"conv2d_relu": pool_relu_of_convolution},
 }
-WAITING = (conv2d, linear, batch_norm, batch_norm_add)  # their results wait for a partner
+WAITING = (conv2d, conv2d_relu, linear, batch_norm, batch_norm_add)  # their results wait for a partner
 
 for _consumer, _rules in PARTNERS.items():
     _consumer.partners = _rules

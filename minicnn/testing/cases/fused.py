@@ -6,10 +6,11 @@ import numpy as np
 
 from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import fused
-from minicnn.oracles import activation, conv, linear, normalization
+from minicnn.oracles import activation, conv, linear, normalization, pooling
 from minicnn.testing.cases.conv import conv2d_samples, conv2d_tails
 from minicnn.testing.cases.linear import layer_tails, layers
 from minicnn.testing.cases.normalization import channel_tails, over_batch, steepness
+from minicnn.testing.cases.pooling import max_pool2d_samples, max_pool2d_tails
 from minicnn.testing.spec import Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
@@ -21,6 +22,10 @@ def _conv2d_relu(x, w, b=None, **attrs):
 
 def _linear_relu(x, w, b=None):
     return activation.relu(linear.linear(x, w, b))
+
+
+def _relu_max_pool2d(x, **attrs):
+    return pooling.max_pool2d(activation.relu(x), **attrs)
 
 
 def _batch_norm_relu(x, w=None, b=None, **attrs):
@@ -101,5 +106,14 @@ CASES = [
         tails=_with_addition(channel_tails),
         invalid=WRONG_ADDITION,
         kinks=KINKS,
+    ),
+    OpCase(
+        "relu_max_pool2d",
+        fused.relu_max_pool2d,
+        max_pool2d_samples,
+        _relu_max_pool2d,
+        kinks=f"{KINKS}; a tie between largest values: the first in row-major order",
+        exact=True,
+        tails=max_pool2d_tails,
     ),
 ]
