@@ -40,6 +40,8 @@ class Call(NamedTuple):
 class Match(NamedTuple):
     """What computes a producer and its consumer at once; and what computes the producer's own result from
     then on, should anybody else look at it: the same as before, if None.
+
+    If the fused operation waits, its result has the producer's shape and dtype.
     """
 
     fused: Call
@@ -57,11 +59,14 @@ class Pending(Tensor):
         Is told what that saved.
     records : bool
         Whether gradients were recorded where the call stands.
-    shape, dtype
-        Are known before.
+    known : (shape, dtype)
+        What is known before.
     """
 
-    def __init__(self, call: Call, then: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self, call: Call, known: tuple[Shape, np.dtype], then: Callable[[Any], None] | None = None
+    ) -> None:
+        self.known = known
         self.then = then
         self.records = grad_enabled.get()
         self._set(call)
@@ -69,8 +74,6 @@ class Pending(Tensor):
     def _set(self, call: Call) -> None:
         self.call = call
         self._versions = [x._version if isinstance(x, Tensor) else None for x in call.operands]
-        # Errors in operands belong to this call, not to the first touch.
-        self._known = call.op.check(call.operands, call.attrs), call.op.dtype_of(call.operands, call.attrs)
 
     def taken_over(self, instead: Call | None) -> None:
         """Another operation computes it too, and tells."""
@@ -94,7 +97,7 @@ class Pending(Tensor):
         finally:
             grad_enabled.reset(token)
         then = self.then
-        del self.call, self.then, self.records, self._versions, self._known
+        del self.call, self.known, self.then, self.records, self._versions
         self.__class__ = Tensor  # type: ignore[assignment]
         self.array = made.array
         if made.node is not None:
@@ -114,15 +117,15 @@ class Pending(Tensor):
 
     @property
     def shape(self) -> Shape:
-        return self._known[0]
+        return self.known[0]
 
     @property
     def ndim(self) -> int:
-        return len(self._known[0])
+        return len(self.known[0])
 
     @property
     def dtype(self) -> np.dtype:
-        return self._known[1]
+        return self.known[1]
 
     # What a tensor has as plain attributes, computed at the first look; from then on it is a Tensor.
 
@@ -217,7 +220,12 @@ def fuse(
                 return fused
     if not op.waits or _backend(operands).is_reference:
         return None
-    return waiting.add(Pending(Call(op, operands, attrs), then))
+    for operand in operands:
+        if type(operand) is Pending:
+            operand.settle()  # so that a chain of what waits is no deeper than one
+    # Errors in operands belong to this call, not to the first touch.
+    known = op.check(operands, attrs), op.dtype_of(operands, attrs)
+    return waiting.add(Pending(Call(op, operands, attrs), known, then))
 
 
 def _with_producer(
@@ -237,7 +245,7 @@ def _with_producer(
     then = producer.then
     producer.taken_over(instead)
     if call.op.waits:
-        return waiting.add(Pending(call, then))
+        return waiting.add(Pending(call, producer.known, then))
     made, saved = compute(call)
     if then is not None:
         then(saved)
@@ -250,7 +258,8 @@ def _backend(operands: tuple[Any, ...]) -> Backend:
 
 
 def _array(operand: Any) -> Any:
-    while type(operand) is Pending:
+    """An operand's array, or of what is pending one of the same kind."""
+    if type(operand) is Pending:
         operand = operand.call.operands[0]
     return getattr(operand, "array", operand)
 

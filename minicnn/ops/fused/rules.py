@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.core.device import MetaArray
+from minicnn.core.dispatch import backend_of
 from minicnn.core.fusion import Call, Match, Pending, Rule
 from minicnn.core.op import Op
 from minicnn.core.tensor import Tensor
@@ -15,7 +18,7 @@ from minicnn.ops.fused.layers import conv2d_relu, linear_relu
 from minicnn.ops.fused.normalization import batch_norm_add, batch_norm_add_relu, batch_norm_relu
 from minicnn.ops.fused.pooling import relu_max_pool2d
 from minicnn.ops.linear import linear
-from minicnn.ops.normalization import batch_norm
+from minicnn.ops.normalization import batch_norm, batch_norm_inference
 from minicnn.ops.pooling import max_pool2d
 from minicnn.typing import Attrs
 
@@ -39,8 +42,50 @@ def add_to_batch_norm(producer: Pending, others: tuple[Any, ...], attrs: Attrs) 
 def pool_relu_of_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match:
     """The ReLU moves behind the convolution: from the large image to the pooled one."""
     max_pool2d.check((MetaArray(producer.shape, producer.dtype),), attrs)
-    y = Pending(producer.call._replace(op=conv2d))
+    y = Pending(producer.call._replace(op=conv2d), producer.known)
     return Match(Call(relu_max_pool2d, (y,), attrs), instead=Call(relu, (y,), {}))
+
+
+def fold_into_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match | None:
+    """With given statistics a normalization scales and shifts each channel: the weights can do that.
+
+    Not where gradients are recorded: they are those of the weights and of the normalization.
+    """
+    x, w, b = (*producer.call.operands, None)[:3]
+    of_channels = [b, *others]
+    if producer.records and any(t is not None and t.requires_grad for t in (x, w, *of_channels)):
+        return None
+    if producer.dtype != np.float32 or any(t is not None and not _like(t, w) for t in of_channels):
+        return None
+    call = producer.call._replace(operands=(x, *folded(w, b, *others, **attrs)))
+    return Match(call)
+
+
+def _like(vector: Any, w: Any) -> bool:
+    """Whether there is a number for each output channel, of the type of the weights."""
+    return isinstance(vector, Tensor) and vector.shape == w.shape[:1] and vector.dtype == w.dtype
+
+
+def folded(
+    w: Tensor,
+    b: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """Weights w · s and bias (b - mean) · s + beta, with s = gamma / √(var + eps)."""
+    xp = backend_of((w.array,)).xp
+    scale = 1 / xp.sqrt(var.array.astype(xp.float64) + eps)
+    if gamma is not None:
+        scale = scale * gamma.array
+    shift = ((0.0 if b is None else b.array) - mean.array) * scale
+    if beta is not None:
+        shift = shift + beta.array
+    weights = w.array * scale.astype(w.dtype)[:, None, None, None]
+    return Tensor.wrap(weights), Tensor.wrap(shift.astype(w.dtype))
 
 
 # Consumer, and by producer the rule that makes both one operation.
@@ -52,6 +97,7 @@ PARTNERS: dict[Op, dict[str, Rule]] = {
         "batch_norm_add": becomes(batch_norm_add_relu),
     },
     add: {"batch_norm": add_to_batch_norm},
+    batch_norm_inference: {"conv2d": fold_into_convolution},
     max_pool2d: {"conv2d_relu": pool_relu_of_convolution},
 }
 WAITING = (conv2d, conv2d_relu, linear, batch_norm, batch_norm_add)  # their results wait for a partner
