@@ -184,7 +184,12 @@ _pending: ContextVar[_Waiting | None] = ContextVar("pending", default=None)
 
 
 class fusing:  # noqa: N801 - used like a function
-    """Fuse what is computed in a block; all results are computed at its end. Blocks may be nested.
+    """Fuse what is computed in a block; all results are computed at its end. An inner block changes nothing.
+
+    Parameters
+    ----------
+    on : bool
+        If False, the block changes nothing: so a setting can decide.
 
     Examples
     --------
@@ -196,10 +201,16 @@ class fusing:  # noqa: N801 - used like a function
     [[2.0, 2.0, 2.0]]
     """
 
+    def __init__(self, on: bool = True) -> None:
+        self.on = on
+
     def __enter__(self) -> None:
-        self._token = _pending.set(_Waiting())
+        opens = self.on and _pending.get() is None
+        self._token = _pending.set(_Waiting()) if opens else None
 
     def __exit__(self, kind: Any, *exc: object) -> None:
+        if self._token is None:
+            return
         waiting = _pending.get()
         _pending.reset(self._token)
         if kind is None and waiting is not None:

@@ -363,3 +363,15 @@ def test_a_deep_chain_does_not_wait_as_a_whole(rng):
         for _ in range(2000):
             x = F.relu(F.conv2d(x, w, padding=1))
     assert type(x) is Tensor
+
+
+def test_blocks_within_blocks_fuse_across_their_ends(rng):
+    inner = minicnn.compile(nn.Conv2d(3, 4, 3))
+    x, before = convolution(rng)[0], calls("conv2d_relu")
+    with fusing():
+        y = F.relu(inner(x))
+        with fusing(False):
+            z = F.relu(F.conv2d(x, inner.weight))
+    assert type(y) is type(z) is Tensor and calls("conv2d_relu") == before + 2
+    with fusing(False):
+        assert type(F.conv2d(x, inner.weight)) is Tensor
