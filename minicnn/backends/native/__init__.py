@@ -51,7 +51,9 @@ def create() -> Backend:
         raise BackendError(f"the native backend is not available: {reason}")
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
-    backend = Backend("native", np, np.ndarray)
+    from minicnn.backends.native.arrays import added
+
+    backend = Backend("native", np, np.ndarray, add=added)
     register_backend(backend)
     _native.set_threads(threads.get_num_threads())
     threads.on_change(_native.set_threads)
