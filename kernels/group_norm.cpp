@@ -32,14 +32,14 @@ int rows_forward(float *y, float *mean, float *var, const float *x, const float 
             var[r] = found.variance();
             const ptrdiff_t at = r % G * M;
             normalize(y + r * M, x + r * M, M, Same{mean[r]}, Same{inverse_deviation(var[r], eps)},
-                      Each{w ? w + at : nullptr, 1}, Each{b ? b + at : nullptr, 0});
+                      EachOr{w ? w + at : nullptr, 1}, EachOr{b ? b + at : nullptr, 0});
         }
     });
 }
 
 /* One row: gx, and what it adds to gw and gb, all (M) or NULL. */
 void row_backward(float *gx, float *gw, float *gb, const float *gy, const float *x, float mean, float inverse,
-                  Each w, ptrdiff_t M)
+                  EachOr w, ptrdiff_t M)
 {
     double total = 0, total_centred = 0;
     each_block(M, [&](ptrdiff_t begin, ptrdiff_t end) {
@@ -58,7 +58,7 @@ void row_backward(float *gx, float *gw, float *gb, const float *gy, const float 
         total_centred += sums.second();
     });
     if (gx)
-        gradient(gx, gy, x, M, Same{mean}, w, Same{static_cast<float>(total / M)},
+        gradient(gx, Incoming<false>{gy, nullptr}, x, M, Same{mean}, w, Same{static_cast<float>(total / M)},
                  Same{static_cast<float>(total_centred / M * inverse * inverse)}, Same{inverse});
 }
 
@@ -91,7 +91,7 @@ int rows_backward(float *gx, float *gw, float *gb, const float *gy, const float 
             const ptrdiff_t at = r % G * M;
             row_backward(gx ? gx + r * M : nullptr, gw ? own + at : nullptr, gb ? own + G * M + at : nullptr,
                          gy + r * M, x + r * M, mean[r], inverse_deviation(var[r], eps),
-                         Each{w ? w + at : nullptr, 1}, M);
+                         EachOr{w ? w + at : nullptr, 1}, M);
         }
     });
     return -(failed || add_rows(gw, workspace, tasks, step, G * M) ||
@@ -159,7 +159,7 @@ int groups_backward(float *gx, float *gw, float *gb, const float *gy, const floa
             const Same slope{static_cast<float>(total_centred / (K * L) * inverse * inverse)};
             for (ptrdiff_t k = 0; gx && k < K; k++) {
                 const ptrdiff_t at = (r * K + k) * L, c = r % G * K + k;
-                gradient(gx + at, gy + at, x + at, L, Same{mean[r]}, Same{number(w, c, 1)}, mean_g, slope,
+                gradient(gx + at, Incoming<false>{gy + at, nullptr}, x + at, L, Same{mean[r]}, Same{number(w, c, 1)}, mean_g, slope,
                          Same{inverse});
             }
         }

@@ -2,12 +2,12 @@ cdef extern from "mk.h" nogil:
     ptrdiff_t mk_batch_norm_workspace "mk->batch_norm_workspace"(
         ptrdiff_t N, ptrdiff_t C, ptrdiff_t L) noexcept
     int mk_batch_norm_forward "mk->batch_norm_forward"(
-        float *y, float *mean, float *var, const float *x, const float *w, const float *b, float *workspace,
-        ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps) noexcept
+        float *y, float *mean, float *var, const float *x, const float *w, const float *b, const float *z,
+        float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps, int with_relu) noexcept
     int mk_batch_norm_backward "mk->batch_norm_backward"(
-        float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,
-        const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,
-        float eps) noexcept
+        float *gx, float *gw, float *gb, float *gz, const float *gy, const float *y, const float *x,
+        const float *mean, const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C,
+        ptrdiff_t L, float eps) noexcept
     int mk_batch_norm_inference_forward "mk->batch_norm_inference_forward"(
         float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,
         ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps) noexcept
@@ -32,25 +32,53 @@ def batch_norm_workspace(ptrdiff_t N, ptrdiff_t C, ptrdiff_t L):
 
 
 def batch_norm_forward(cnp.ndarray y not None, cnp.ndarray mean not None, cnp.ndarray var not None,
-                       cnp.ndarray x not None, w, b, cnp.ndarray workspace not None, float eps, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L):
-    """y = w * (x - mean) / sqrt(var + eps) + b, with the mean and the variance of each channel of x (N, C, L)"""
+                       cnp.ndarray x not None, w, b, z, cnp.ndarray workspace not None, float eps,
+                       ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, bint with_relu):
+    """y = w * (x - mean) / sqrt(var + eps) + b [+ z], with the mean and the variance of each channel of x
+    (N, C, L), then max(0, y) if wished"""
     cdef float *to = floats(y, N * C * L)
     cdef float *mean_to = floats(mean, C)
     cdef float *var_to = floats(var, C)
     cdef float *of = floats(x, N * C * L)
     cdef float *weight = floats_or_null(w, C)
     cdef float *bias = floats_or_null(b, C)
+    cdef float *other = floats_or_null(z, N * C * L)
     cdef float *space = floats(workspace, mk_batch_norm_workspace(N, C, L))
     cdef int failed
     with nogil:
-        failed = mk_batch_norm_forward(to, mean_to, var_to, of, weight, bias, space, N, C, L, eps)
+        failed = mk_batch_norm_forward(
+            to, mean_to, var_to, of, weight, bias, other, space, N, C, L, eps, with_relu)
     done(failed)
 
 
-def batch_norm_backward(gx, gw, gb, cnp.ndarray gy not None, cnp.ndarray x not None,
+def batch_norm_backward(gx, gw, gb, gz, cnp.ndarray gy not None, y, cnp.ndarray x not None,
                         cnp.ndarray mean not None, cnp.ndarray var not None, w, cnp.ndarray workspace not None,
-                        float eps, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, bint with_statistics_of_x):
-    """The gradients of x, w and b that are not None; the mean and the variance are those of x, or given"""
+                        float eps, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L):
+    """The gradients of x, w, b and of what was added that are not None; y: the result of the ReLU, if one was
+    behind"""
+    cdef float *to = floats_or_null(gx, N * C * L)
+    cdef float *weight_to = floats_or_null(gw, C)
+    cdef float *bias_to = floats_or_null(gb, C)
+    cdef float *other_to = floats_or_null(gz, N * C * L)
+    cdef float *gradient = floats(gy, N * C * L)
+    cdef float *result = floats_or_null(y, N * C * L)
+    cdef float *of = floats(x, N * C * L)
+    cdef float *at = floats(mean, C)
+    cdef float *spread = floats(var, C)
+    cdef float *weight = floats_or_null(w, C)
+    cdef float *space = floats(workspace, mk_batch_norm_workspace(N, C, L))
+    cdef int failed
+    with nogil:
+        failed = mk_batch_norm_backward(
+            to, weight_to, bias_to, other_to, gradient, result, of, at, spread, weight, space, N, C, L, eps)
+    done(failed)
+
+
+def batch_norm_inference_backward(gx, gw, gb, cnp.ndarray gy not None, cnp.ndarray x not None,
+                                  cnp.ndarray mean not None, cnp.ndarray var not None, w,
+                                  cnp.ndarray workspace not None, float eps, ptrdiff_t N, ptrdiff_t C,
+                                  ptrdiff_t L):
+    """The gradients of x, w and b that are not None, where the mean and the variance were given"""
     cdef float *to = floats_or_null(gx, N * C * L)
     cdef float *weight_to = floats_or_null(gw, C)
     cdef float *bias_to = floats_or_null(gb, C)
@@ -62,12 +90,8 @@ def batch_norm_backward(gx, gw, gb, cnp.ndarray gy not None, cnp.ndarray x not N
     cdef float *space = floats(workspace, mk_batch_norm_workspace(N, C, L))
     cdef int failed
     with nogil:
-        if with_statistics_of_x:
-            failed = mk_batch_norm_backward(
-                to, weight_to, bias_to, gradient, of, at, spread, weight, space, N, C, L, eps)
-        else:
-            failed = mk_batch_norm_inference_backward(
-                to, weight_to, bias_to, gradient, of, at, spread, weight, space, N, C, L, eps)
+        failed = mk_batch_norm_inference_backward(
+            to, weight_to, bias_to, gradient, of, at, spread, weight, space, N, C, L, eps)
     done(failed)
 
 

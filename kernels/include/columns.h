@@ -29,6 +29,14 @@ struct Sums {
     double g, centred; /* of gy, and of gy * (x - mean) */
 };
 
+/* The means that the gradient through the statistics of n numbers needs. */
+struct Slopes {
+    float mean_g, slope;
+    Slopes(const Sums &sums, ptrdiff_t n, float inverse)
+        : mean_g(static_cast<float>(sums.g / n)),
+          slope(static_cast<float>(sums.centred / n * inverse * inverse)) {}
+};
+
 ptrdiff_t channels_at_once(const Images &s) { return larger(1, COLUMNS / larger(1, s.L)); }
 
 /* The columns of a few channels, with arrays of a number per column. */
@@ -112,20 +120,22 @@ void add_moments(Moments *found, const Columns &k, const float *x, const Images 
     }
 }
 
-void normalize_columns(float *y, const float *x, const Images &s, const Statistics &by, const Columns &k)
+template <class Then>
+void normalize_columns(float *y, const float *x, const Images &s, const Statistics &by, const Columns &k, Then behind)
 {
     k.spread(k.arrays[0], [&](ptrdiff_t c) { return by.mean[k.first + c]; });
     k.spread(k.arrays[1], [&](ptrdiff_t c) { return by.scale(k.first + c); });
     k.spread(k.arrays[2], [&](ptrdiff_t c) { return by.bias(k.first + c); });
     for (ptrdiff_t r = 0; r < s.N; r++) {
         const ptrdiff_t at = r * s.step() + k.first * s.L;
-        normalize(y + at, x + at, k.n, Each{k.arrays[0], 0}, Each{k.arrays[1], 0}, Same{1}, Each{k.arrays[2], 0});
+        normalize(y + at, x + at, k.n, Each{k.arrays[0]}, Each{k.arrays[1]}, Same{1}, Each{k.arrays[2]},
+                  behind.from(at));
     }
 }
 
-/* arrays[0]: the means, arrays[3]: the scales. also(at) may do more with each row, which stands at gy + at. */
-template <class Also>
-MK_INLINE void sums_of_columns(Sums *total, const float *gy, const float *x, const Images &s, const Statistics &by,
+/* arrays[0]: the means, arrays[3]: the scales. also(at) may do more with each row, which stands at `at`. */
+template <class From, class Also>
+MK_INLINE void sums_of_columns(Sums *total, From incoming, const float *x, const Images &s, const Statistics &by,
                                const Columns &k, Also also)
 {
     float *mean = k.arrays[0], *own_g = k.arrays[1], *own_centred = k.arrays[2];
@@ -139,8 +149,9 @@ MK_INLINE void sums_of_columns(Sums *total, const float *gy, const float *x, con
         for (ptrdiff_t r = row; r < smaller(row + ROWS, s.N); r++) {
             const ptrdiff_t from = r * s.step() + k.first * s.L;
             for (ptrdiff_t i = 0; i < k.n; i++) {
-                own_g[i] += gy[from + i];
-                own_centred[i] += gy[from + i] * (x[from + i] - mean[i]);
+                const float g = incoming[from + i];
+                own_g[i] += g;
+                own_centred[i] += g * (x[from + i] - mean[i]);
             }
             also(from);
         }

@@ -249,12 +249,12 @@ typedef struct {
 #define MK_NORMALIZATION(KERNEL)                                                                                \
     KERNEL(ptrdiff_t, batch_norm_workspace, (ptrdiff_t N, ptrdiff_t C, ptrdiff_t L))                            \
     KERNEL(int, batch_norm_forward,                                                                             \
-           (float *y, float *mean, float *var, const float *x, const float *w, const float *b,                  \
-            float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                \
+           (float *y, float *mean, float *var, const float *x, const float *w, const float *b, const float *z,  \
+            float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps, int with_relu))                 \
     KERNEL(int, batch_norm_backward,                                                                            \
-           (float *gx, float *gw, float *gb, const float *gy, const float *x, const float *mean,                \
-            const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L,          \
-            float eps))                                                                                         \
+           (float *gx, float *gw, float *gb, float *gz, const float *gy, const float *y, const float *x,        \
+            const float *mean, const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C,    \
+            ptrdiff_t L, float eps))                                                                            \
     KERNEL(int, batch_norm_inference_forward,                                                                   \
            (float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,      \
             ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                                  \

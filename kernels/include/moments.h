@@ -102,6 +102,12 @@ struct Same {
 };
 
 struct Each {
+    const float *p;
+    template <class Part>
+    MK_INLINE_MEMBER vec at(ptrdiff_t i, Part part) const { return part.get(p + i); }
+};
+
+struct EachOr {
     const float *p; /* or NULL */
     float otherwise;
     template <class Part>
@@ -110,25 +116,57 @@ struct Each {
 
 MK_INLINE float number(const float *p, ptrdiff_t i, float otherwise) { return p ? p[i] : otherwise; }
 
-/* y = (x - mean) * inverse * w + b.   y, x: (n)
+/* What comes behind a normalization: nothing, the addition of another operand z, a ReLU, or both. */
+template <bool ADD, bool RELU>
+struct Behind {
+    const float *z;
+    Behind from(ptrdiff_t at) const { return {ADD ? z + at : z}; }
+    template <class Part>
+    MK_INLINE_MEMBER vec of(vec v, ptrdiff_t i, Part part) const
+    {
+        if (ADD)
+            v += part.stream(z + i);
+        return RELU ? relu(v) : v;
+    }
+};
+
+/* The gradient that comes in from behind: all of it, or what a ReLU with the result y lets through. */
+template <bool RELU>
+struct Incoming {
+    const float *gy, *y;
+    Incoming from(ptrdiff_t at) const { return {gy + at, RELU ? y + at : y}; }
+    MK_INLINE_MEMBER float operator[](ptrdiff_t i) const { return !RELU || y[i] > 0 ? gy[i] : 0; }
+    template <class Part>
+    MK_INLINE_MEMBER vec at(ptrdiff_t i, Part part) const
+    {
+        vec g = part.stream(gy + i);
+        if (RELU)
+            g = part.stream(y + i) > 0.0f ? g : (vec){};
+        return g;
+    }
+};
+
+/* y = behind((x - mean) * inverse * w + b).   y, x: (n)
  * The mean goes first: in x·w + (b - mean·w) the digits of a small x - mean would be lost. */
-template <class Mean, class Inverse, class Weight, class Bias>
-MK_INLINE void normalize(float *y, const float *x, ptrdiff_t n, Mean mean, Inverse inverse, Weight w, Bias b)
+template <class Mean, class Inverse, class Weight, class Bias, class Then = Behind<false, false>>
+MK_INLINE void normalize(float *y, const float *x, ptrdiff_t n, Mean mean, Inverse inverse, Weight w, Bias b,
+                         Then behind = {})
 {
     each_vector(n, [&](ptrdiff_t i, auto part) {
         vec standard = (part.stream(x + i) - mean.at(i, part)) * inverse.at(i, part);
-        part.put(y + i, standard * w.at(i, part) + b.at(i, part));
+        part.put(y + i, behind.of(standard * w.at(i, part) + b.at(i, part), i, part));
     });
 }
 
-/* gx = inverse * (gy * w - mean_g - (x - mean) * slope), slope = mean(g · x̂) * inverse.   gx, gy, x: (n) */
-template <class Mean, class Weight, class MeanG, class Slope, class Inverse>
-MK_INLINE void gradient(float *gx, const float *gy, const float *x, ptrdiff_t n, Mean mean, Weight w, MeanG mean_g,
+/* gx = inverse * (g * w - mean_g - (x - mean) * slope), slope = mean(g · x̂) * inverse, g the gradient that comes
+ * in.   gx, x: (n) */
+template <class From, class Mean, class Weight, class MeanG, class Slope, class Inverse>
+MK_INLINE void gradient(float *gx, From incoming, const float *x, ptrdiff_t n, Mean mean, Weight w, MeanG mean_g,
                         Slope slope, Inverse inverse)
 {
     each_vector(n, [&](ptrdiff_t i, auto part) {
         vec centred = part.stream(x + i) - mean.at(i, part);
-        vec g = part.stream(gy + i) * w.at(i, part) - mean_g.at(i, part) - centred * slope.at(i, part);
+        vec g = incoming.at(i, part) * w.at(i, part) - mean_g.at(i, part) - centred * slope.at(i, part);
         part.put(gx + i, inverse.at(i, part) * g);
     });
 }

@@ -28,14 +28,21 @@ HELP = "train a model"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments: one per field of :class:`Config`."""
     parser.add_argument("config", nargs="?", metavar="CONFIG.toml", help="options as TOML")
-    kinds = {"str": str, "int": int, "float": float}
+    kinds: dict[str, dict[str, Any]] = {
+        "str": {"type": str},
+        "int": {"type": int},
+        "float": {"type": float},
+        "bool": {"action": argparse.BooleanOptionalAction},
+    }
     for field in dataclasses.fields(Config):
+        options = kinds[str(field.type)]
+        if "type" in options:
+            options = {**options, "metavar": field.name.upper()}
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=kinds[str(field.type)],
             default=argparse.SUPPRESS,
-            metavar=field.name.upper(),
             help=field.metadata["help"] + _known(field.name),
+            **options,
         )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out from its newest checkpoint"

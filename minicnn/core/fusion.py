@@ -1,12 +1,13 @@
 """Fusion: a result waits until it is used, so that the operation that uses it can be computed with it.
 
 Inside a ``fusing`` block an operation that has partners (a convolution, whose partner is the ReLU) gives
-a :class:`Pending` tensor: everything is checked, nothing is computed. If the next thing that happens to
-it is a partner, one fused operation computes both; at any other touch it is computed as it is, and is a
-plain tensor from then on. So any Python code fuses, nothing is traced, and results stay the same.
+a :class:`Pending` tensor: everything is checked, nothing is computed but its shape. If the next thing that
+happens to it is a partner, one fused operation computes both; at any other touch it is computed as it is,
+and is a plain tensor from then on. So any Python code fuses, nothing is traced, and results stay the same.
 
-Which operations are partners stands in ``minicnn/ops/fused.py``. A pair is fused only where the
-backend has a kernel for it: the reference of a fused operation is the composition of its parts.
+Which operations are partners stands in ``minicnn/ops/fused/rules.py``. A pair is fused only where the
+backend has a kernel for it: the reference of a fused operation is the composition of its parts. Nothing
+is fused while :class:`minicnn.core.op.observe` looks at every operation.
 """
 
 from __future__ import annotations
@@ -14,47 +15,89 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minicnn.core.dispatch import backend_of
+import numpy as np
+
+from minicnn.core.dispatch import Backend, backend_of
 from minicnn.core.tape import grad_enabled
 from minicnn.core.tensor import Tensor
 from minicnn.errors import GradError
-from minicnn.typing import Attrs
+from minicnn.typing import Attrs, Shape
 
 if TYPE_CHECKING:
     from minicnn.core.op import Op
 
-__all__ = ["Pending", "Rule", "compute", "fuse", "fusing"]
 
-# Rule(producer's operands, its attributes, consumer's other operands, consumer's attributes):
-# the operation that computes both, its operands and attributes; or None if this case does not fuse.
-Rule = Callable[[tuple[Any, ...], Attrs, tuple[Any, ...], Attrs], "tuple[Op, tuple[Any, ...], Attrs] | None"]
+class Call(NamedTuple):
+    """An operation with what it is applied to."""
 
-# The pending results of the block, in this thread; None outside.
-_pending: ContextVar[list[weakref.ref[Pending]] | None] = ContextVar("pending", default=None)
+    op: Op
+    operands: tuple[Any, ...]
+    attrs: Attrs
+
+
+class Match(NamedTuple):
+    """What computes a producer and its consumer at once; and what computes the producer's own result from
+    then on, should anybody else look at it: the same as before, if None.
+
+    If the fused operation waits, its result has the producer's shape and dtype.
+    """
+
+    fused: Call
+    instead: Call | None = None
 
 
 class Pending(Tensor):
-    """A tensor that is computed at its first touch. Then it becomes a plain one."""
+    """A tensor that is computed at its first touch. Then it becomes a plain one.
+
+    Attributes
+    ----------
+    call : Call
+        What will compute it.
+    then : callable or None
+        Is told what that saved.
+    records : bool
+        Whether gradients were recorded where the call stands.
+    known : (shape, dtype)
+        What is known before.
+    """
 
     def __init__(
-        self, op: Op, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None
+        self, call: Call, known: tuple[Shape, np.dtype], then: Callable[[Any], None] | None = None
     ) -> None:
-        self._call = op, operands, attrs, then
-        self._versions = [x._version if isinstance(x, Tensor) else None for x in operands]
-        self._records = grad_enabled.get()
+        self.known = known
+        self.then = then
+        self.records = grad_enabled.get()
+        self._set(call)
+
+    def _set(self, call: Call) -> None:
+        self.call = call
+        self._versions = [x._version if isinstance(x, Tensor) else None for x in call.operands]
+
+    def taken_over(self, instead: Call | None) -> None:
+        """Another operation computes it too, and tells."""
+        self._leave()
+        self.then = None
+        if instead is not None:
+            self._set(instead)
+
+    def _leave(self) -> None:
+        waiting = _pending.get()
+        if waiting is not None and waiting.telling is self:
+            waiting.telling = None
 
     def settle(self) -> None:
         """Compute it, and become a plain tensor."""
-        op, operands, attrs, then = self._call
         self.check_operands()
-        token = grad_enabled.set(self._records)
+        self._leave()
+        token = grad_enabled.set(self.records)
         try:
-            made, saved = compute(op, operands, attrs)
+            made, saved = compute(self.call)
         finally:
             grad_enabled.reset(token)
-        del self._call, self._versions, self._records
+        then = self.then
+        del self.call, self.known, self.then, self.records, self._versions
         self.__class__ = Tensor  # type: ignore[assignment]
         self.array = made.array
         if made.node is not None:
@@ -64,14 +107,25 @@ class Pending(Tensor):
 
     def check_operands(self) -> None:
         """Refuse to compute with operands that have changed since the call."""
-        op, operands = self._call[:2]
-        for operand, version in zip(operands, self._versions, strict=True):
+        for operand, version in zip(self.call.operands, self._versions, strict=True):
             if version is not None and operand._version != version:
                 raise GradError(
                     "an operand was changed in place before the result was first used",
                     hint="use the result first, or leave this model uncompiled",
-                    op=op.name,
+                    op=self.call.op.name,
                 )
+
+    @property
+    def shape(self) -> Shape:
+        return self.known[0]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.known[0])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.known[1]
 
     # What a tensor has as plain attributes, computed at the first look; from then on it is a Tensor.
 
@@ -91,8 +145,51 @@ class Pending(Tensor):
     _requires_grad = _settled("_requires_grad")
 
 
+# What computes a producer and its consumer at once, or None if this case does not fuse; from the producer
+# and the consumer's other operands and attributes. The producer was checked, the rule checks the rest.
+Rule = Callable[[Pending, tuple[Any, ...], Attrs], Match | None]
+
+
+class _Waiting:
+    """The pending results of a block.
+
+    Whoever wants to be told what was saved (running statistics) is told in the order of the calls, and also
+    if the result is not used: at most one such result is pending, and it is kept.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[weakref.ref[Pending]] = []
+        self.telling: Pending | None = None
+
+    def add(self, result: Pending) -> Pending:
+        self.results.append(weakref.ref(result))
+        if result.then is not None:
+            self.tell()
+            self.telling = result
+        return result
+
+    def tell(self) -> None:
+        if self.telling is not None:
+            self.telling.settle()
+
+    def settle(self) -> None:
+        for reference in self.results:
+            result = reference()
+            if type(result) is Pending:
+                result.settle()
+
+
+# The pending results of the block, in this thread; None outside.
+_pending: ContextVar[_Waiting | None] = ContextVar("pending", default=None)
+
+
 class fusing:  # noqa: N801 - used like a function
-    """Fuse what is computed in a block; all results are computed at its end. Blocks may be nested.
+    """Fuse what is computed in a block; all results are computed at its end. An inner block changes nothing.
+
+    Parameters
+    ----------
+    on : bool
+        If False, the block changes nothing: so a setting can decide.
 
     Examples
     --------
@@ -104,17 +201,20 @@ class fusing:  # noqa: N801 - used like a function
     [[2.0, 2.0, 2.0]]
     """
 
+    def __init__(self, on: bool = True) -> None:
+        self.on = on
+
     def __enter__(self) -> None:
-        self._token = _pending.set([])
+        opens = self.on and _pending.get() is None
+        self._token = _pending.set(_Waiting()) if opens else None
 
     def __exit__(self, kind: Any, *exc: object) -> None:
-        waiting = _pending.get() or []
+        if self._token is None:
+            return
+        waiting = _pending.get()
         _pending.reset(self._token)
-        if kind is None:
-            for reference in waiting:
-                tensor = reference()
-                if type(tensor) is Pending:
-                    tensor.settle()
+        if kind is None and waiting is not None:
+            waiting.settle()
 
 
 def fuse(
@@ -126,47 +226,59 @@ def fuse(
         return None
     for place, operand in enumerate(operands):
         if type(operand) is Pending and then is None:
-            fused = _with_producer(op, operand, operands[:place] + operands[place + 1 :], attrs)
+            fused = _with_producer(op, operand, operands[:place] + operands[place + 1 :], attrs, waiting)
             if fused is not None:
                 return fused
-    if not op.waits or backend_of([getattr(x, "array", x) for x in operands]).is_reference:
+    if not op.waits or _backend(operands).is_reference:
         return None
-    op.output_shape(*operands, **attrs)  # errors belong to this call, not to the first touch
-    result = Pending(op, operands, attrs, then)
-    waiting.append(weakref.ref(result))
-    return result
+    for operand in operands:
+        if type(operand) is Pending:
+            operand.settle()  # so that a chain of what waits is no deeper than one
+    # Errors in operands belong to this call, not to the first touch.
+    known = op.check(operands, attrs), op.dtype_of(operands, attrs)
+    return waiting.add(Pending(Call(op, operands, attrs), known, then))
 
 
-def _with_producer(op: Op, producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Tensor | None:
-    made_by, operands, its_attrs, then = producer._call
+def _with_producer(
+    op: Op, producer: Pending, others: tuple[Any, ...], attrs: Attrs, waiting: _Waiting
+) -> Tensor | None:
     assert op.partners is not None
-    rule = op.partners.get(made_by.name)
-    if rule is None or producer._records != grad_enabled.get():
+    rule = op.partners.get(producer.call.op.name)
+    if rule is None or producer.records != grad_enabled.get() or any(other is producer for other in others):
         return None
-    match = rule(operands, its_attrs, others, attrs)
+    match = rule(producer, others, attrs)
     if match is None:
         return None
-    fused, all_operands, all_attrs = match
-    backend = backend_of([getattr(x, "array", x) for x in all_operands])
-    if backend.name not in fused.forward_kernel.overlays:
+    call, instead = match
+    if _backend(call.operands).name not in call.op.forward_kernel.overlays:
         return None
     producer.check_operands()
-    producer._call = made_by, operands, its_attrs, None  # should anybody else look at it: once is enough
-    if fused.waits:
-        waiting = _pending.get()
-        result = Pending(fused, all_operands, all_attrs, then)
-        waiting.append(weakref.ref(result))  # type: ignore[union-attr]
-        return result
-    made, saved = compute(fused, all_operands, all_attrs)
+    then = producer.then
+    producer.taken_over(instead)
+    if call.op.waits:
+        return waiting.add(Pending(call, producer.known, then))
+    made, saved = compute(call)
     if then is not None:
         then(saved)
     return made
 
 
-def compute(op: Op, operands: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, Any]:
-    """Call the operation with nothing waiting."""
+def _backend(operands: tuple[Any, ...]) -> Backend:
+    """The backend that serves operands, of which some may be pending."""
+    return backend_of([_array(operand) for operand in operands])
+
+
+def _array(operand: Any) -> Any:
+    """An operand's array, or of what is pending one of the same kind."""
+    if type(operand) is Pending:
+        operand = operand.call.operands[0]
+    return getattr(operand, "array", operand)
+
+
+def compute(call: Call, checked: bool = True) -> tuple[Tensor, Any]:
+    """Apply an operation, by default to operands that were checked, with nothing waiting."""
     token = _pending.set(None)
     try:
-        return op.call_with_saved(*operands, **attrs)
+        return call.op.apply(call.operands, call.attrs, None, checked)
     finally:
         _pending.reset(token)

@@ -121,8 +121,8 @@ class Op:
         return self.apply(operands, self.full(attrs))[0]
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
-        """Like calling the operation, and also return what it saved (see its Notes)."""
-        return self.apply(operands, self.full(attrs))
+        """Like calling the operation, and also return what it saved (see its Notes); it does not wait."""
+        return fusion.compute(fusion.Call(self, operands, self.full(attrs)), checked=False)
 
     def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
         """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
@@ -138,10 +138,14 @@ class Op:
         return {name: plain(value) for name, value in attrs.items()}
 
     def apply(
-        self, operands: tuple[Any, ...], attrs: Attrs, then: Callable[[Any], None] | None = None
+        self,
+        operands: tuple[Any, ...],
+        attrs: Attrs,
+        then: Callable[[Any], None] | None = None,
+        checked: bool = False,
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
-        if self.partners is not None:
+        if self.partners is not None and not _observing:
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None
@@ -154,7 +158,7 @@ class Op:
                     records = True
             else:
                 arrays.append(operand if type(operand) in _PLAIN else plain(operand))
-        y, saved = self.run(arrays, attrs)
+        y, saved = self.run(arrays, attrs, checked)
         result = _new(Tensor)
         result.array = y
         if records and self.backward_kernel is not None and grad_enabled.get():
@@ -177,11 +181,11 @@ class Op:
             then(saved)
         return result, saved
 
-    def run(self, arrays: list[Any], attrs: Attrs) -> tuple[Array, Any]:
+    def run(self, arrays: list[Any], attrs: Attrs, checked: bool = False) -> tuple[Array, Any]:
         """The forward pass on arrays: check, compute, name the operation in every error."""
         try:
             backend = dispatch.serving.get(type(arrays[0])) or backend_of(arrays)
-            if self._validates:
+            if self._validates and not checked:
                 self.checked_shape(arrays, attrs)
             if backend.array_type is MetaArray:
                 y, saved = self.abstract(arrays, attrs), None
@@ -228,10 +232,14 @@ class Op:
 
     def output_shape(self, *operands: Any, **attrs: Any) -> Shape:
         """The result's shape, without computing it. Operands need only ``shape`` and ``dtype``."""
+        return self.check(operands, self.defaults | attrs)
+
+    def check(self, operands: tuple[Any, ...], attrs: Attrs) -> Shape:
+        """The same with attributes that are complete."""
         if self._shape is None:
             raise ShapeError("this operation has no shape rule", op=self.name)
         try:
-            return self.checked_shape(operands, self.defaults | attrs)
+            return self.checked_shape(operands, attrs)
         except MiniCNNError as error:
             error.op = error.op or self.name
             raise
@@ -249,9 +257,13 @@ class Op:
                 self._shapes[key] = shape
         return shape
 
+    def dtype_of(self, operands: tuple[Any, ...], attrs: Attrs) -> np.dtype:
+        """The result's element type, without computing it."""
+        return self._dtype(*operands, **attrs)
+
     def abstract(self, arrays: list[Any], attrs: Attrs) -> MetaArray:
         """The result as shape and dtype only."""
-        return MetaArray(self.output_shape(*arrays, **attrs), self._dtype(*arrays, **attrs))
+        return MetaArray(self.output_shape(*arrays, **attrs), self.dtype_of(tuple(arrays), attrs))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)

@@ -265,10 +265,16 @@ def walk(
         for edge, g in zip(node.edges, gradients, strict=True):
             if edge is not None and g is not None:
                 before = pending.get(edge)
-                total = g if before is None else before + g
+                total = g if before is None else _sum(before, g)
                 # NumPy turns 0-dimensional results into scalars.
                 pending[edge] = np.asarray(total) if isinstance(total, np.generic) else total
     return pending, kept
+
+
+def _sum(before: Array, g: Array) -> Array:
+    """The sum of two gradients of a tensor."""
+    backend = dispatch.serving.get(type(g))
+    return before + g if backend is None else backend.add(before, g)
 
 
 def run_hooks(hooks: dict[int, Hook] | None, gradient: Array) -> Array:

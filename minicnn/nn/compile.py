@@ -15,9 +15,11 @@ M = TypeVar("M", bound=Module)
 def compile(model: M) -> M:
     """Let a model compute neighbouring layers at once, where compiled kernels can: the same results, faster.
 
-    A convolution or a dense layer is computed together with the ReLU behind it, a normalization with the
-    ReLU and the addition behind it, in evaluation mode also with the convolution before it. Nothing is
-    traced: any Python code in ``forward`` keeps its meaning, and hooks see what they always see.
+    A convolution or a dense layer is computed together with the ReLU behind it, a ReLU behind a convolution
+    with the max pooling behind it, a batch normalization in training mode with the addition and the ReLU
+    behind it. In evaluation mode, where no gradients are recorded, a batch normalization becomes part of the
+    weights of the convolution before it. Nothing is traced: any Python code in ``forward`` keeps its meaning,
+    and hooks see what they always see.
 
     Parameters
     ----------
@@ -38,6 +40,10 @@ def compile(model: M) -> M:
     -----
     Errors in operands are raised where the layer is called; the numbers of a layer are computed when
     something looks at them (:mod:`minicnn.core.fusion`).
+
+    The numbers are the same bit for bit, but where a normalization is folded into a convolution: there they
+    are rounded elsewhere, and where means are far larger than deviations, to fewer digits. A result that is
+    used twice, once by a partner, is computed once more for the other use.
 
     Examples
     --------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,7 +61,7 @@ class Module(Hooked):
         try:
             if self._hooks is None and not self._fuses:
                 return self.forward(*args, **kwargs)
-            with fusing() if self._fuses else nullcontext():
+            with fusing(self._fuses):
                 return self._hooks.call(self, args, kwargs) if self._hooks else self.forward(*args, **kwargs)
         except MiniCNNError as error:
             error.modules.append(self)

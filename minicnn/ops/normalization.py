@@ -6,6 +6,7 @@ of channels of a sample. All share :func:`standardize` and its gradient.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from minicnn.core.op import op
@@ -148,7 +149,7 @@ def batch_norm_shape(x, w=None, b=None, *, eps):
         raise OptionError(expected="eps above 0 when training", got=str(eps))
     channels = _channels(x)
     _check(x, (channels,), w, b)
-    if x.size == channels:
+    if prod(x.shape) == channels:
         raise ShapeError(
             expected="more than 1 value per channel when training",
             got=f"input of shape {tuple(x.shape)}",

@@ -71,6 +71,7 @@ class Config:
     workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")
+    compile: bool = option(True, "compute neighbouring layers at once; default: on")
     out: str = option("", "run directory; default: runs/<data>-<model>-<number>", resumable=True)
     checkpoint_every: int = option(
         0, "updates between checkpoints; 0: at the end of each epoch", low=0, resumable=True
@@ -107,14 +108,17 @@ class Config:
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
 
+_IN_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
 def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
     """The value in its type, or an :class:`OptionError` that names the option."""
-    kind: Any = {"str": str, "int": int, "float": float}[str(entry.type)]
+    kind: Any = {"str": str, "int": int, "float": float, "bool": bool}[str(entry.type)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1000 else math.inf
     limits = entry.metadata
     if type(value) is not kind:
-        raise _wrong(entry, {str: "text", int: "a whole number", float: "a number"}[kind], value)
+        raise _wrong(entry, _IN_WORDS[kind], value)
     if kind is str and not _writable(value):
         raise _wrong(entry, "text that a file and a path can hold", value)
     if limits["choices"] and value not in limits["choices"]:

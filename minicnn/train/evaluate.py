@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import models
+from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, Subset, stratified_split
@@ -111,7 +112,7 @@ class Run:
         fitting = [fit_size(image, height, width) for image in images]
         batch = Tensor([transform(image).numpy() for image in fitting]).to(self.config.device)
         self.model.eval()
-        with no_grad():
+        with no_grad(), fusing(self.config.compile):
             probabilities = F.softmax(self.model(batch), dim=1).cpu().tolist()
         named = [zip(self.recorded.classes, row, strict=True) for row in probabilities]
         return [sorted(pairs, key=lambda pair: -pair[1]) for pairs in named]
@@ -189,7 +190,8 @@ def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config)
             dataset, batch_size=_BATCH, num_workers=config.workers, seed=config.seed
         ):
             images, labels = images.to(config.device), labels.to(config.device)
-            scores = model(images)
+            with fusing(config.compile):
+                scores = model(images)
             metrics.update(labels, scores, LOSSES[config.loss](scores, labels).item())
     return metrics
 

@@ -183,6 +183,7 @@ def _trainer(
         clip_norm=config.clip_norm,
         seed=config.seed,
         device=config.device,
+        compile=config.compile,
         run_dir=config.out,
         checkpoint_every=config.checkpoint_every,
         identity=(config.decisive(), recorded.data_fingerprint),

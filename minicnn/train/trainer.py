@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.core import random
+from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader
@@ -62,6 +63,8 @@ class Trainer:
         Kept in checkpoints. The order of the images comes from the loader's own seed.
     device : str
         Where the batches go.
+    compile : bool
+        Compute neighbouring layers at once, as :func:`minicnn.compile` does; the model is not marked.
     run_dir : path-like, optional
         Directory for ``metrics.jsonl`` and ``checkpoints/``; without it nothing is written.
     checkpoint_every : int
@@ -101,6 +104,7 @@ class Trainer:
         clip_norm: float = 0.0,
         seed: int = 0,
         device: str = "cpu",
+        compile: bool = True,
         run_dir: str | Path | None = None,
         checkpoint_every: int = 0,
         identity: tuple[Mapping[str, Any], str] = ({}, ""),
@@ -108,13 +112,11 @@ class Trainer:
     ) -> None:
         if clip_norm < 0 or checkpoint_every < 0:
             raise OptionError("clip_norm and checkpoint_every must not be negative", op="Trainer")
-        self.model = model
-        self.optimizer = optimizer
-        self.loss = loss
+        self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler = scheduler
         self.clip_norm = clip_norm
         self.seed = seed
-        self.device = device
+        self.device, self.compile = device, compile
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.checkpoint_every = checkpoint_every
         self.identity = identity
@@ -209,7 +211,8 @@ class Trainer:
         images, labels = images.to(self.device), labels.to(self.device)
         random_state = random.get_state()
         self.optimizer.zero_grad()
-        scores = self.model(images)
+        with fusing(self.compile):
+            scores = self.model(images)
         loss = self.loss(scores, labels)
         value = loss.item()
         if not math.isfinite(value):
@@ -220,12 +223,8 @@ class Trainer:
             raise self._explain(images, labels, random_state)
         if self.clip_norm:
             clip_grad_norm_(self._parameters, self.clip_norm)
-        record = {
-            "step": self.step + 1,
-            "epoch": self.epoch,
-            "loss": value,
-            "lr": self.optimizer.param_groups[0]["lr"],
-        }
+        rate = self.optimizer.param_groups[0]["lr"]
+        record = {"step": self.step + 1, "epoch": self.epoch, "loss": value, "lr": rate}
         self.metrics.update(labels, scores.detach(), value)  # first: it may refuse the labels
         self.optimizer.step()
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
@@ -275,7 +274,8 @@ class Trainer:
             with no_grad(), evaluation_mode(self.model):
                 for images, labels in loader:
                     images, labels = images.to(self.device), labels.to(self.device)
-                    scores = self.model(images)
+                    with fusing(self.compile):
+                        scores = self.model(images)
                     metrics.update(labels, scores, self.loss(scores, labels).item())
                     if self._stop.signal is not None:
                         break

@@ -307,6 +307,7 @@ def test_more_steps_may_follow_a_finished_run(tmp_path, command, whole):
     [
         (("--lr", "0.5"), "cannot resume: lr was 0.005"),
         (("--seed", "1"), "cannot resume: seed was 0"),
+        (("--no-compile",), "cannot resume: compile was True"),
         (("--model", "mlp"), "cannot resume: model was 'digits_cnn'"),
         (("--batch-size", "64"), "cannot resume: batch_size was 128"),
     ],

@@ -6,6 +6,7 @@ import pytest
 import minicnn
 from minicnn import Tensor, backends, nn
 from minicnn.core.fusion import Pending, fusing
+from minicnn.core.op import observe
 from minicnn.errors import GradError, ShapeError
 from minicnn.nn import functional as F
 
@@ -26,10 +27,12 @@ def operands(rng):
 
 
 def fused_calls():
-    report = backends.report()
-    return sum(
-        report.get(name, {}).get("native", {}).get("kernel", 0) for name in ("conv2d_relu", "linear_relu")
-    )
+    names = ("conv2d_relu", "linear_relu", "batch_norm_relu", "batch_norm_add", "batch_norm_add_relu")
+    return sum(calls(name) for name in names)
+
+
+def calls(name):
+    return backends.report().get(name, {}).get("native", {}).get("kernel", 0)
 
 
 def convolution(rng):
@@ -68,6 +71,18 @@ def test_fused_and_plain_give_the_same_bits(name, rng):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("needs", [(True, True, True), (False, True, False), (True, False, True)])
+def test_a_dense_layer_with_its_relu_gives_the_same_bits(needs, rng):
+    tensors, before = operands(rng), calls("linear_relu")
+    for tensor, need in zip(tensors, needs, strict=True):
+        tensor.requires_grad = need
+    for function in (lambda x, w, b: F.relu(F.linear(x, w, b)), lambda x, w, b: F.relu(F.linear(x, w))):
+        plain, fused = (results(function, tensors, fuse) for fuse in (False, True))
+        for a, b in zip(plain, fused, strict=True):
+            assert a is b is None or np.array_equal(a, b)
+    assert calls("linear_relu") == before + 2
+
+
 def test_a_result_that_is_used_twice_is_right(rng):
     """It is computed once more for the second use, so gradients are summed in another order."""
     tensors = convolution(rng)
@@ -95,9 +110,15 @@ def test_a_pending_result_is_a_plain_tensor_once_touched(rng):
     with fusing():
         y = F.conv2d(x, w, b)
         assert type(y) is Pending
-        assert y.shape == (2, 4, 4, 4) and type(y) is Tensor
+        assert y.shape == (2, 4, 4, 4) and y.ndim == 4 and y.dtype == np.float32 and type(y) is Pending
+        assert y.numel() == 128 and type(y) is Tensor and y.shape == (2, 4, 4, 4)
         z = F.conv2d(x, w, b)
     assert type(z) is Tensor and z.requires_grad
+
+
+def test_a_batch_of_one_value_per_channel_is_refused_by_the_call(rng):
+    with fusing(), pytest.raises(ShapeError, match="more than 1 value per channel"):
+        F.batch_norm(Tensor(np.ones((1, 3), np.float32)), None, None, training=True)
 
 
 def test_the_reference_backend_fuses_nothing(rng):
@@ -152,3 +173,205 @@ def test_a_compiled_model_is_the_model():
     assert minicnn.compile(model) is model and list(model.state_dict()) == keys
     with pytest.raises(minicnn.OptionError, match="compile: expected a module, got int"):
         minicnn.compile(3)
+
+
+# -- pooling ---------------------------------------------------------------------------------
+
+
+POOLED = {  # and how often relu_max_pool2d, conv2d, conv2d_relu and relu run
+    "pooled": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b, padding=1)), 2), (1, 1, 0, 0)),
+    "one image": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b))[0], 2), (0, 0, 1, 0)),
+    "overlapping": (lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w, b)), 3, 1, 1), (1, 1, 0, 0)),
+    "with indices": (
+        lambda x, w, b: F.max_pool2d(F.relu(F.conv2d(x, w)), 2, return_indices=True)[0],
+        (0, 0, 1, 0),
+    ),
+    "another pooling": (lambda x, w, b: F.avg_pool2d(F.relu(F.conv2d(x, w, b)), 2), (0, 0, 1, 0)),
+    "without relu": (lambda x, w, b: F.max_pool2d(F.conv2d(x, w, b), 2), (0, 1, 0, 0)),
+    "used once more": (
+        lambda x, w, b: (lambda y: F.max_pool2d(y, 2).sum() + y.sum())(F.relu(F.conv2d(x, w, b))),
+        (1, 1, 0, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pooled_fused_and_plain_give_the_same_bits(name, rng):
+    function, expected = POOLED[name]
+    tensors = convolution(rng)
+    plain = results(function, tensors, False)
+    before = [calls(op) for op in ("relu_max_pool2d", "conv2d", "conv2d_relu", "relu")]
+    fused = results(function, tensors, True)
+    after = [calls(op) for op in ("relu_max_pool2d", "conv2d", "conv2d_relu", "relu")]
+    assert tuple(a - b for a, b in zip(after, before, strict=True)) == expected
+    for a, b in zip(plain, fused, strict=True):
+        assert a is b is None or np.array_equal(a, b)
+
+
+def test_a_window_that_does_not_fit_is_refused_by_the_pooling(rng):
+    with fusing(), pytest.raises(ShapeError, match="max_pool2d") as fused:
+        F.max_pool2d(F.relu(F.conv2d(*convolution(rng))), 9)
+    with pytest.raises(ShapeError, match="max_pool2d") as plain:
+        F.max_pool2d(F.relu(F.conv2d(*convolution(rng))), 9)
+    assert str(fused.value) == str(plain.value)
+
+
+# -- batch normalization ---------------------------------------------------------------------
+
+
+def normalization(rng):
+    shapes = (4, 3, 5, 7), (4, 3, 5, 7), (3,), (3,)
+    return [Tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes]
+
+
+def norm(x, w, b):
+    return F.batch_norm(x, None, None, w, b, training=True)
+
+
+NORMALIZED = {  # and how many fused kernels run
+    "relu": (lambda x, z, w, b: F.relu(norm(x, w, b)) * z, 1),
+    "add": (lambda x, z, w, b: norm(x, w, b) + z, 1),
+    "added to": (lambda x, z, w, b: (z + norm(x, w, b)).exp(), 1),
+    "add and relu": (lambda x, z, w, b: F.relu(norm(x, w, b) + z) * z, 1),
+    "two normalizations": (lambda x, z, w, b: F.relu(norm(x, w, b) + norm(z, w, b)), 1),
+    "a number is added": (lambda x, z, w, b: F.relu(norm(x, w, b) + 1) * z, 0),
+    "broadcast": (lambda x, z, w, b: F.relu(norm(x, w, b) + z[:1]), 0),
+    "to itself": (lambda x, z, w, b: (lambda y: y + y)(norm(x, w, b)) * z, 0),
+    "float64": (lambda x, z, w, b: (norm(x, w, b) + z.to(minicnn.float64)).to(minicnn.float32), 0),
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_normalization_fused_and_plain_give_the_same_bits(name, rng):
+    function, count = NORMALIZED[name]
+    tensors, before = normalization(rng), fused_calls()
+    plain, fused = (results(function, tensors, fuse) for fuse in (False, True))
+    assert fused_calls() == before + count
+    for a, b in zip(plain, fused, strict=True):
+        assert np.array_equal(a, b)
+
+
+def statistics_of(forward, x, fuse):
+    """The running statistics after a call of ``forward(norm, x)``."""
+    layer = nn.BatchNorm2d(3, momentum=0.3)
+    with fusing() if fuse else minicnn.enable_grad():
+        forward(layer, x)
+    return [layer.running_mean.numpy(), layer.running_var.numpy(), layer.num_batches_tracked.numpy()]
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda layer, x: F.relu(layer(x)),
+        lambda layer, x: F.relu(layer(x) + x),
+        lambda layer, x: layer(x) + x,
+        lambda layer, x: bool(layer(x) is x),  # used by nobody
+        lambda layer, x: (lambda first, second: F.relu(second) + F.relu(first))(layer(x), layer(2 * x)),
+        lambda layer, x: (lambda y: F.relu(y).sum() + y.sum())(layer(x)),
+    ],
+)
+def test_running_statistics_are_those_of_the_calls_in_their_order(forward, rng):
+    x = normalization(rng)[0]
+    for a, b in zip(statistics_of(forward, x, False), statistics_of(forward, x, True), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_residual_block_runs_two_fused_kernels(rng):
+    block = minicnn.compile(minicnn.models.resnet.BasicBlock(3, 3))
+    before = calls("batch_norm_relu"), calls("batch_norm_add_relu"), calls("relu"), calls("batch_norm")
+    block(normalization(rng)[0]).sum().backward()
+    after = calls("batch_norm_relu"), calls("batch_norm_add_relu"), calls("relu"), calls("batch_norm")
+    assert after == (before[0] + 1, before[1] + 1, *before[2:])
+
+
+def test_what_is_observed_is_not_fused(rng):
+    tensors, seen = convolution(rng), []
+    with observe(lambda op, operands, result: seen.append(op.name)), fusing():
+        FUNCTIONS["fused"](*tensors)
+    assert seen == ["conv2d", "relu"]
+
+
+# -- batch normalization in evaluation mode --------------------------------------------------
+
+
+def evaluated(rng, groups=1, bias=True, affine=True):
+    """A convolution and a normalization with statistics, in evaluation mode."""
+    layers = nn.Sequential(
+        nn.Conv2d(4, 6, 3, padding=1, groups=groups, bias=bias), nn.BatchNorm2d(6, affine=affine), nn.ReLU()
+    )
+    with minicnn.no_grad():
+        for tensor in (*layers[1].parameters(), layers[1].running_mean, layers[1].running_var):
+            tensor.write_(rng.uniform(0.5, 2.0, 6).astype(np.float32))
+    return layers.eval()
+
+
+def both(model, x):
+    """Results of a model as it is and compiled."""
+    model.__dict__["_fuses"] = False
+    plain = model(x)
+    return plain.detach().numpy(), minicnn.compile(model)(x).detach().numpy()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"groups": 2}, {"bias": False}, {"affine": False}, {"bias": False, "affine": False}]
+)
+def test_a_normalization_is_folded_into_the_convolution(options, rng):
+    model = evaluated(rng, **options)
+    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
+    with minicnn.no_grad():
+        both(model, x)
+        before = calls("batch_norm_inference"), calls("conv2d_relu"), calls("relu"), calls("conv2d")
+        plain, fused = both(model, x)
+        after = calls("batch_norm_inference"), calls("conv2d_relu"), calls("relu"), calls("conv2d")
+    assert [a - b for a, b in zip(after, before, strict=True)] == [1, 1, 1, 1]
+    np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_statistics_that_change_are_folded_anew(rng):
+    model = evaluated(rng)
+    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
+    with minicnn.no_grad():
+        both(model, x)
+        model[1].running_mean.add_(1.0)
+        model[0].weight.mul_(2.0)
+        plain, fused = both(model, x)
+    np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_is_folded_where_gradients_are_recorded(rng):
+    model = evaluated(rng)
+    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
+    before = calls("batch_norm_inference")
+    plain, fused = both(model, x)
+    assert calls("batch_norm_inference") == before + 2 and np.array_equal(plain, fused)
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    both(model, x)
+    assert calls("batch_norm_inference") == before + 3
+
+
+def test_statistics_of_another_shape_are_refused_by_the_normalization(rng):
+    x, w, b = (t.detach() for t in convolution(rng))
+    with fusing(), pytest.raises(ShapeError, match="batch_norm_inference"):
+        F.batch_norm(F.conv2d(x, w, b), minicnn.zeros(5), minicnn.ones(5))
+
+
+def test_a_deep_chain_does_not_wait_as_a_whole(rng):
+    x, w, _ = convolution(rng)
+    w = w[:3].detach()
+    with fusing(), minicnn.no_grad():
+        for _ in range(2000):
+            x = F.relu(F.conv2d(x, w, padding=1))
+    assert type(x) is Tensor
+
+
+def test_blocks_within_blocks_fuse_across_their_ends(rng):
+    inner = minicnn.compile(nn.Conv2d(3, 4, 3))
+    x, before = convolution(rng)[0], calls("conv2d_relu")
+    with fusing():
+        y = F.relu(inner(x))
+        with fusing(False):
+            z = F.relu(F.conv2d(x, inner.weight))
+    assert type(y) is type(z) is Tensor and calls("conv2d_relu") == before + 2
+    with fusing(False):
+        assert type(F.conv2d(x, inner.weight)) is Tensor

@@ -10,6 +10,8 @@ import threading
 import numpy as np
 import pytest
 
+from minicnn import backends
+
 CODE = """
 import numpy as np, os, minicnn
 from minicnn import _native
@@ -107,3 +109,12 @@ def test_memory_is_kept_and_given_back(native):
 def test_absurd_sizes_are_refused(native):
     with pytest.raises(MemoryError):
         native.empty((2**40, 2**10))
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f8"), ("f4", "f8"), ("f2", "f2")])
+@pytest.mark.parametrize("shapes", [((), ()), ((0, 3), (0, 3)), ((4, 5), (4, 5)), ((4, 5), (5,))])
+def test_sums_of_gradients(dtypes, shapes, rng):
+    x, y = (np.asarray(rng.standard_normal(s)).astype(d) for s, d in zip(shapes, dtypes, strict=True))
+    found = backends.active().add(x, y.T.copy().T)
+    assert found.dtype == (x + y).dtype and np.array_equal(found, x + y)
+    assert not np.shares_memory(found, x) and not np.shares_memory(found, y)

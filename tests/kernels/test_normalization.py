@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from minicnn.ops.activation import relu
+from minicnn.ops.fused import batch_norm_add, batch_norm_add_relu, batch_norm_relu
 from minicnn.ops.normalization import batch_norm, batch_norm_inference, group_norm, layer_norm
 from minicnn.testing.tolerance import compare, float32_bound
 
@@ -83,6 +85,38 @@ def test_batch_norm_of_many_samples_and_channels(shape, level, rng):
     compared(batch_norm, x, w, b, rng)
     mean, var = numbers(rng, shape[1]), rng.uniform(0.5, 2.0, shape[1]).astype(np.float32)
     compared(batch_norm_inference, x, w, b, rng, mean, var)
+
+
+def native_pair(op):
+    return op.forward_kernel.overlays["native"], op.backward_kernel.overlays["native"]
+
+
+@pytest.mark.parametrize("length", [1, 7, 31, 32, 33, 50, 64, 255, 256, 300, 4100, 70000])
+def test_with_addition_and_relu_it_gives_the_bits_of_its_parts(length, level, steady, rng):
+    x, z, gy = (numbers(rng, 3 if length < 5000 else 2, 5, length) for _ in range(3))
+    parameters_of_x = parameters(rng, 5)
+    attrs = {"eps": 1e-5}
+    (norm, norm_backward), (rectify, rectify_backward) = native_pair(batch_norm), native_pair(relu)
+    y, saved = norm(np, x, *parameters_of_x, **attrs)
+    for op, others, before_relu, with_relu in (
+        (batch_norm_relu, (), y, True),
+        (batch_norm_add, (z,), y + z, False),
+        (batch_norm_add_relu, (z,), y + z, True),
+    ):
+        forward, backward = native_pair(op)
+        expected, g = before_relu, gy
+        if with_relu:
+            expected, mask = rectify(np, before_relu)
+            (g,) = rectify_backward(np, gy, mask, (True,))
+        gx, gw, gb = norm_backward(np, g, saved, (True, True, True), **attrs)
+        needs = (True, *(True for _ in others), True, True)
+
+        def call(forward=forward, backward=backward, others=others, needs=needs):
+            y, saved = forward(np, x, *others, *parameters_of_x, **attrs)
+            return [y, *backward(np, gy, saved, needs, **attrs)]
+
+        for a, e in zip(steady(call), [expected, gx, *([g] if others else []), gw, gb], strict=True):
+            assert np.array_equal(a, e), op.name
 
 
 @pytest.mark.parametrize("length", [*range(1, 40), 63, 64, 65, 129, 4095, 4096, 4097, 9000])

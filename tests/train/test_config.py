@@ -50,6 +50,7 @@ def test_toml_round_trip(value):
         ({"epochs": 1.5}, "option epochs: expected a whole number, got 1.5"),
         ({"epochs": -1}, "option epochs: expected at least 0"),
         ({"seed": True}, "option seed: expected a whole number"),
+        ({"compile": 1}, "option compile: expected true or false, got 1"),
         ({"seed": -1}, "option seed"),
         ({"seed": 2**63}, "option seed: expected at most 9223372036854775807"),
         ({"epochs": 2**31}, "option epochs: expected at most 2147483647"),

@@ -88,3 +88,27 @@ def test_nothing_but_the_message_is_said_about_numbers_that_are_not_finite(tmp_p
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 4
     assert len(done.stderr.splitlines()) <= 3, done.stderr
+
+
+def test_layers_fuse_unless_told_not_to(tmp_path, command):
+    """The parameters are the same to the last bit, and the configuration says which it was."""
+    if minicnn.backends.unavailable("native"):
+        pytest.skip(minicnn.backends.unavailable("native"))
+    digests = []
+    for number, words in enumerate(((), ("--compile",), ("--no-compile",))):
+        out = tmp_path / str(number)
+        before = fused_calls()
+        done = command("train", "--max-steps", "2", "--backend", "native", "--out", out, *words)
+        assert done.code == 0 and (fused_calls() > before) == (words != ("--no-compile",))
+        assert load_toml(out / "config.toml")["compile"] == (words != ("--no-compile",))
+        digests.append((out / "model.safetensors").read_bytes())
+        before = fused_calls()
+        assert command("evaluate", out).code == 0
+        assert (fused_calls() > before) == (words != ("--no-compile",))
+    assert digests[0] == digests[1] == digests[2]
+
+
+def fused_calls():
+    report = minicnn.backends.report()
+    names = ("conv2d_relu", "relu_max_pool2d", "linear_relu")
+    return sum(report.get(name, {}).get("native", {}).get("kernel", 0) for name in names)

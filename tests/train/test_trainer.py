@@ -66,6 +66,29 @@ class StopAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
+def test_compiled_it_gives_the_same_numbers():
+    """In evaluation mode to rounding: there, normalizations become part of the weights."""
+    if minicnn.backends.unavailable("native"):
+        pytest.skip(minicnn.backends.unavailable("native"))
+    runs = []
+    with minicnn.use_backend("native"):
+        for compiled in (False, True):
+            before = fused_calls()
+            mine = trainer(compile=compiled)
+            history = mine.fit(loader(), DataLoader(pairs(1), batch_size=8), epochs=3)
+            assert (fused_calls() > before) == compiled
+            runs.append((history, checkpoint.digest(mine.state())))
+    (plain, plain_digest), (compiled, compiled_digest) = runs
+    assert plain_digest == compiled_digest
+    for a, b in zip(plain, compiled, strict=True):
+        assert a["train_loss"] == b["train_loss"] and a["val_accuracy"] == b["val_accuracy"]
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-5)
+
+
+def fused_calls():
+    return minicnn.backends.report().get("batch_norm_relu", {}).get("native", {}).get("kernel", 0)
+
+
 def test_it_gives_the_numbers_of_a_hand_written_loop():
     mine = trainer()
     history = mine.fit(loader(), epochs=3)

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.backends.native.arrays import aligned, not_float32, one_run
+from minicnn.ops.fused import linear_relu
 from minicnn.ops.linear import linear, matmul
 from minicnn.ops.rules import unbroadcast
 from minicnn.typing import Array
@@ -71,15 +72,7 @@ def linear_native(xp, x, w, b=None):
     declined = not_float32(x, w, b)
     if declined:
         return declined
-    y = _native.empty((*x.shape[:-1], w.shape[0]))
-    rows = math.prod(x.shape[:-1])
-    _native.gemm(
-        y.reshape(rows, w.shape[0]),
-        aligned(x.reshape(rows, w.shape[1])),
-        aligned(w).T,
-        None if b is None else one_run(b),
-    )
-    return y, (x, w)
+    return _layer(x, w, b), (x, w)
 
 
 @linear.backward_kernel.overlay("native")
@@ -101,3 +94,36 @@ def linear_backward_native(xp, gy, saved, needs):
         gb = _native.empty(w.shape[:1])
         _native.column_sums(gb, gy)
     return (gx, gw, gb)[: len(needs)]
+
+
+@linear_relu.forward_kernel.overlay("native")
+def linear_relu_native(xp, x, w, b=None):
+    declined = not_float32(x, w, b)
+    if declined:
+        return declined
+    y = _layer(x, w, b, with_relu=True)
+    return y, (x, w, y)
+
+
+@linear_relu.backward_kernel.overlay("native")
+def linear_relu_backward_native(xp, gy, saved, needs):
+    x, w, y = saved
+    declined = not_float32(gy, x, w, y)
+    if declined:
+        return declined
+    masked = _native.empty(gy.shape)
+    _native.relu_backward(masked, one_run(gy), one_run(y))
+    return linear_backward_native(xp, masked, (x, w), needs)
+
+
+def _layer(x, w, b, *, with_relu=False):
+    y = _native.empty((*x.shape[:-1], w.shape[0]))
+    rows = math.prod(x.shape[:-1])
+    _native.gemm(
+        y.reshape(rows, w.shape[0]),
+        aligned(x.reshape(rows, w.shape[1])),
+        aligned(w).T,
+        None if b is None else one_run(b),
+        with_relu=with_relu,
+    )
+    return y

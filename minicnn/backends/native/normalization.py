@@ -8,6 +8,8 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.backends.native.arrays import FLOAT32, not_float32, one_run
+from minicnn.core.dispatch import Declined
+from minicnn.ops.fused import batch_norm_add, batch_norm_add_relu, batch_norm_relu
 from minicnn.ops.normalization import batch_norm, batch_norm_inference, group_norm, layer_norm
 
 
@@ -34,26 +36,79 @@ def empty(x, parameter_shape, needs):
 
 @batch_norm.forward_kernel.overlay("native")
 def batch_norm_native(xp, x, w=None, b=None, *, eps):
-    declined = not_float32(x, w, b)
+    return _batch_norm(x, w, b, eps)
+
+
+@batch_norm.backward_kernel.overlay("native")
+def batch_norm_backward_native(xp, gy, saved, needs, *, eps):
+    return _batch_norm_backward(gy, saved, needs, eps)
+
+
+@batch_norm_relu.forward_kernel.overlay("native")
+def batch_norm_relu_native(xp, x, w=None, b=None, *, eps):
+    return _batch_norm(x, w, b, eps, with_relu=True)
+
+
+@batch_norm_relu.backward_kernel.overlay("native")
+def batch_norm_relu_backward_native(xp, gy, saved, needs, *, eps):
+    *before, y = saved
+    return _batch_norm_backward(gy, before, needs, eps, y=y)
+
+
+@batch_norm_add.forward_kernel.overlay("native")
+def batch_norm_add_native(xp, x, z, w=None, b=None, *, eps):
+    return _batch_norm(x, w, b, eps, z=z)
+
+
+@batch_norm_add.backward_kernel.overlay("native")
+def batch_norm_add_backward_native(xp, gy, saved, needs, *, eps):
+    gradients = _batch_norm_backward(gy, saved, (needs[0], *needs[2:]), eps)
+    if type(gradients) is Declined:
+        return gradients
+    gx, *others = gradients
+    return (gx, gy if needs[1] else None, *others)
+
+
+@batch_norm_add_relu.forward_kernel.overlay("native")
+def batch_norm_add_relu_native(xp, x, z, w=None, b=None, *, eps):
+    return _batch_norm(x, w, b, eps, z=z, with_relu=True)
+
+
+@batch_norm_add_relu.backward_kernel.overlay("native")
+def batch_norm_add_relu_backward_native(xp, gy, saved, needs, *, eps):
+    *before, y = saved
+    gz = _native.empty(gy.shape) if needs[1] else None
+    gradients = _batch_norm_backward(gy, before, (needs[0], *needs[2:]), eps, y=y, gz=gz)
+    if type(gradients) is Declined:
+        return gradients
+    gx, *others = gradients
+    return (gx, gz, *others)
+
+
+def _batch_norm(x, w, b, eps, *, z=None, with_relu=False):
+    """y and what is saved of batch normalization, the addition of z, and the ReLU."""
+    declined = not_float32(x, w, b, z)
     if declined:
         return declined
     y, mean, var = (_native.empty(shape) for shape in (x.shape, x.shape[1:2], x.shape[1:2]))
     sizes = images(x)
     workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
-    _native.batch_norm_forward(
-        y, mean, var, one_run(x), run_or_none(w), run_or_none(b), workspace, eps, *sizes
-    )
-    return y, (x, mean, var, w)
+    inputs = (one_run(x), run_or_none(w), run_or_none(b), run_or_none(z))
+    _native.batch_norm_forward(y, mean, var, *inputs, workspace, eps, *sizes, with_relu)
+    return y, (x, mean, var, w, y) if with_relu else (x, mean, var, w)
 
 
-@batch_norm.backward_kernel.overlay("native")
-def batch_norm_backward_native(xp, gy, saved, needs, *, eps):
+def _batch_norm_backward(gy, saved, needs, eps, *, y=None, gz=None):
+    """The gradients of x, w and b, behind a ReLU with the result y if there is one, and into gz that of z."""
     x, mean, var, w = saved
     declined = not_float32(gy, x, mean, var, w)
     if declined:
         return declined
     gx, gw, gb = empty(x, mean.shape, (*needs, False, False)[:3])
-    _batch_norm_backward(gx, gw, gb, gy, saved, eps, True)
+    inputs = (one_run(gy), run_or_none(y), one_run(x), one_run(mean), one_run(var), run_or_none(w))
+    sizes = images(x)
+    workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
+    _native.batch_norm_backward(gx, gw, gb, gz, *inputs, workspace, eps, *sizes)
     return (gx, gw, gb)[: len(needs)]
 
 
@@ -77,16 +132,11 @@ def batch_norm_inference_backward_native(xp, gy, saved, needs, *, eps):
     if declined:
         return declined
     gx, gw, gb = empty(x, mean.shape, (needs[0], *needs[3:], False, False)[:3])
-    _batch_norm_backward(gx, gw, gb, gy, saved, eps, False)
-    return (gx, None, None, gw, gb)[: len(needs)]
-
-
-def _batch_norm_backward(gx, gw, gb, gy, saved, eps, with_statistics_of_x):
-    x, mean, var, w = saved
     inputs = (one_run(gy), one_run(x), one_run(mean), one_run(var), run_or_none(w))
     sizes = images(x)
     workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
-    _native.batch_norm_backward(gx, gw, gb, *inputs, workspace, eps, *sizes, with_statistics_of_x)
+    _native.batch_norm_inference_backward(gx, gw, gb, *inputs, workspace, eps, *sizes)
+    return (gx, None, None, gw, gb)[: len(needs)]
 
 
 @layer_norm.forward_kernel.overlay("native")

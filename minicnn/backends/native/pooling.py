@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import _native
-from minicnn.backends.native.arrays import not_float32, one_run
+from minicnn.backends.native.arrays import not_float32, one_run, optional_run
 from minicnn.core.dispatch import Declined
 from minicnn.ops.adaptive_pooling import adaptive_avg_pool2d, adaptive_max_pool2d
+from minicnn.ops.fused import relu_max_pool2d
 from minicnn.ops.pooling import avg_pool2d, max_pool2d
 from minicnn.ops.windows import output_sizes
 
@@ -16,6 +17,28 @@ WIDEST_STRIDE = 64  # the kernel's memory, for all rows of a window, grows with 
 
 @max_pool2d.forward_kernel.overlay("native")
 def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
+    return _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@max_pool2d.backward_kernel.overlay("native")
+def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
+    return _max_pool2d_backward(gy, *saved, None, kernel_size, stride, padding, dilation)
+
+
+@relu_max_pool2d.forward_kernel.overlay("native")
+def relu_max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
+    return _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, with_relu=True)
+
+
+@relu_max_pool2d.backward_kernel.overlay("native")
+def relu_max_pool2d_backward_native(
+    xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode
+):
+    return _max_pool2d_backward(gy, *saved, kernel_size, stride, padding, dilation)
+
+
+def _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, *, with_relu=False):
+    """y and what is saved, of max(0, x) if ``with_relu``."""
     declined = not_float32(x)
     if declined:
         return declined
@@ -24,18 +47,18 @@ def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mod
         return Declined(f"a horizontal stride of {stride[1]}; the kernel is for up to {WIDEST_STRIDE}")
     y = _native.empty(x.shape[:2] + size)
     index = np.empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
-    _native.max_pool2d_forward(y, index, one_run(x), kernel_size, stride, padding, dilation)
-    return y, (index, x.shape)
+    window = (kernel_size, stride, padding, dilation)
+    _native.max_pool2d_forward(y, index, one_run(x), *window, with_relu=with_relu)
+    return y, (index, x.shape, y) if with_relu else (index, x.shape)
 
 
-@max_pool2d.backward_kernel.overlay("native")
-def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
-    index, shape = saved
+def _max_pool2d_backward(gy, index, shape, y, *window):
+    """The gradient of x, behind a ReLU with the result y if there is one."""
     declined = not_float32(gy)
     if declined:
         return declined
     gx = _native.empty(shape)
-    _native.max_pool2d_backward(gx, one_run(gy), None, one_run(index), kernel_size, stride, padding, dilation)
+    _native.max_pool2d_backward(gx, one_run(gy), optional_run(y), one_run(index), *window)
     return (gx,)
 
 

@@ -171,7 +171,10 @@ def sides(op: str, padding: Any) -> Padding:
 
 def on_batch(op: Op, input: Tensor, *operands: Tensor | None, **attrs: Any) -> Tensor:
     """Apply an operation on (N, C, H, W); a single image (C, H, W) becomes a batch for it."""
-    return on_batch_with_saved(op, input, *operands, **attrs)[0]
+    if input.ndim != 3:
+        return op(input, *operands, **attrs)
+    y = op(reshape(input, shape=(1, *input.shape)), *operands, **attrs)
+    return reshape(y, shape=y.shape[1:])
 
 
 def on_batch_with_saved(op: Op, input: Tensor, *operands: Tensor | None, **attrs: Any) -> tuple[Tensor, Any]:

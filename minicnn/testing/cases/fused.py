@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops import fused
-from minicnn.oracles import activation, conv, linear
+from minicnn.oracles import activation, conv, linear, normalization, pooling
 from minicnn.testing.cases.conv import conv2d_samples, conv2d_tails
 from minicnn.testing.cases.linear import layer_tails, layers
-from minicnn.testing.spec import OpCase
+from minicnn.testing.cases.normalization import channel_tails, over_batch, steepness
+from minicnn.testing.cases.pooling import max_pool2d_samples, max_pool2d_tails
+from minicnn.testing.spec import Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -19,6 +24,45 @@ def _linear_relu(x, w, b=None):
     return activation.relu(linear.linear(x, w, b))
 
 
+def _relu_max_pool2d(x, **attrs):
+    return pooling.max_pool2d(activation.relu(x), **attrs)
+
+
+def _batch_norm_relu(x, w=None, b=None, **attrs):
+    return activation.relu(normalization.batch_norm(x, w, b, **attrs))
+
+
+def _batch_norm_add(x, z, w=None, b=None, **attrs):
+    return normalization.batch_norm(x, w, b, **attrs) + z
+
+
+def _batch_norm_add_relu(x, z, w=None, b=None, **attrs):
+    return activation.relu(_batch_norm_add(x, z, w, b, **attrs))
+
+
+def _steepness(x, z, w=None, b=None, **attrs):
+    """Of what is added the slope is 1."""
+    of_x, *of_parameters = steepness(0, 2, 3)(x, w, b, **attrs)
+    return of_x, 0.0, *of_parameters
+
+
+def _with_addition(samples):
+    """The samples of a normalization, with numbers to add behind x."""
+
+    def added(rng):
+        for sample in samples(rng):
+            x, *parameters = sample.inputs
+            yield Sample((x, rng.standard_normal(x.shape), *parameters), sample.attrs)
+
+    return lambda rng: list(added(rng))
+
+
+IMAGE = np.zeros((2, 3, 2, 2))
+WRONG_ADDITION = (
+    Invalid((IMAGE, IMAGE[:1]), {}, ShapeError, r"z of the shape of x, \(2, 3, 2, 2\), got \(1, 3, 2, 2\)"),
+    Invalid((IMAGE, IMAGE.astype(np.float32)), {}, DTypeError, "z in the dtype of the input, float64"),
+    Invalid((IMAGE[:1, :, :1, :1],) * 2, {}, ShapeError, "more than 1 value per channel when training"),
+)
 KINKS = "where a result is 0, derivative 0"
 
 CASES = [
@@ -34,5 +78,42 @@ CASES = [
     ),
     OpCase(
         "linear_relu", fused.linear_relu, layers, _linear_relu, kinks=KINKS, exact=True, tails=layer_tails
+    ),
+    OpCase(
+        "batch_norm_relu",
+        fused.batch_norm_relu,
+        over_batch,
+        _batch_norm_relu,
+        inner_slope=steepness(0, 2, 3),
+        tails=channel_tails,
+        kinks=KINKS,
+    ),
+    OpCase(
+        "batch_norm_add",
+        fused.batch_norm_add,
+        _with_addition(over_batch),
+        _batch_norm_add,
+        inner_slope=_steepness,
+        tails=_with_addition(channel_tails),
+        invalid=WRONG_ADDITION,
+    ),
+    OpCase(
+        "batch_norm_add_relu",
+        fused.batch_norm_add_relu,
+        _with_addition(over_batch),
+        _batch_norm_add_relu,
+        inner_slope=_steepness,
+        tails=_with_addition(channel_tails),
+        invalid=WRONG_ADDITION,
+        kinks=KINKS,
+    ),
+    OpCase(
+        "relu_max_pool2d",
+        fused.relu_max_pool2d,
+        max_pool2d_samples,
+        _relu_max_pool2d,
+        kinks=f"{KINKS}; a tie between largest values: the first in row-major order",
+        exact=True,
+        tails=max_pool2d_tails,
     ),
 ]

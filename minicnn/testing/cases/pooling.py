@@ -20,7 +20,7 @@ def _distinct(rng, *shape):
     return (rng.permutation(count).reshape(shape) - count / 2) / 4.0
 
 
-def _max_pool2d_samples(rng):
+def max_pool2d_samples(rng):
     def sample(shape, kernel_size, stride, **attrs):
         return Sample((_distinct(rng, *shape),), {"kernel_size": kernel_size, "stride": stride, **attrs})
 
@@ -83,6 +83,9 @@ def _tails(draw):
     ]
 
 
+max_pool2d_tails = _tails(lambda rng, shape: _distinct(rng, *shape))
+
+
 def _adaptive_samples(sizes):
     def samples(rng):
         return [Sample((_distinct(rng, *shape),), {"output_size": size}) for shape, size in sizes]
@@ -126,7 +129,7 @@ CASES: list[OpCase] = [
     OpCase(
         name="max_pool2d",
         function=pooling.max_pool2d,
-        samples=_max_pool2d_samples,
+        samples=max_pool2d_samples,
         oracle=oracle.max_pool2d,
         invalid=[
             *_INVALID,
@@ -141,7 +144,7 @@ CASES: list[OpCase] = [
         ],
         kinks=_TIES,
         exact=True,
-        tails=_tails(lambda rng, shape: _distinct(rng, *shape)),
+        tails=max_pool2d_tails,
     ),
     OpCase(
         name="avg_pool2d",

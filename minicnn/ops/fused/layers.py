@@ -1,14 +1,8 @@
-"""Fused operations: two or three plain ones computed at once, for backends that have a kernel for it.
-
-They have no formulas of their own. The reference of each is the composition of its parts, and a test
-holds them to it. ``PARTNERS`` says which pairs fuse; how is in :mod:`minicnn.core.fusion`.
-"""
+"""Convolutions and dense layers with the ReLU behind them."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from minicnn.core.op import Op, op
+from minicnn.core.op import op
 from minicnn.ops.activation import relu, relu_backward
 from minicnn.ops.conv import conv2d, conv2d_backward
 from minicnn.ops.linear import linear, linear_backward
@@ -94,30 +88,5 @@ def linear_relu_backward(xp, gy, saved, needs):
     return linear_backward(xp, gy, (x, w), needs)
 
 
-# -- which operations fuse --------------------------------------------------------------------
-
-
-def _same_shape_rule(fused: Op, producer: Op) -> None:
-    """A fused operation checks its operands as the first of its parts does."""
-    fused.shape(producer.output_shape)
-
-
-def _then(fused: Op) -> Any:
-    """The rule of a consumer that has no operands or attributes of its own."""
-    return lambda operands, attrs, others, its_attrs: (fused, operands, attrs)
-
-
-for _fused, _producer in ((conv2d_relu, conv2d), (linear_relu, linear)):
-    _same_shape_rule(_fused, _producer)
-
-# Consumer, and by producer the rule that makes both one operation.
-PARTNERS: dict[Op, dict[str, Any]] = {
-    relu: {"conv2d": _then(conv2d_relu), "linear": _then(linear_relu)},
-}
-WAITING = (conv2d, linear)  # their results wait for a partner
-
-for _consumer, _rules in PARTNERS.items():
-    _consumer.partners = _rules
-for _producer in WAITING:
-    _producer.partners = _producer.partners or {}
-    _producer.waits = True
+conv2d_relu.shape(conv2d.output_shape)
+linear_relu.shape(linear.output_shape)
