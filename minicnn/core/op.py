@@ -47,6 +47,7 @@ ops: dict[str, Op] = {}  # every operation there is, by name
 Observer = Callable[["Op", list[Any], Attrs, Array], None]
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
+_apart = 0  # and how many of them want to see each operation by itself
 
 _new = Tensor.__new__
 _MOST_SHAPES = 1024  # remembered by an operation
@@ -145,7 +146,7 @@ class Op:
         checked: bool = False,
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
-        if self.partners is not None and not _observing:
+        if self.partners is not None and not _apart:
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None
@@ -295,19 +296,25 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 class observe:  # noqa: N801 - used like a function
-    """Call ``observer(op, arrays, attributes, result)`` after each forward in this thread, for a block."""
+    """Call ``observer(op, arrays, attributes, result)`` after each forward in this thread, for a block.
 
-    def __init__(self, observer: Observer) -> None:
+    Meanwhile no operations are fused, unless the observer asks for it with ``fused``.
+    """
+
+    def __init__(self, observer: Observer, fused: bool = False) -> None:
         self._observer = observer
+        self._apart = not fused
 
     def __enter__(self) -> None:
-        global _observing
+        global _observing, _apart
         _observing += 1
+        _apart += self._apart
         self._token = _observer.set(self._observer)
 
     def __exit__(self, *exc: object) -> None:
-        global _observing
+        global _observing, _apart
         _observing -= 1
+        _apart -= self._apart
         _observer.reset(self._token)
 
 

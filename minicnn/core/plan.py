@@ -18,7 +18,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 from minicnn.typing import Array, Attrs
 
-__all__ = ["Plan", "Slot", "Step", "trace"]
+__all__ = ["Plan", "Slot", "Step", "slots", "trace"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
             values.append(y)
             steps.append(Step(op, operands, attrs, known[id(y)]))
 
-    with no_grad(), observe(note), fusing():
+    with no_grad(), observe(note, fused=True), fusing():
         result = function(Tensor.wrap(x))
     if not isinstance(result, Tensor) or id(result.array) not in known:
         raise OptionError(
