@@ -6,150 +6,16 @@
  *     forward            y[k][p]   = sum over (c, tap) of  w[k][c, tap] * x[c, p moved by tap]
  *     backward, data     the same with gy for x: for each residue of the stride one small forward pass
  *
- * "x moved by a tap" lies in memory at an offset from x, in copies of the channels that copies.h describes. So the
- * pixels' vectors are read where they lie, and the weights are packed in panels of rows. */
+ * "x moved by a tap" lies at an offset from x, in copies of the channels (copies.h). So row (c, tap) of the operand
+ * is an address from a table of offsets, and neighbouring pixels fill its vectors; weights are packed (panels.h). */
 #include "conv.h"
 #include "copies.h"
 #include "mk.h"
-#include "pack.h"
+#include "panels.h"
 #include "parallel.h"
 #include "tile.h"
 
 namespace {
-
-/* -- the passes ---------------------------------------------------------------------------------------------- */
-
-/* A correlation of N images with groups of `channels` inputs and `results` outputs, for each residue of the stride.
- * Weight (group, result k, channel c, tap) lies at  g * group_step + k * result_step + c * channel_step + tap. */
-struct Pass {
-    const mk_conv &p;
-    bool backward;
-    ptrdiff_t taps, channels, results, group_step, result_step, channel_step, residues_down, residues_across;
-
-    Pass(const mk_conv &p, bool backward) : p(p), backward(backward), taps(p.KH * p.KW)
-    {
-        ptrdiff_t C = p.C / p.groups, K = p.K / p.groups;
-        channels = backward ? K : C;
-        results = backward ? C : K;
-        group_step = K * C * taps;
-        result_step = backward ? taps : C * taps;
-        channel_step = backward ? C * taps : taps;
-        residues_down = backward ? p.stride_h : 1;
-        residues_across = backward ? p.stride_w : 1;
-    }
-
-    Axis down(ptrdiff_t a) const
-    {
-        return backward ? backward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h, a)
-                        : forward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h);
-    }
-
-    Axis across(ptrdiff_t b) const
-    {
-        return backward ? backward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w, b)
-                        : forward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w);
-    }
-
-    bool is_whole() const { return residues_down * residues_across == 1; } /* one residue: results are neighbours */
-    ptrdiff_t height() const { return backward ? p.H : p.OH; }
-    ptrdiff_t width() const { return backward ? p.W : p.OW; }
-};
-
-/* -- packed weights: packed[group][panel][residue][c][tap][row of the panel] ------------------------------------ */
-
-#if VL == 16
-enum { TALL = 12, MIDDLE = 8, LOW = 6, FLAT = 4 }; /* rows of panels */
-#else
-enum { TALL = 6, MIDDLE = 4, LOW = 4, FLAT = 2 };
-#endif
-
-/* Vectors of a tile with M rows: the sums take 24 of 32 registers, or 12 of 16. */
-template <int M>
-constexpr int vectors_of = TALL * 2 / M < 4 ? TALL * 2 / M : 4;
-
-/* Rows of the next panel: what wastes least, with no panel smaller than it must be. */
-MK_INLINE int panel_height(ptrdiff_t rest)
-{
-    if (rest <= LOW)
-        return rest <= FLAT ? FLAT : LOW;
-    if (rest <= TALL)
-        return rest <= MIDDLE ? MIDDLE : rest <= LOW + FLAT ? LOW : TALL;
-    return rest <= 2 * MIDDLE ? MIDDLE : TALL;
-}
-
-/* body(panel) for panels `begin` to `end` of so many rows. */
-template <class Body>
-MK_INLINE void each_of_panels(ptrdiff_t rows, ptrdiff_t begin, ptrdiff_t end, Body body)
-{
-    ptrdiff_t first = 0;
-    for (ptrdiff_t panel = 0; panel < end && first < rows; panel++) {
-        int height = panel_height(rows - first);
-        if (panel < begin)
-            ;
-        else if (height == TALL)
-            body(Panel<TALL>{first});
-        else if (height == MIDDLE)
-            body(Panel<MIDDLE>{first});
-        else if (height == LOW)
-            body(Panel<LOW>{first});
-        else
-            body(Panel<FLAT>{first});
-        first += height;
-    }
-}
-
-struct Panels {
-    ptrdiff_t count = 0, rows = 0; /* rows with the padding of the last panel */
-
-    explicit Panels(ptrdiff_t results)
-    {
-        for (; rows < results; count++)
-            rows += panel_height(results - rows);
-    }
-};
-
-template <int M>
-void pack_panel(float *to, const float *w, ptrdiff_t rows, const Pass &pass, const Axis &down, const Axis &across)
-{
-    ptrdiff_t taps = down.taps * across.taps;
-    if (!pass.backward) { /* a result's weights lie in a run, in the order of the forward pass */
-        pack<M>(to, w, pass.result_step, 1, rows, pass.channels * taps);
-        return;
-    }
-    for (ptrdiff_t c = 0; c < pass.channels; c++)
-        for (ptrdiff_t r = 0; r < down.taps; r++)
-            for (ptrdiff_t s = 0; s < across.taps; s++, to += M) {
-                const float *from = w + c * pass.channel_step + down.weight(r) * pass.p.KW + across.weight(s);
-#pragma GCC unroll 12
-                for (int i = 0; i < M; i++)
-                    to[i] = i < rows ? from[i * pass.result_step] : 0.0f;
-            }
-}
-
-ptrdiff_t packed_size(const Pass &pass)
-{
-    return pass.p.groups * Panels(pass.results).rows * pass.channels * pass.taps;
-}
-
-int pack_weights(float *packed, const float *w, const Pass &pass)
-{
-    const Panels panels(pass.results);
-    ptrdiff_t depth = pass.channels * pass.taps;
-    return parallel(pass.p.groups * panels.count, 0, [&](ptrdiff_t task, float *) {
-        ptrdiff_t g = task / panels.count, number = task % panels.count;
-        each_of_panels(pass.results, number, number + 1, [&](auto panel) {
-            constexpr int M = panel.rows;
-            float *to = packed + (g * panels.rows + panel.first) * depth;
-            const float *from = w + g * pass.group_step + panel.first * pass.result_step;
-            for (ptrdiff_t a = 0; a < pass.residues_down; a++)
-                for (ptrdiff_t b = 0; b < pass.residues_across; b++) {
-                    const Axis down = pass.down(a), across = pass.across(b);
-                    pack_panel<M>(to, from, pass.results - panel.first, pass, down, across);
-                    to += M * pass.channels * down.taps * across.taps;
-                }
-        });
-    });
-}
 
 /* -- tiles --------------------------------------------------------------------------------------------------- */
 
@@ -208,8 +74,9 @@ struct Run {
 
 /* A tile of results, at p: the weights of a panel meet pixels, at offsets that a table tells for each (c, tap). */
 template <int M, int V>
-MK_INLINE void multiply_tile(float *to, ptrdiff_t p, ptrdiff_t plane, const float *weights, const float *pixels, Run &run,
-                             const ptrdiff_t *offsets, ptrdiff_t depth, ptrdiff_t rows, const Finish &finish)
+MK_INLINE void multiply_tile(float *to, ptrdiff_t p, ptrdiff_t plane, const float *weights, const float *pixels,
+                             Run &run, const ptrdiff_t *offsets, ptrdiff_t depth, ptrdiff_t rows,
+                             const Finish &finish)
 {
     ptrdiff_t places[V], first = run.next();
     places[0] = 0;
@@ -253,7 +120,18 @@ void zip_rows(float *y, const float *even, const float *odd, ptrdiff_t width)
 
 /* -- tasks --------------------------------------------------------------------------------------------------- */
 
-/* Floats of copies in a task, at most. Tasks wanted; multiplications and results that are worth copies of their own. */
+/* What was measured, in GFLOP/s of one thread with AVX-512, forward:
+ *
+ *     N, C, H x W -> K, kernel                       one copy    a copy for each column tap
+ *     64, 32, 32 x 32 -> 32, 3 x 3                        213                           190
+ *     64, 3, 32 x 32 -> 32, 3 x 3                         207                           198
+ *     64, 128, 8 x 8 -> 128, 3 x 3                        129                           234
+ *     64, 1, 28 x 28 -> 6, 5 x 5                          101                           163
+ *
+ * So rows that are whole vectors have one copy. */
+MK_INLINE bool wants_copies_of_taps(ptrdiff_t columns) { return columns % VL != 0; }
+
+/* Floats of copies in a task, at most; tasks wanted; multiplications and results that are worth a task. */
 enum { BLOCK_FLOATS = 96 << 10, TASKS = 16, TASK_WORK = 1 << 16, PART_RESULTS = 24 };
 
 /* A pass, divided into tasks: each image and group in blocks of rows, each of these in parts of its panels. */
@@ -301,7 +179,9 @@ struct Work {
     Copies copies(ptrdiff_t b) const
     {
         const Axis down = pass.down(0);
-        return Copies(pass.across(b), rows, down.input, down.stride, down.phases(), top, bottom);
+        const Axis across = pass.across(b);
+        bool of_taps = wants_copies_of_taps(across.count);
+        return Copies(across, of_taps, rows, down.input, down.stride, down.phases(), top, bottom);
     }
 
     ptrdiff_t tasks() const { return pass.p.N * pass.p.groups * blocks * parts; }
@@ -345,31 +225,34 @@ struct Work {
     }
 
     /* y = the results of all residues, each to its place. */
-    void spread(float *y, ptrdiff_t plane, const float *from, ptrdiff_t height, ptrdiff_t results, ptrdiff_t first) const
+    void spread(float *y, ptrdiff_t plane, const float *from, ptrdiff_t height, ptrdiff_t results,
+                ptrdiff_t first) const
     {
-        ptrdiff_t width = pass.width();
-        for (ptrdiff_t a = 0; a < pass.residues_down; a++, from += height * rows * width) {
+        ptrdiff_t width = pass.width(), residue = height * rows; /* rows of results */
+        const Axis across = pass.across(0);
+        for (ptrdiff_t a = 0; a < pass.residues_down; a++, from += residue * width) {
             const Axis down = pass.down(a);
-            ptrdiff_t here = smaller(rows, down.count - first);
             for (ptrdiff_t i = 0; i < smaller(results, height); i++)
-                for (ptrdiff_t r = 0; r < here; r++)
-                    spread_row(y + i * plane + (down.start + (first + r) * down.step) * width, from, height, i * rows + r);
+                for (ptrdiff_t r = 0; r < smaller(rows, down.count - first); r++) {
+                    ptrdiff_t row = i * rows + r, other = across.count * residue + row * (width - across.count);
+                    float *to = y + i * plane + (down.start + (first + r) * down.step) * width;
+                    if (pass.residues_across != 2)
+                        spread_row(to, from, row, residue);
+                    else if (across.start == 0)
+                        zip_rows(to, from + row * across.count, from + other, width);
+                    else
+                        zip_rows(to, from + other, from + row * across.count, width);
+                }
         }
     }
 
-    void spread_row(float *y, const float *from, ptrdiff_t height, ptrdiff_t row) const
+    void spread_row(float *y, const float *from, ptrdiff_t row, ptrdiff_t residue) const
     {
-        const Axis across = pass.across(0);
-        if (pass.residues_across == 2) {
-            const float *other = from + height * rows * across.count + row * (pass.width() - across.count);
-            from += row * across.count;
-            return across.start == 0 ? zip_rows(y, from, other, pass.width()) : zip_rows(y, other, from, pass.width());
-        }
         for (ptrdiff_t b = 0; b < pass.residues_across; b++) {
             const Axis to = pass.across(b);
             for (ptrdiff_t j = 0; j < to.count; j++)
                 y[to.start + j * to.step] = from[row * to.count + j];
-            from += height * rows * to.count;
+            from += residue * to.count;
         }
     }
 };

@@ -37,12 +37,13 @@ struct Sums {
 /* to[p][k] = gy[k][p], for `pixels` neighbouring pixels; zeros where there is no k. */
 void pixels_first(float *to, const float *gy, ptrdiff_t pixels, ptrdiff_t K, ptrdiff_t plane, ptrdiff_t columns)
 {
-    for (ptrdiff_t p = 0; p < pixels; p += VL)
-        for (ptrdiff_t k = 0; k < K; k += VL) {
+    for (ptrdiff_t k = 0; k < K; k += VL)
+        for (ptrdiff_t p = 0; p < pixels; p += VL) {
             vec v[VL];
 #pragma GCC unroll 16
             for (int i = 0; i < VL; i++) {
                 const float *from = gy + (k + i) * plane + p;
+                __builtin_prefetch(from + VL * plane);
                 v[i] = k + i >= K ? (vec){} : p + VL <= pixels ? load(from) : load_first(from, pixels - p);
             }
             transpose(v);
@@ -93,8 +94,8 @@ enum { LANES_K = 4, LANES_TAPS = VL == 16 ? 6 : 3 }; /* of a tile */
 
 /* M channels k meet T taps. Channels beyond the last are computed as the last, and never used. */
 template <int M, int T>
-void add_lanes(float *to, const Block &block, const ptrdiff_t *offsets, const float *gy, ptrdiff_t plane, ptrdiff_t rest,
-               const Sums &sums)
+void add_lanes(float *to, const Block &block, const ptrdiff_t *offsets, const float *gy, ptrdiff_t plane,
+               ptrdiff_t rest, const Sums &sums)
 {
     const float *gradients[M];
 #pragma GCC unroll 4
@@ -104,6 +105,9 @@ void add_lanes(float *to, const Block &block, const ptrdiff_t *offsets, const fl
     vec tile[M][T] = {};
     for (; p + VL <= count; p += VL) {
         const float *pixels = block.pixels + at;
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            __builtin_prefetch(gradients[i] + p + LANES_K * plane);
         accumulate_lanes(tile, [&](int i) MK_INLINE_LAMBDA { return load(gradients[i] + p); },
                          [&](int j) MK_INLINE_LAMBDA { return load(pixels + offsets[j]); });
         at += VL;
@@ -113,9 +117,11 @@ void add_lanes(float *to, const Block &block, const ptrdiff_t *offsets, const fl
             at += gap;
         }
     }
-    if (p < count)
+    if (p < count) {
+        const float *pixels = block.pixels + at;
         accumulate_lanes(tile, [&](int i) MK_INLINE_LAMBDA { return load_first(gradients[i] + p, count - p); },
-                         [&](int j) MK_INLINE_LAMBDA { return load_first(block.pixels + at + offsets[j], count - p); });
+                         [&](int j) MK_INLINE_LAMBDA { return load_first(pixels + offsets[j], count - p); });
+    }
 #pragma GCC unroll 8
     for (int j = 0; j < T; j++) {
         const vec lanes[4] = {tile[0][j], tile[1 % M][j], tile[2 % M][j], tile[3 % M][j]};
@@ -177,7 +183,7 @@ void finish_weight_gradient(float *gw, const float *workspace, const Sums &sums,
  *     64, 6, 14 x 14 -> 16, 5 x 5                     162        130 */
 MK_INLINE bool is_for_lanes(ptrdiff_t pixels, ptrdiff_t taps, ptrdiff_t K)
 {
-    return pixels >= 512 && (taps <= 64 || K <= 16);
+    return pixels >= 512 && (taps <= 30 || K <= VL);
 }
 
 } // namespace
@@ -197,13 +203,13 @@ int MK(conv_weight_gradient)(float *gw, const float *gy, const float *x, float *
     ptrdiff_t row_floats = C * down.phases() * p->KW * p->OW;
     ptrdiff_t fitting = larger(1, (ptrdiff_t(96) << 10) / row_floats - down.reach());
     ptrdiff_t rows = ceil_div(p->OH, ceil_div(p->OH, fitting));
-    const Copies copies(down, across, rows);
+    bool lanes = is_for_lanes(rows * p->OW, sums.taps, K);
+    const Copies copies(down, across, lanes && p->OW % VL != 0, rows);
     ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(workspace);
     copies.find_taps(offsets, down, C);
     for (ptrdiff_t tap = sums.taps; tap < sums.rows; tap++)
         offsets[tap] = 0; /* the padding of the last panel: summed, and never used */
     float *all_sums = workspace + 2 * sums.rows;
-    bool lanes = is_for_lanes(rows * p->OW, sums.taps, K);
     ptrdiff_t copies_floats = C * copies.size + Copies::SPARE;
     size_t bytes = (copies_floats + (lanes ? 0 : rows * p->OW * sums.columns)) * sizeof(float);
     int failed = parallel(sums.chunks * p->groups, bytes, [&](ptrdiff_t task, float *scratch) {

@@ -1,10 +1,9 @@
-/* Copies of the channels of an image, in which vectors run through the results of a convolution without gaps.
+/* Copies of the channels of an image, in which the pixels under a tap lie at one distance from those of the results.
  *
- * Where rows of results are whole vectors, a channel is copied once, with a border of zeros; with a stride it is
- * taken apart into phases, in which the pixels under a tap are neighbours again. Where they are not, there is a
- * copy for each column tap: moved by it, with only the columns that it meets. Then the results
- * p = row * count + column are neighbours, and so are the pixels under a tap: vectors need not end with a row.
- * In both, the pixel under a tap lies at a distance from p that depends on the tap alone. */
+ * Either a channel is copied once, with a border of zeros; with a stride it is taken apart into phases, in which the
+ * pixels under a tap are neighbours again. Or there is a copy for each column tap: moved by it, with only the columns
+ * that it meets. Then the results  p = row * count + column  are neighbours from row to row, and so are the pixels
+ * under a tap: vectors need not end with a row, whatever its width. */
 #ifndef MK_COPIES_H
 #define MK_COPIES_H
 
@@ -19,9 +18,13 @@ struct Range {
 /* The i < count with 0 <= start + i * step < limit. */
 MK_INLINE Range inside(ptrdiff_t start, ptrdiff_t step, ptrdiff_t count, ptrdiff_t limit)
 {
-    ptrdiff_t begin = start < 0 ? smaller(ceil_div(-start, step), count) : 0;
-    ptrdiff_t end = start < limit ? smaller((limit - 1 - start) / step + 1, count) : 0;
-    return {begin, larger(begin, end)};
+    ptrdiff_t begin = larger(-start, 0), end = larger(limit - start, 0);
+    if (step > 1) { /* divisions are slow */
+        begin = ceil_div(begin, step);
+        end = ceil_div(end, step);
+    }
+    begin = smaller(begin, count);
+    return {begin, larger(begin, smaller(end, count))};
 }
 
 /* Rows are filled in the order of their addresses, so that what vectors write beyond a row is overwritten. */
@@ -40,33 +43,34 @@ struct Copies {
     ptrdiff_t pitch, copies, copy, size;          /* floats of a row, of one copy, and from channel to channel */
 
     /* For `rows` rows of results, whose taps reach from row `top` to row `bottom` of the image. */
-    Copies(const Axis &across, ptrdiff_t rows, ptrdiff_t input, ptrdiff_t stride, ptrdiff_t phases, ptrdiff_t top,
-           ptrdiff_t bottom)
-        : across(across), of_taps(across.taps == 0 || across.count % VL != 0), input(input), stride(stride), phases(phases), top(top),
-          height(rows + (bottom - top) / stride), pitch(across.count + (of_taps ? 0 : across.reach())),
-          copies(of_taps ? across.taps : across.phases()), copy(phases * height * pitch)
+    Copies(const Axis &across, bool of_taps, ptrdiff_t rows, ptrdiff_t input, ptrdiff_t stride, ptrdiff_t phases,
+           ptrdiff_t top, ptrdiff_t bottom)
+        : across(across), of_taps(of_taps || across.taps == 0), input(input), stride(stride), phases(phases), top(top),
+          height(rows + (bottom - top) / stride), pitch(across.count + (this->of_taps ? 0 : across.reach())),
+          copies(this->of_taps ? across.taps : across.phases()), copy(phases * height * pitch)
     {
         ptrdiff_t vectors = ceil_div(copies * copy, VL);
         size = (vectors + 1 - vectors % 2) * VL; /* an odd number: channels share all sets of the cache */
     }
 
-    Copies(const Axis &down, const Axis &across, ptrdiff_t rows)
-        : Copies(across, rows, down.input, down.stride, down.phases(), down.first(), down.first() + down.span())
+    Copies(const Axis &down, const Axis &across, bool of_taps, ptrdiff_t rows)
+        : Copies(across, of_taps, rows, down.input, down.stride, down.phases(), down.first(), down.first() + down.span())
     {
     }
 
     /* offsets[c, tap] = where the pixel under the tap lies, from p on. Returns the end of the table. */
     ptrdiff_t *find_taps(ptrdiff_t *offsets, const Axis &down, ptrdiff_t channels) const
     {
-        for (ptrdiff_t c = 0; c < channels; c++)
-            for (ptrdiff_t r = 0; r < down.taps; r++)
-                for (ptrdiff_t s = 0; s < across.taps; s++) {
-                    ptrdiff_t y = down.at + r * down.at_step - top;
-                    ptrdiff_t x = across.moved(s), phase = x % across.stride, column = x / across.stride;
-                    *offsets++ = c * size + (y % stride * height + y / stride) * pitch +
-                                 (of_taps ? s * copy : phase * copy + column);
-                }
-        return offsets;
+        ptrdiff_t taps = down.taps * across.taps;
+        for (ptrdiff_t r = 0; r < down.taps; r++)
+            for (ptrdiff_t s = 0; s < across.taps; s++) {
+                ptrdiff_t y = down.at + r * down.at_step - top, x = across.moved(s);
+                ptrdiff_t column = of_taps ? s * copy : x % across.stride * copy + x / across.stride;
+                offsets[r * across.taps + s] = (y % stride * height + y / stride) * pitch + column;
+            }
+        for (ptrdiff_t i = taps; i < channels * taps; i++)
+            offsets[i] = offsets[i - taps] + size;
+        return offsets + channels * taps;
     }
 
     /* The copies of all channels, for results from row `first` on; writes SPARE floats more at most. */
@@ -82,6 +86,9 @@ struct Copies {
     }
 
 private:
+    /* What is asked for before it is needed is two channels ahead: a page further, the CPU does not foresee it. */
+    ptrdiff_t ahead() const { return 2 * input * across.input; }
+
     void fill_rows(float *to, const float *x, ptrdiff_t y, ptrdiff_t shift) const
     {
         Range rows = inside(y, stride, height, input), columns = inside(shift, across.stride, pitch, across.input);
@@ -99,15 +106,22 @@ private:
         ptrdiff_t n = rows * pitch, begin = -start, end = input * across.input - start;
         for (ptrdiff_t j = 0; j < n; j += VL) {
             const float *from = x + start + j;
+            __builtin_prefetch(from + ahead());
             bool whole = begin <= j && j + VL <= end;
             store(to + j, whole ? load(from) : load_lanes(from, lanes_between(begin - j, end - j)));
         }
-        for (ptrdiff_t i = 0; i < rows; i++, to += pitch) {
-            for (ptrdiff_t j = 0; j < columns.begin; j += VL)
-                store_first(to + j, (vec){}, smaller(columns.begin - j, VL));
-            for (ptrdiff_t j = columns.end; j < pitch; j += VL)
-                store_first(to + j, (vec){}, smaller(pitch - j, VL));
-        }
+        clear_columns(to, rows, columns.begin);
+        clear_columns(to + columns.end, rows, pitch - columns.end);
+    }
+
+    void clear_columns(float *to, ptrdiff_t rows, ptrdiff_t n) const
+    {
+        for (; n > VL; n -= VL, to += VL)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                store(to + i * pitch, (vec){});
+        if (n > 0)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                store_first(to + i * pitch, (vec){}, n);
     }
 
     /* Vector by vector, the last of all rows first: so what it writes beyond its row is overwritten. */
@@ -124,8 +138,11 @@ private:
 
     void copy_vectors(float *to, const float *from, Range rows, Lanes lanes) const
     {
-        for (ptrdiff_t i = rows.begin; i < rows.end; i++)
-            store(to + i * pitch, load_lanes(from + i * stride * across.input, lanes));
+        for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+            const float *row = from + i * stride * across.input;
+            __builtin_prefetch(row + ahead());
+            store(to + i * pitch, load_lanes(row, lanes));
+        }
     }
 
     void copy_evens(float *to, const float *from, Range rows, ptrdiff_t begin, ptrdiff_t end) const
@@ -133,6 +150,8 @@ private:
         const Lanes low = lanes_between(begin, end), high = lanes_between(begin - VL, end - VL);
         for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
             const float *row = from + i * stride * across.input;
+            __builtin_prefetch(row + ahead());
+            __builtin_prefetch(row + VL + ahead());
             store(to + i * pitch, evens(load_lanes(row, low), load_lanes(row + VL, high)));
         }
     }

@@ -80,11 +80,13 @@ MK_INLINE vec load_lanes(const float *p, Lanes lanes)
 #elif VL == 8
     return (vec)_mm256_maskload_ps(p, (__m256i)lanes.mask);
 #else
-    vec v = {};
     if (lanes.begin == 0 && lanes.end == VL)
         return load(p);
-    for (ptrdiff_t i = lanes.begin; i < lanes.end; i++)
-        v[i] = p[i];
+    vec v = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < VL; i++)
+        if (i >= lanes.begin && i < lanes.end)
+            v[i] = p[i];
     return v;
 #endif
 }
