@@ -1,96 +1,23 @@
-/* Direct convolution, for every kernel size, stride, padding, dilation and number of groups.
+/* Direct convolution, for every kernel size, stride, padding, dilation and number of groups: the forward pass and
+ * the images' gradient. The weights' gradient is in conv_gradient.cpp.
  *
- * All three passes are products on the micro-kernel of tile.h, without building the matrix of im2col:
+ * Both are products on the micro-kernel of tile.h, without building the matrix of im2col:
  *
  *     forward            y[k][p]   = sum over (c, tap) of  w[k][c, tap] * x[c, p moved by tap]
  *     backward, data     the same with gy for x: for each residue of the stride one small forward pass
- *     backward, weights  gw[c, tap][k] = sum over p of  x[c, p moved by tap] * gy[p][k]
  *
- * "x moved by a tap" lies in memory at an offset from x. So row k of the micro-kernel's operand is an address
- * from a table of offsets, and neighbouring pixels fill its vectors. Where images need a border of zeros or
- * have a stride, their channels are first copied into planes: padded, and with a stride s taken apart into
- * s x s planes, in which the pixels under one tap are neighbours again.
- */
+ * "x moved by a tap" lies at an offset from x, in copies of the channels (copies.h). So row (c, tap) of the operand
+ * is an address from a table of offsets, and neighbouring pixels fill its vectors; weights are packed (panels.h). */
 #include "conv.h"
+#include "copies.h"
 #include "mk.h"
+#include "panels.h"
 #include "parallel.h"
 #include "tile.h"
 
 namespace {
 
-/* Weights in panels of rows k: packed[panel][c, tap][M], zeros in rows that are not there. */
-void pack_weights(float *packed, const float *w, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t channels,
-                  ptrdiff_t channel_step, const Axis &down, const Axis &across, ptrdiff_t width)
-{
-    ptrdiff_t depth = channels * down.taps * across.taps;
-    each_panel(rows, [&](auto panel) {
-        float *to = packed + panel.first * depth;
-        for (ptrdiff_t c = 0; c < channels; c++)
-            for (ptrdiff_t r = 0; r < down.taps; r++)
-                for (ptrdiff_t s = 0; s < across.taps; s++, to += panel.rows)
-                    for (int i = 0; i < panel.rows; i++) {
-                        ptrdiff_t k = panel.first + i;
-                        ptrdiff_t tap = down.weight(r) * width + across.weight(s);
-                        to[i] = k < rows ? w[k * row_step + c * channel_step + tap] : 0.0f;
-                    }
-    });
-}
-
-/* Where the vectors of a tile are read, and where its pixels go. */
-struct Tile {
-    ptrdiff_t position, gap;  /* of the first vector in the plane, and to the second */
-    int runs;                 /* pieces of neighbouring pixels */
-    ptrdiff_t from[NR], to[NR], length[NR];
-
-    /* `pixels` pixels of row i, from column j on, are lanes from `lane` on. */
-    MK_INLINE_MEMBER void add(ptrdiff_t lane, ptrdiff_t place, ptrdiff_t pixels)
-    {
-        from[runs] = lane;
-        to[runs] = place;
-        length[runs++] = pixels;
-    }
-};
-
-/* The pixels of `rows` rows of results, as vectors of neighbours in a plane.
- *
- * Either each row is cut into vectors of its own, the last one moved to the left to end with the row; or,
- * where rows are short, vectors run through the plane from row to row and the border's pixels are dropped. */
-struct Pixels {
-    ptrdiff_t rows, columns, pitch, vectors, per_row, limit;
-    bool by_row;
-
-    Pixels(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t pitch) : rows(rows), columns(columns), pitch(pitch)
-    {
-        per_row = ceil_div(columns, ptrdiff_t(VL));
-        limit = (rows - 1) * pitch + columns;
-        by_row = columns >= VL && per_row * VL <= pitch + pitch / 8;
-        vectors = by_row ? rows * per_row : ceil_div(limit, ptrdiff_t(VL));
-    }
-
-    MK_INLINE_MEMBER ptrdiff_t position(ptrdiff_t v) const
-    {
-        if (!by_row)
-            return v * VL + VL <= limit ? v * VL : larger(limit - VL, 0);
-        ptrdiff_t column = v % per_row * VL;
-        return v / per_row * pitch + (column + VL <= columns ? column : columns - VL);
-    }
-
-    /* Vectors v and v + 1, or v alone, twice, if it is the last. */
-    void tile(ptrdiff_t v, ptrdiff_t y_pitch, ptrdiff_t y_step, Tile &t) const
-    {
-        t.position = position(v);
-        t.gap = v + 1 < vectors ? position(v + 1) - t.position : 0;
-        t.runs = 0;
-        for (int j = 0; j < NV; j++)
-            for (ptrdiff_t lane = 0; lane < VL;) {
-                ptrdiff_t place = t.position + j * t.gap + lane, row = place / pitch, column = place % pitch;
-                ptrdiff_t run = smaller(VL - lane, pitch - column), inside = smaller(run, columns - column);
-                if (inside > 0 && row < rows)
-                    t.add(j * VL + lane, row * y_pitch + column * y_step, inside);
-                lane += run;
-            }
-    }
-};
+/* -- tiles --------------------------------------------------------------------------------------------------- */
 
 /* What is added to the sums: a number for each channel, and an array of y's shape; NULL: nothing. */
 struct Finish {
@@ -103,184 +30,257 @@ struct Finish {
     }
 };
 
-template <int M>
-MK_INLINE void put(const vec (&sums)[M][NV], const Tile &tile, ptrdiff_t rows, const Finish &finish, float *y,
-                   ptrdiff_t plane, ptrdiff_t y_step)
+template <int M, int V>
+MK_INLINE void put(const vec (&sums)[M][V], float *to, ptrdiff_t plane, ptrdiff_t rows, ptrdiff_t pixels,
+                   const Finish &finish)
 {
-    bool whole = tile.runs == NV && tile.length[0] == VL && tile.length[1] == VL && y_step == 1;
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
         if (i >= rows)
             return;
-        float lanes[NR];
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; j++) {
+        for (int j = 0; j < V; j++) {
+            bool whole = V > 1 || pixels >= VL; /* only single vectors are cut */
+            ptrdiff_t at = i * plane + j * VL;
             vec v = finish.bias ? sums[i][j] + finish.bias[i] : sums[i][j];
-            if (whole && finish.residual)
-                v += load(finish.residual + i * plane + tile.to[j]);
-            v = finish.with_relu && (whole || !finish.residual) ? relu(v) : v;
-            store(whole ? y + i * plane + tile.to[j] : lanes + j * VL, v);
+            if (finish.residual)
+                v += whole ? load(finish.residual + at) : load_first(finish.residual + at, pixels);
+            v = finish.with_relu ? relu(v) : v;
+            if (whole)
+                store(to + at, v);
+            else
+                store_first(to + at, v, pixels);
         }
-        if (!whole)
-            for (int run = 0; run < tile.runs; run++) {
-                const float *from = lanes + tile.from[run];
-                ptrdiff_t to = i * plane + tile.to[run];
-                for (ptrdiff_t k = 0; k < tile.length[run]; k++) {
-                    float v = finish.residual ? from[k] + finish.residual[to + k * y_step] : from[k];
-                    y[to + k * y_step] = finish.with_relu && v <= 0.0f ? 0.0f : v;
-                }
-            }
     }
 }
 
-/* y[k] = sum over c and taps of the planes of one image, group, and block of rows. */
-void correlate_block(float *y, const float *plane, const float *packed, const ptrdiff_t *offsets,
-                     const Finish &finish, const Pixels &pixels, ptrdiff_t K, ptrdiff_t depth, ptrdiff_t y_plane,
-                     ptrdiff_t y_pitch, ptrdiff_t y_step)
-{
-    for (ptrdiff_t v = 0; v < pixels.vectors; v += NV) {
-        Tile tile;
-        pixels.tile(v, y_pitch, y_step, tile);
-        each_panel(K, [&](auto panel) {
-            constexpr int M = panel.rows;
-            vec sums[M][NV] = {};
-            accumulate(sums, EvenColumns{packed + panel.first * depth, M, 1},
-                       OffsetRows{plane + tile.position, offsets}, tile.gap, depth);
-            put(sums, tile, K - panel.first, finish.of(panel.first, panel.first * y_plane), y + panel.first * y_plane,
-                y_plane, y_step);
-        });
-    }
-}
+/* Results that are neighbours, in vectors; `gap` numbers lie between the pixels of two rows. */
+struct Run {
+    ptrdiff_t count, columns, gap;
+    ptrdiff_t at, column; /* of the next vector's pixels */
 
-/* How many rows of results a task takes, so that its planes stay in the second-level cache. */
-ptrdiff_t block_rows(const Planes &whole, ptrdiff_t channels, ptrdiff_t tasks)
-{
-    ptrdiff_t rows = whole.down.count, row_floats = channels * whole.phases() * whole.pitch;
-    ptrdiff_t fitting = larger(1, (ptrdiff_t(96) << 10) / larger(row_floats, 1) - whole.down.reach());
-    ptrdiff_t blocks = larger(ceil_div(rows, fitting), smaller(ceil_div(16, tasks), rows));
-    return ceil_div(rows, blocks);
-}
-
-ptrdiff_t packed_size(const Correlation &c)
-{
-    return c.groups * panel_rows(c.results) * c.channels * c.down.taps * c.across.taps;
-}
-
-int pack_weights(float *packed, const float *w, const Correlation &c)
-{
-    ptrdiff_t size = packed_size(c) / c.groups;
-    return parallel(c.groups, 0, [&](ptrdiff_t g, float *) {
-        pack_weights(packed + g * size, w + g * c.group_step, c.results, c.result_step, c.channels, c.channel_step,
-                     c.down, c.across, c.width);
-    });
-}
-
-/* One correlation: the forward pass, or one residue of the backward pass. */
-int correlate(float *y, const float *x, const float *packed, const Finish &finish, const Correlation &c)
-{
-    ptrdiff_t depth = c.channels * c.down.taps * c.across.taps, size = packed_size(c) / c.groups;
-    ptrdiff_t x_plane = c.down.input * c.across.input, y_plane = c.down.output * c.across.output;
-    const Planes whole(c.down, c.across, c.down.count);
-    ptrdiff_t rows = block_rows(whole, c.channels, c.N * c.groups), blocks = ceil_div(c.down.count, rows);
-    const Planes planes(c.down, c.across, rows);
-    bool in_place = planes.lies_inside((blocks - 1) * rows);
-    ptrdiff_t floats = in_place ? 0 : ceil_div(c.channels * planes.size() + NR, VL) * VL;
-    size_t bytes = floats * sizeof(float) + depth * sizeof(ptrdiff_t);
-    return parallel(c.N * c.groups * blocks, bytes, [&](ptrdiff_t task, float *scratch) {
-        ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(scratch + floats);
-        planes.find_taps(offsets, c.channels, in_place ? c.across.input : planes.pitch,
-                         in_place ? x_plane : planes.size());
-        ptrdiff_t image = task / blocks, first = task % blocks * rows, n = image / c.groups, g = image % c.groups;
-        ptrdiff_t here = smaller(rows, c.down.count - first);
-        const float *from = x + image * c.channels * x_plane, *plane = scratch;
-        if (in_place)
-            plane = from + (c.down.first() + first) * c.across.input + c.across.first();
-        else
-            planes.fill(scratch, from, c.channels, first);
-        const Pixels pixels(here, c.across.count, in_place ? c.across.input : planes.pitch);
-        ptrdiff_t start = (c.down.start + first * c.down.step) * c.across.output + c.across.start;
-        ptrdiff_t to = (n * c.groups + g) * c.results * y_plane + start;
-        correlate_block(y + to, plane, packed + g * size, offsets, finish.of(g * c.results, to), pixels, c.results,
-                        depth, y_plane, c.down.step * c.across.output, c.across.step);
-    });
-}
-
-/* -- the weights' gradient ----------------------------------------------------------------------------- */
-
-/* Images are summed in chunks, each into accumulators of its own: (chunk, group, (c, tap), k). */
-struct Sums {
-    ptrdiff_t taps, rows, columns, chunks;
-
-    Sums(const mk_conv &p)
-        : taps(p.C / p.groups * p.KH * p.KW), rows(panel_rows(taps)), columns(ceil_div(p.K / p.groups, VL) * VL)
+    MK_INLINE_MEMBER ptrdiff_t next()
     {
-        ptrdiff_t affordable = larger(1, (ptrdiff_t(1) << 22) / (p.groups * size()));
-        chunks = smaller(smaller(p.N, 8), affordable);
+        ptrdiff_t now = at;
+        at += VL;
+        column += VL;
+        if (column == columns) {
+            column = 0;
+            at += gap;
+        }
+        return now;
     }
-
-    ptrdiff_t size() const { return rows * columns; }
 };
 
-/* to[p][k] = gy[k][p], for `pixels` neighbouring pixels; zeros where there is no k. */
-void pixels_first(float *to, const float *gy, ptrdiff_t pixels, ptrdiff_t K, ptrdiff_t plane, ptrdiff_t columns)
-{
-    for (ptrdiff_t p = 0; p < pixels; p += VL)
-        for (ptrdiff_t k = 0; k < K; k += VL) {
-            vec v[VL];
-#pragma GCC unroll 16
-            for (int i = 0; i < VL; i++) {
-                const float *from = gy + (k + i) * plane + p;
-                v[i] = k + i >= K ? (vec){} : p + VL <= pixels ? load(from) : load_first(from, pixels - p);
-            }
-            transpose(v);
-#pragma GCC unroll 16
-            for (int i = 0; i < VL; i++)
-                if (p + i < pixels)
-                    store(to + (p + i) * columns + k, v[i]);
-        }
-}
-
+/* A tile of results, at p: the weights of a panel meet pixels, at offsets that a table tells for each (c, tap). */
 template <int M, int V>
-MK_INLINE void add_rows(float *to, const float *plane, ptrdiff_t pitch, const ptrdiff_t *offsets, const float *gradients,
-                        ptrdiff_t columns, ptrdiff_t rows, ptrdiff_t width)
+MK_INLINE void multiply_tile(float *to, ptrdiff_t p, ptrdiff_t plane, const float *weights, const float *pixels,
+                             Run &run, const ptrdiff_t *offsets, ptrdiff_t depth, ptrdiff_t rows,
+                             const Finish &finish)
 {
-    vec sums[M][V];
-    load_tile(sums, to, columns);
-    for (ptrdiff_t i = 0; i < rows; i++)
-        accumulate(sums, OffsetColumns{plane + i * pitch, offsets}, EvenRows{gradients + i * width * columns, columns}, VL,
-                   width);
-    store_tile(to, columns, sums);
+    ptrdiff_t places[V], first = run.next();
+    places[0] = 0;
+#pragma GCC unroll 4
+    for (int j = 1; j < V; j++)
+        places[j] = run.next() - first;
+    vec sums[M][V] = {};
+    accumulate(sums, EvenColumns{weights, M, 1}, OffsetRows{pixels + first, offsets}, places, depth);
+    put(sums, to + p, plane, rows, run.count - p, finish.of(0, p));
 }
 
-/* to[c, tap][k] += sum over pixels of the planes under the tap * gradients[pixel][k]. */
-void add_block(float *to, const float *plane, ptrdiff_t pitch, const ptrdiff_t *offsets, const float *gradients,
-               const Sums &sums, ptrdiff_t rows, ptrdiff_t width)
+/* The results of the rows of a panel. */
+template <int M>
+void multiply_panel(float *to, ptrdiff_t plane, const float *weights, const float *pixels, Run run,
+                    const ptrdiff_t *offsets, ptrdiff_t depth, ptrdiff_t rows, const Finish &finish)
 {
-    each_panel(sums.taps, [&](auto panel) {
-        constexpr int M = panel.rows;
-        float *first = to + panel.first * sums.columns;
-        const ptrdiff_t *taps = offsets + panel.first;
-        ptrdiff_t k = 0;
-        for (; k + NR <= sums.columns; k += NR)
-            add_rows<M, NV>(first + k, plane, pitch, taps, gradients + k, sums.columns, rows, width);
-        for (; k < sums.columns; k += VL)
-            add_rows<M, 1>(first + k, plane, pitch, taps, gradients + k, sums.columns, rows, width);
-    });
+    constexpr int V = vectors_of<M>;
+    ptrdiff_t p = 0;
+    for (; p + V * VL <= run.count; p += V * VL)
+        multiply_tile<M, V>(to, p, plane, weights, pixels, run, offsets, depth, rows, finish);
+    for (; p < run.count; p += VL)
+        multiply_tile<M, 1>(to, p, plane, weights, pixels, run, offsets, depth, rows, finish);
 }
 
-/* gw: (K, C / groups, KH, KW) from the sums of all chunks. */
-void finish_weight_gradient(float *gw, const float *workspace, const Sums &sums, const mk_conv &p)
+/* y = the numbers of two rows in turn. */
+void zip_rows(float *y, const float *even, const float *odd, ptrdiff_t width)
 {
-    ptrdiff_t K = p.K / p.groups;
-    parallel(p.groups * sums.taps, 0, [&](ptrdiff_t task, float *) {
-        ptrdiff_t g = task / sums.taps, tap = task % sums.taps;
-        for (ptrdiff_t k = 0; k < K; k += VL) {
-            vec total = {};
-            for (ptrdiff_t chunk = 0; chunk < sums.chunks; chunk++)
-                total += load(workspace + (chunk * p.groups + g) * sums.size() + tap * sums.columns + k);
-            for (ptrdiff_t lane = 0; lane < smaller(VL, K - k); lane++)
-                gw[(g * K + k + lane) * sums.taps + tap] = total[lane];
+    for (ptrdiff_t j = 0; j < width; j += 2 * VL, y += 2 * VL, even += VL, odd += VL) {
+        vec low = zip_low(load(even), load(odd)), high = zip_high(load(even), load(odd));
+        ptrdiff_t rest = width - j;
+        if (rest < VL)
+            store_first(y, low, rest);
+        else
+            store(y, low);
+        if (rest >= 2 * VL)
+            store(y + VL, high);
+        else if (rest > VL)
+            store_first(y + VL, high, rest - VL);
+    }
+}
+
+/* -- tasks --------------------------------------------------------------------------------------------------- */
+
+/* What was measured, in GFLOP/s of one thread with AVX-512, forward:
+ *
+ *     N, C, H x W -> K, kernel                       one copy    a copy for each column tap
+ *     64, 32, 32 x 32 -> 32, 3 x 3                        213                           190
+ *     64, 3, 32 x 32 -> 32, 3 x 3                         207                           198
+ *     64, 128, 8 x 8 -> 128, 3 x 3                        129                           234
+ *     64, 1, 28 x 28 -> 6, 5 x 5                          101                           163
+ *
+ * So rows that are whole vectors have one copy. */
+MK_INLINE bool wants_copies_of_taps(ptrdiff_t columns) { return columns % VL != 0; }
+
+/* Floats of copies in a task, at most; tasks wanted; multiplications and results that are worth a task. */
+enum { BLOCK_FLOATS = 96 << 10, TASKS = 16, TASK_WORK = 1 << 16, PART_RESULTS = 24 };
+
+/* A pass, divided into tasks: each image and group in blocks of rows, each of these in parts of its panels. */
+struct Work {
+    const Pass &pass;
+    const Panels panels;
+    ptrdiff_t top, bottom; /* the rows of the image that results of row 0 need, whatever their residue */
+    ptrdiff_t rows, blocks, parts;
+    ptrdiff_t copies_floats, floats; /* of scratch: copies, results of a panel, and the table of offsets */
+
+    explicit Work(const Pass &pass) : pass(pass), panels(pass.results), top(0), bottom(0)
+    {
+        ptrdiff_t most = 0, images = pass.p.N * pass.p.groups;
+        bool some = false;
+        for (ptrdiff_t a = 0; a < pass.residues_down; a++) {
+            const Axis down = pass.down(a);
+            most = larger(most, down.count);
+            if (down.taps) {
+                top = some ? smaller(top, down.first()) : down.first();
+                bottom = some ? larger(bottom, down.first() + down.span()) : down.first() + down.span();
+                some = true;
+            }
         }
+        divide(most, images);
+        copies_floats = Copies::SPARE;
+        for (ptrdiff_t b = 0; b < pass.residues_across; b++)
+            copies_floats += pass.channels * copies(b).size;
+        ptrdiff_t results = pass.is_whole() ? 0 : TALL * rows * pass.residues_down * pass.width() + Copies::SPARE;
+        floats = ceil_div(copies_floats + results, VL) * VL;
+    }
+
+    void divide(ptrdiff_t most, ptrdiff_t images)
+    {
+        const Axis down = pass.down(0);
+        ptrdiff_t columns = pass.backward ? pass.width() : pass.p.OW, row = pass.channels * down.phases() * columns;
+        ptrdiff_t fitting = larger(1, BLOCK_FLOATS / (row * pass.p.KW) - (bottom - top) / down.stride);
+        ptrdiff_t work = pass.results * pass.channels * pass.taps * pass.p.OH * pass.p.OW;
+        ptrdiff_t wanted = ceil_div(smaller(TASKS, work * images / TASK_WORK + 1), images);
+        blocks = larger(ceil_div(most, fitting), smaller(wanted, larger(1, most * columns / (4 * NR))));
+        rows = ceil_div(most, blocks);
+        blocks = ceil_div(most, rows);
+        parts = smaller(larger(1, pass.results / PART_RESULTS), ceil_div(wanted, blocks));
+    }
+
+    Copies copies(ptrdiff_t b) const
+    {
+        const Axis down = pass.down(0);
+        const Axis across = pass.across(b);
+        bool of_taps = wants_copies_of_taps(across.count);
+        return Copies(across, of_taps, rows, down.input, down.stride, down.phases(), top, bottom);
+    }
+
+    ptrdiff_t tasks() const { return pass.p.N * pass.p.groups * blocks * parts; }
+    ptrdiff_t depth() const { return pass.channels * pass.taps; }
+    size_t scratch_bytes() const { return floats * sizeof(float) + depth() * sizeof(ptrdiff_t); }
+
+    /* Copies of the images and the table of offsets: (residue, c, tap). */
+    void prepare(float *scratch, ptrdiff_t *offsets, const float *x, ptrdiff_t first) const
+    {
+        for (ptrdiff_t b = 0; b < pass.residues_across; b++) {
+            const Copies here = copies(b);
+            here.fill(scratch, x, pass.channels, first);
+            scratch += pass.channels * here.size;
+        }
+        for (ptrdiff_t a = 0; a < pass.residues_down; a++)
+            for (ptrdiff_t b = 0; b < pass.residues_across; b++)
+                offsets = copies(b).find_taps(offsets, pass.down(a), pass.channels);
+    }
+
+    /* Results of one panel, of one residue after the other. */
+    template <int M>
+    void multiply(float *to, ptrdiff_t plane, const float *weights, const float *scratch, const ptrdiff_t *offsets,
+                  ptrdiff_t results, ptrdiff_t first, const Finish &finish) const
+    {
+        for (ptrdiff_t a = 0; a < pass.residues_down; a++) {
+            const Axis down = pass.down(a);
+            const float *pixels = scratch;
+            ptrdiff_t here = larger(0, smaller(rows, down.count - first));
+            for (ptrdiff_t b = 0; b < pass.residues_across; b++) {
+                const Copies source = copies(b);
+                ptrdiff_t depth = pass.channels * down.taps * source.across.taps, count = source.across.count;
+                const Run run = {here * count, count, source.pitch - count, 0, 0};
+                multiply_panel<M>(to, pass.is_whole() ? plane : rows * count, weights, pixels, run, offsets, depth,
+                                  results, finish);
+                to += M * rows * count;
+                weights += M * depth;
+                offsets += depth;
+                pixels += pass.channels * source.size;
+            }
+        }
+    }
+
+    /* y = the results of all residues, each to its place. */
+    void spread(float *y, ptrdiff_t plane, const float *from, ptrdiff_t height, ptrdiff_t results,
+                ptrdiff_t first) const
+    {
+        ptrdiff_t width = pass.width(), residue = height * rows; /* rows of results */
+        const Axis across = pass.across(0);
+        for (ptrdiff_t a = 0; a < pass.residues_down; a++, from += residue * width) {
+            const Axis down = pass.down(a);
+            for (ptrdiff_t i = 0; i < smaller(results, height); i++)
+                for (ptrdiff_t r = 0; r < smaller(rows, down.count - first); r++) {
+                    ptrdiff_t row = i * rows + r, other = across.count * residue + row * (width - across.count);
+                    float *to = y + i * plane + (down.start + (first + r) * down.step) * width;
+                    if (pass.residues_across != 2)
+                        spread_row(to, from, row, residue);
+                    else if (across.start == 0)
+                        zip_rows(to, from + row * across.count, from + other, width);
+                    else
+                        zip_rows(to, from + other, from + row * across.count, width);
+                }
+        }
+    }
+
+    void spread_row(float *y, const float *from, ptrdiff_t row, ptrdiff_t residue) const
+    {
+        for (ptrdiff_t b = 0; b < pass.residues_across; b++) {
+            const Axis to = pass.across(b);
+            for (ptrdiff_t j = 0; j < to.count; j++)
+                y[to.start + j * to.step] = from[row * to.count + j];
+            from += residue * to.count;
+        }
+    }
+};
+
+int correlate(float *y, const float *x, const float *packed, const Finish &finish, const Pass &pass)
+{
+    const Work work(pass);
+    const Panels &panels = work.panels;
+    ptrdiff_t x_plane = pass.down(0).input * pass.across(0).input, plane = pass.height() * pass.width();
+    return parallel(work.tasks(), work.scratch_bytes(), [&](ptrdiff_t task, float *scratch) {
+        ptrdiff_t part = task % work.parts, first = task / work.parts % work.blocks * work.rows;
+        ptrdiff_t image = task / (work.parts * work.blocks), g = image % pass.p.groups;
+        ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(scratch + work.floats);
+        float *buffer = scratch + work.copies_floats;
+        work.prepare(scratch, offsets, x + image * pass.channels * x_plane, first);
+        ptrdiff_t begin = panels.count * part / work.parts, end = panels.count * (part + 1) / work.parts;
+        each_of_panels(pass.results, begin, end, [&](auto panel) {
+            constexpr int M = panel.rows;
+            const float *weights = packed + (g * panels.rows + panel.first) * work.depth();
+            ptrdiff_t to = (image * pass.results + panel.first) * plane, rest = pass.results - panel.first;
+            if (pass.is_whole()) {
+                to += first * pass.width();
+                return work.multiply<M>(y + to, plane, weights, scratch, offsets, rest, first,
+                                        finish.of(g * pass.results + panel.first, to));
+            }
+            work.multiply<M>(buffer, 0, weights, scratch, offsets, rest, first, Finish{nullptr, nullptr, false});
+            work.spread(y + to, plane, buffer, M, rest, first);
+        });
     });
 }
 
@@ -288,90 +288,32 @@ void finish_weight_gradient(float *gw, const float *workspace, const Sums &sums,
 
 ptrdiff_t MK(conv_workspace)(const mk_conv *p)
 {
-    ptrdiff_t taps = p->KH * p->KW, C = p->C / p->groups, K = p->K / p->groups;
-    return larger(panel_rows(K) * C, panel_rows(C) * K) * p->groups * taps;
+    return larger(packed_size(Pass(*p, false)), packed_size(Pass(*p, true)));
 }
 
-ptrdiff_t MK(conv_packed_size)(const mk_conv *p) { return packed_size(forward_correlation(*p)); }
+ptrdiff_t MK(conv_packed_size)(const mk_conv *p) { return packed_size(Pass(*p, false)); }
 
 int MK(conv_pack_weights)(float *packed, const float *w, const mk_conv *p)
 {
-    return pack_weights(packed, w, forward_correlation(*p));
+    return pack_weights(packed, w, Pass(*p, false));
 }
 
 int MK(conv_forward_packed)(float *y, const float *x, const float *packed, const float *bias, const float *residual,
                             const mk_conv *p, int with_relu)
 {
-    return correlate(y, x, packed, Finish{bias, residual, bool(with_relu)}, forward_correlation(*p));
+    return correlate(y, x, packed, Finish{bias, residual, bool(with_relu)}, Pass(*p, false));
 }
 
 int MK(conv_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,
                      int with_relu)
 {
-    MK(conv_pack_weights)(workspace, w, p);
-    return MK(conv_forward_packed)(y, x, workspace, bias, nullptr, p, with_relu);
+    int failed = MK(conv_pack_weights)(workspace, w, p);
+    return failed ? failed : MK(conv_forward_packed)(y, x, workspace, bias, nullptr, p, with_relu);
 }
 
 int MK(conv_backward_data)(float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p)
 {
-    if (!every_pixel_has_a_tap(*p))
-        for (ptrdiff_t i = 0; i < p->N * p->C * p->H * p->W; i++)
-            gx[i] = 0.0f;
-    for (ptrdiff_t a = 0; a < p->stride_h; a++)
-        for (ptrdiff_t b = 0; b < p->stride_w; b++) {
-            const Correlation c = backward_correlation(*p, a, b);
-            if (c.down.is_empty() || c.across.is_empty())
-                continue;
-            pack_weights(workspace, w, c);
-            if (correlate(gx, gy, workspace, Finish{nullptr, nullptr, false}, c))
-                return -1;
-        }
-    return 0;
-}
-
-ptrdiff_t MK(conv_gradient_workspace)(const mk_conv *p)
-{
-    const Sums sums(*p);
-    return 2 * sums.rows + sums.chunks * p->groups * sums.size();
-}
-
-int MK(conv_weight_gradient)(float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p)
-{
-    const Sums sums(*p);
-    const Axis down = forward_axis(p->H, p->OH, p->KH, p->stride_h, p->pad_top, p->dilation_h);
-    const Axis across = forward_axis(p->W, p->OW, p->KW, p->stride_w, p->pad_left, p->dilation_w);
-    ptrdiff_t C = p->C / p->groups, K = p->K / p->groups, x_plane = p->H * p->W, y_plane = p->OH * p->OW;
-    ptrdiff_t rows = block_rows(Planes(down, across, p->OH), C, 16);
-    const Planes planes(down, across, rows);
-    bool in_place = down.lies_inside() && across.lies_inside();
-    ptrdiff_t pitch = in_place ? p->W : planes.pitch;
-    ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(workspace);
-    planes.find_taps(offsets, C, pitch, in_place ? x_plane : planes.size());
-    for (ptrdiff_t tap = sums.taps; tap < sums.rows; tap++)
-        offsets[tap] = 0; /* the padding of the last panel: summed, and never used */
-    float *all_sums = workspace + 2 * sums.rows;
-    ptrdiff_t planes_size = in_place ? 0 : C * planes.size();
-    size_t bytes = (planes_size + rows * p->OW * sums.columns) * sizeof(float);
-    int failed = parallel(sums.chunks * p->groups, bytes, [&](ptrdiff_t task, float *scratch) {
-        ptrdiff_t chunk = task / p->groups, g = task % p->groups;
-        float *to = all_sums + task * sums.size(), *gradients = scratch + planes_size;
-        for (ptrdiff_t i = 0; i < sums.size(); i += VL)
-            store(to + i, (vec){});
-        for (ptrdiff_t n = p->N * chunk / sums.chunks; n < p->N * (chunk + 1) / sums.chunks; n++)
-            for (ptrdiff_t first = 0; first < p->OH; first += rows) {
-                ptrdiff_t here = smaller(rows, p->OH - first);
-                const float *image = x + (n * p->groups + g) * C * x_plane, *plane = scratch;
-                if (in_place)
-                    plane = image + (down.first() + first) * p->W + across.first();
-                else
-                    planes.fill(scratch, image, C, first);
-                pixels_first(gradients, gy + (n * p->groups + g) * K * y_plane + first * p->OW, here * p->OW, K, y_plane,
-                             sums.columns);
-                bool one_run = pitch == p->OW;
-                add_block(to, plane, pitch, offsets, gradients, sums, one_run ? 1 : here, one_run ? here * p->OW : p->OW);
-            }
-    });
-    if (!failed)
-        finish_weight_gradient(gw, all_sums, sums, *p);
-    return failed;
+    const Pass pass(*p, true);
+    int failed = pack_weights(workspace, w, pass);
+    return failed ? failed : correlate(gx, gy, workspace, Finish{nullptr, nullptr, false}, pass);
 }

@@ -45,7 +45,8 @@ inline Axis backward_axis(ptrdiff_t input, ptrdiff_t output, ptrdiff_t taps, ptr
         next++;
     ptrdiff_t weight_step = next - first;
     ptrdiff_t some = first < taps ? ceil_div(taps - first, weight_step) : 0;
-    ptrdiff_t m = larger(0, ceil_div(padding - residue, stride)); /* padded position m * stride + residue */
+    ptrdiff_t before = padding - residue; /* the padded position is m * stride + residue */
+    ptrdiff_t m = before > 0 ? ceil_div(before, stride) : -(-before / stride);
     ptrdiff_t start = m * stride + residue - padding;
     ptrdiff_t count = start < input ? (input - 1 - start) / stride + 1 : 0;
     return {some,   first, weight_step, m - (first * dilation - residue) / stride, -weight_step * dilation / stride, 1,
@@ -56,31 +57,6 @@ inline Axis backward_axis(ptrdiff_t input, ptrdiff_t output, ptrdiff_t taps, ptr
 inline bool every_pixel_has_a_tap(const mk_conv &p)
 {
     return p.KH >= p.stride_h && p.KW >= p.stride_w && p.dilation_h == 1 && p.dilation_w == 1;
-}
-
-/* A correlation of N images with groups of `channels` inputs and `results` outputs. Weight (group, result k,
- * channel c, tap) lies at  g * group_step + k * result_step + c * channel_step + row of the tap * width + column. */
-struct Correlation {
-    ptrdiff_t N, groups, channels, results;
-    ptrdiff_t group_step, result_step, channel_step, width;
-    Axis down, across;
-};
-
-inline Correlation forward_correlation(const mk_conv &p)
-{
-    ptrdiff_t taps = p.KH * p.KW, C = p.C / p.groups, K = p.K / p.groups;
-    return {p.N, p.groups, C, K, K * C * taps, C * taps, taps, p.KW,
-            forward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h),
-            forward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w)};
-}
-
-/* That of the gradient: the pixels of the images that leave these residues. */
-inline Correlation backward_correlation(const mk_conv &p, ptrdiff_t down, ptrdiff_t across)
-{
-    ptrdiff_t taps = p.KH * p.KW, C = p.C / p.groups, K = p.K / p.groups;
-    return {p.N, p.groups, K, C, K * C * taps, taps, C * taps, p.KW,
-            backward_axis(p.H, p.OH, p.KH, p.stride_h, p.pad_top, p.dilation_h, down),
-            backward_axis(p.W, p.OW, p.KW, p.stride_w, p.pad_left, p.dilation_w, across)};
 }
 
 /* Planes of a channel, for `rows` rows of results: for each phase of the stride one, with zeros at the border. */

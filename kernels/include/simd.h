@@ -47,6 +47,50 @@ MK_INLINE vec load_first(const float *p, ptrdiff_t n)
 #endif
 }
 
+/* Some lanes of a vector: `begin` to `end`, which may lie outside of it. */
+struct Lanes {
+#if VL == 16
+    __mmask16 mask;
+#elif VL == 8
+    ivec mask;
+#else
+    ptrdiff_t begin, end;
+#endif
+};
+
+MK_INLINE Lanes lanes_between(ptrdiff_t begin, ptrdiff_t end)
+{
+    begin = begin < 0 ? 0 : begin > VL ? VL : begin;
+    end = end < begin ? begin : end > VL ? VL : end;
+#if VL == 16
+    return {(__mmask16)((1u << end) - (1u << begin))};
+#elif VL == 8
+    const ivec lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return {(lane >= (int32_t)begin) & (lane < (int32_t)end)};
+#else
+    return {begin, end};
+#endif
+}
+
+/* Zeros in the other lanes; nothing of them is touched. */
+MK_INLINE vec load_lanes(const float *p, Lanes lanes)
+{
+#if VL == 16
+    return (vec)_mm512_maskz_loadu_ps(lanes.mask, p);
+#elif VL == 8
+    return (vec)_mm256_maskload_ps(p, (__m256i)lanes.mask);
+#else
+    if (lanes.begin == 0 && lanes.end == VL)
+        return load(p);
+    vec v = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < VL; i++)
+        if (i >= lanes.begin && i < lanes.end)
+            v[i] = p[i];
+    return v;
+#endif
+}
+
 MK_INLINE void store_first(float *p, vec v, ptrdiff_t n)
 {
 #if VL == 16

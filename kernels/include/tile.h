@@ -45,9 +45,17 @@ struct OffsetRows {
     MK_INLINE_MEMBER const float *operator()(ptrdiff_t k) const { return b + offsets[k]; }
 };
 
-/* Vector j of a row of b lies `gap` numbers behind vector j - 1. */
-template <int M, int V, class Columns, class Rows>
-MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, ptrdiff_t gap, ptrdiff_t K)
+/* Where vector j of a row of b lies: `gap` numbers behind vector j - 1, or at a place of its own. */
+MK_INLINE ptrdiff_t place(ptrdiff_t gap, int j) { return j * gap; }
+
+template <int V>
+MK_INLINE ptrdiff_t place(const ptrdiff_t (&places)[V], int j)
+{
+    return places[j];
+}
+
+template <int M, int V, class Columns, class Rows, class Places>
+MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, const Places &places, ptrdiff_t K)
 {
     for (ptrdiff_t k = 0; k < K; k++) {
         const float *row = rows(k);
@@ -55,12 +63,29 @@ MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, ptrdiff_t gap
         vec b[V];
 #pragma GCC unroll 4
         for (int j = 0; j < V; j++)
-            b[j] = load(row + j * gap);
+            b[j] = load(row + place(places, j));
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++)
 #pragma GCC unroll 4
             for (int j = 0; j < V; j++)
                 sums[i][j] += all(a(k, i)) * b[j];
+    }
+}
+
+/* Products of two vectors: the sum over k is then the sum over the lanes of sums[i][j]. */
+template <int M, int V, class Rows, class Columns>
+MK_INLINE void accumulate_lanes(vec (&sums)[M][V], Rows a, Columns b)
+{
+    vec left[M];
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++)
+        left[i] = a(i);
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) {
+        vec right = b(j);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            sums[i][j] += left[i] * right;
     }
 }
 

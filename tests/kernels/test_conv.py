@@ -10,6 +10,7 @@ from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.windows import output_sizes
 
 PASSES = ("y", "gx", "gw")
+SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
 
 def convolution(x, w, b, gy, op=conv2d, **attrs):
@@ -69,6 +70,30 @@ def test_direct_convolution_is_exact_on_integers(level, seed):
         set_conv_precision("high")
 
 
+# What the kernels treat apart: images and numbers of channels from which on they sum in another way, rows of
+# whole vectors and others, strides that leave pixels without a tap, one image that has to be shared.
+APART = (
+    ((2, 3, 32, 32), (20, 3, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    ((2, 1, 28, 28), (6, 1, 5, 5), {"padding": ((2, 2), (2, 2))}),
+    ((1, 16, 23, 27), (13, 16, 2, 3), {"padding": ((1, 0), (0, 2))}),
+    ((2, 8, 32, 32), (24, 8, 3, 3), {"stride": (2, 2), "padding": ((1, 1), (1, 1))}),
+    ((3, 5, 19, 70), (9, 5, 3, 3), {"stride": (1, 2), "padding": ((1, 1), (1, 1))}),
+    ((2, 4, 21, 21), (33, 4, 2, 2), {"stride": (3, 3)}),
+    ((1, 64, 8, 8), (100, 64, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    ((2, 40, 24, 24), (70, 40, 1, 1), {}),
+)
+
+
+@pytest.mark.parametrize(("x_shape", "w_shape", "attrs"), APART, ids=str)
+def test_each_way_to_sum_is_exact_on_integers(level, x_shape, w_shape, attrs, rng):
+    set_conv_precision("highest")
+    try:
+        plain = {**SAME, "padding": ((0, 0), (0, 0))}
+        assert_equal_to_the_reference(rng, x_shape, w_shape, {**plain, **attrs})
+    finally:
+        set_conv_precision("high")
+
+
 def test_depthwise_convolution_is_exact_on_integers(level, rng):
     for _ in range(60):
         x_shape, w_shape, attrs = random_case(rng, depthwise=True)
@@ -95,8 +120,6 @@ def test_transposed_convolution_is_exact_on_integers(level, rng):
 
 
 # -- Winograd --------------------------------------------------------------------------------
-
-SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
 # N, C, H, W, K: widths whose tiles are 1, 2, 4, 8, 16 and more in a row, all tails, and 1-pixel images.
 WINOGRAD = (
@@ -196,6 +219,8 @@ KINDS = {
     "strided": ((5, 8, 16, 16), (12, 8, 3, 3), {**SAME, "stride": (2, 2)}),
     "depthwise": ((5, 12, 15, 17), (12, 1, 3, 3), {**SAME, "groups": 12}),
     "one image": ((1, 16, 40, 40), (16, 16, 3, 3), SAME),
+    "few channels": ((9, 3, 32, 32), (10, 3, 5, 5), {**SAME, "padding": ((2, 2), (2, 2))}),
+    "one pixel": ((3, 40, 24, 24), (24, 40, 1, 1), {**SAME, "padding": ((0, 0), (0, 0))}),
 }
 
 
