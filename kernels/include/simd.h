@@ -74,6 +74,52 @@ MK_INLINE vec load_bytes(const uint8_t *p)
 #endif
 }
 
+/* The first n <= VL bytes as integers, zeros behind them, and back. */
+MK_INLINE ivec load_bytes_first(const uint8_t *p, ptrdiff_t n)
+{
+#if VL == 16
+    return (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p));
+#else
+    uint64_t bits = 0;
+    if (n == VL)
+        __builtin_memcpy(&bits, p, VL);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            bits |= (uint64_t)p[i] << 8 * i;
+#if VL == 8
+    return (ivec)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bits));
+#else
+    const int32_t low = (int32_t)bits;
+    return (ivec){low & 255, low >> 8 & 255, low >> 16 & 255, low >> 24 & 255};
+#endif
+#endif
+}
+
+MK_INLINE void store_bytes_first(uint8_t *p, ivec v, ptrdiff_t n)
+{
+#if VL == 16
+    const __m128i bytes = _mm512_maskz_cvtepi32_epi8((__mmask16)-1, (__m512i)v); /* its store of parts is slow */
+    if (n == VL)
+        _mm_storeu_si128((__m128i *)p, bytes);
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), bytes);
+#else
+#if VL == 8
+    const __m256i firsts = _mm256_set_epi64x(-1, 0x0c080400, -1, 0x0c080400);
+    const __m256i packed = _mm256_shuffle_epi8((__m256i)v, firsts);
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
+    const uint64_t bits = (uint64_t)_mm_cvtsi128_si64(both);
+#else
+    const uint64_t bits = (uint32_t)(v[0] | v[1] << 8 | v[2] << 16 | v[3] << 24);
+#endif
+    if (n == VL)
+        __builtin_memcpy(p, &bits, VL);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(bits >> 8 * i);
+#endif
+}
+
 /* max(v, 0) that keeps NaN and turns -0 into 0, as the reference does. */
 MK_INLINE vec relu(vec v) { return v <= 0.0f ? (vec){} : v; }
 MK_INLINE vec vmax(vec a, vec b) { return a > b ? a : b; }
