@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.core import dispatch
 from minicnn.errors import GradError
-from minicnn.typing import Array, Attrs
+from minicnn.typing import Array, ArrayModule, Attrs
 
 if TYPE_CHECKING:
     from minicnn.core.op import Op
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Node",
+    "add_gradients",
     "enable_grad",
     "grad_enabled",
     "inference_mode",
@@ -220,6 +221,17 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
+@dispatch.kernel
+def add_gradients(xp: ArrayModule, one: Array, other: Array, out: Array | None = None) -> Array:
+    """The sum of two gradients of the same numbers, put into ``out`` if given."""
+    return xp.add(one, other, out=out)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """The sum of what came two ways: of arrays, or of the bundles that hooks of modules make of them."""
+    return add_gradients(one, other) if type(one) in dispatch.serving else one + other
+
+
 def walk(
     roots: dict[Any, Array],
     *,
@@ -265,7 +277,7 @@ def walk(
         for edge, g in zip(node.edges, gradients, strict=True):
             if edge is not None and g is not None:
                 before = pending.get(edge)
-                total = g if before is None else before + g
+                total = g if before is None else _sum(before, g)
                 # NumPy turns 0-dimensional results into scalars.
                 pending[edge] = np.asarray(total) if isinstance(total, np.generic) else total
     return pending, kept
