@@ -81,6 +81,7 @@ cdef int done(int failed) except -1:
 include "memory.pxi"
 include "activation.pxi"
 include "bias.pxi"
+include "elementwise.pxi"
 include "conv.pxi"
 include "roof.pxi"
 include "gemm.pxi"

@@ -14,6 +14,7 @@
 #define MK_KERNELS(KERNEL)                                                                                      \
     MK_ACTIVATION(KERNEL)                                                                                       \
     MK_BIAS(KERNEL)                                                                                             \
+    MK_ELEMENTWISE(KERNEL)                                                                                      \
     MK_CONV(KERNEL)                                                                                             \
     MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)                                                                                         \
@@ -105,6 +106,12 @@
     KERNEL(int, dropout_mask, (uint8_t *kept, const uint64_t *generator, float p, ptrdiff_t n))                 \
     KERNEL(int, dropout_apply,                                                                                  \
            (float *y, const float *x, const uint8_t *kept, float scale, ptrdiff_t n, ptrdiff_t inner))
+
+/* elementwise.cpp.  All arrays: (n); z may be x */
+#define MK_ELEMENTWISE(KERNEL)                                                                                  \
+    KERNEL(int, add, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
+    KERNEL(int, sub, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
+    KERNEL(int, mul, (float *z, const float *x, const float *y, ptrdiff_t n))
 
 /* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K) */
 #define MK_BIAS(KERNEL)                                                                                         \

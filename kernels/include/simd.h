@@ -40,10 +40,7 @@ MK_INLINE vec load_first(const float *p, ptrdiff_t n)
     const ivec lane = {0, 1, 2, 3, 4, 5, 6, 7};
     return (vec)_mm256_maskload_ps(p, (__m256i)(lane < (int32_t)n));
 #else
-    vec v = {};
-    for (ptrdiff_t i = 0; i < n; i++)
-        v[i] = p[i];
-    return v;
+    return n > 2 ? (vec){p[0], p[1], p[2]} : n > 1 ? (vec){p[0], p[1]} : n > 0 ? (vec){p[0]} : (vec){};
 #endif
 }
 
@@ -146,6 +143,52 @@ MK_INLINE vec load_bytes(const uint8_t *p)
 #endif
 }
 
+/* The first n <= VL bytes as integers, zeros behind them, and back. */
+MK_INLINE ivec load_bytes_first(const uint8_t *p, ptrdiff_t n)
+{
+#if VL == 16
+    return (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p));
+#else
+    uint64_t bits = 0;
+    if (n == VL)
+        __builtin_memcpy(&bits, p, VL);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            bits |= (uint64_t)p[i] << 8 * i;
+#if VL == 8
+    return (ivec)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)bits));
+#else
+    const int32_t low = (int32_t)bits;
+    return (ivec){low & 255, low >> 8 & 255, low >> 16 & 255, low >> 24 & 255};
+#endif
+#endif
+}
+
+MK_INLINE void store_bytes_first(uint8_t *p, ivec v, ptrdiff_t n)
+{
+#if VL == 16
+    const __m128i bytes = _mm512_maskz_cvtepi32_epi8((__mmask16)-1, (__m512i)v); /* its store of parts is slow */
+    if (n == VL)
+        _mm_storeu_si128((__m128i *)p, bytes);
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), bytes);
+#else
+#if VL == 8
+    const __m256i firsts = _mm256_set_epi64x(-1, 0x0c080400, -1, 0x0c080400);
+    const __m256i packed = _mm256_shuffle_epi8((__m256i)v, firsts);
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
+    const uint64_t bits = (uint64_t)_mm_cvtsi128_si64(both);
+#else
+    const uint64_t bits = (uint32_t)(v[0] | v[1] << 8 | v[2] << 16 | v[3] << 24);
+#endif
+    if (n == VL)
+        __builtin_memcpy(p, &bits, VL);
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(bits >> 8 * i);
+#endif
+}
+
 /* max(v, 0) that keeps NaN and turns -0 into 0, as the reference does. */
 MK_INLINE vec relu(vec v) { return v <= 0.0f ? (vec){} : v; }
 MK_INLINE vec vmax(vec a, vec b) { return a > b ? a : b; }
@@ -178,6 +221,51 @@ MK_INLINE ivec count_up(int start, int step)
 
 MK_INLINE vec evens(vec a, vec b) { return pick(a, b, count_up(0, 2)); }
 MK_INLINE vec odds(vec a, vec b) { return pick(a, b, count_up(1, 2)); }
+
+/* The lanes  begin <= i < end;  begin may be negative and end larger than VL. */
+struct Lanes {
+#if VL == 16
+    __mmask16 mask;
+#elif VL == 8
+    ivec mask;
+#else
+    ptrdiff_t begin, end;
+#endif
+};
+
+MK_INLINE Lanes lanes_between(ptrdiff_t begin, ptrdiff_t end)
+{
+    begin = begin < 0 ? 0 : begin < VL ? begin : VL;
+    end = end < begin ? begin : end < VL ? end : VL;
+#if VL == 16
+    return {(__mmask16)((1u << end) - (1u << begin))};
+#elif VL == 8
+    return {(count_up(0, 1) >= (int32_t)begin) & (count_up(0, 1) < (int32_t)end)};
+#else
+    return {begin, end};
+#endif
+}
+
+/* These lanes, zeros in the others, whose memory is not touched. */
+MK_INLINE vec load_only(const float *p, Lanes lanes)
+{
+#if VL == 16
+    return (vec)_mm512_maskz_loadu_ps(lanes.mask, p);
+#elif VL == 8
+    return (vec)_mm256_maskload_ps(p, (__m256i)lanes.mask);
+#else
+    if (lanes.begin == 0 && lanes.end == VL)
+        return load(p);
+    const vec v = load_first(p + lanes.begin, lanes.end - lanes.begin);
+    switch (lanes.begin) {
+    case 0: return v;
+    case 1: return (vec){0, v[0], v[1], v[2]};
+    case 2: return (vec){0, 0, v[0], v[1]};
+    case 3: return (vec){0, 0, 0, v[0]};
+    default: return (vec){};
+    }
+#endif
+}
 
 /* a0 b0 a1 b1 ..., the lower and the upper half of it. */
 MK_INLINE ivec zip(int start)

@@ -22,38 +22,8 @@ MK_INLINE ptrdiff_t pieces_of_task(ptrdiff_t pixels) { return larger(1, TASK_PIX
 
 /* -- vectors of indices: uint8 or int32 in memory, int32 in registers ---------------------------------- */
 
-typedef uint8_t byte_vec __attribute__((vector_size(VL)));
-typedef uint8_t loose_byte_vec __attribute__((vector_size(VL), aligned(1), may_alias));
-
-MK_INLINE ivec get_indices(const uint8_t *p, ptrdiff_t n)
-{
-    if (n >= VL)
-        return __builtin_convertvector((byte_vec) * (const loose_byte_vec *)p, ivec);
-#if VL == 16
-    return __builtin_convertvector((byte_vec)_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p), ivec);
-#else
-    ivec v = {};
-    for (ptrdiff_t i = 0; i < n; i++)
-        v[i] = p[i];
-    return v;
-#endif
-}
-
-MK_INLINE void put_indices(uint8_t *p, ivec v, ptrdiff_t n)
-{
-    const byte_vec bytes = __builtin_convertvector(v, byte_vec);
-    if (n >= VL) {
-        *(loose_byte_vec *)p = bytes;
-        return;
-    }
-#if VL == 16
-    _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m128i)bytes);
-#else
-    for (ptrdiff_t i = 0; i < n; i++)
-        p[i] = bytes[i];
-#endif
-}
-
+MK_INLINE ivec get_indices(const uint8_t *p, ptrdiff_t n) { return load_bytes_first(p, n < VL ? n : VL); }
+MK_INLINE void put_indices(uint8_t *p, ivec v, ptrdiff_t n) { store_bytes_first(p, v, n < VL ? n : VL); }
 MK_INLINE ivec get_indices(const int32_t *p, ptrdiff_t n) { return (ivec)load_some((const float *)p, n); }
 MK_INLINE void put_indices(int32_t *p, ivec v, ptrdiff_t n) { store_some((float *)p, (vec)v, n); }
 

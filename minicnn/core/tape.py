@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.core import dispatch
 from minicnn.errors import GradError
-from minicnn.typing import Array, Attrs
+from minicnn.typing import Array, ArrayModule, Attrs
 
 if TYPE_CHECKING:
     from minicnn.core.op import Op
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Node",
+    "add_gradients",
     "enable_grad",
     "grad_enabled",
     "inference_mode",
@@ -218,6 +219,17 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
                 seen.add(edge)
                 stack.append(edge)
     return sorted(seen, key=lambda node: node.number, reverse=True)
+
+
+@dispatch.kernel
+def add_gradients(xp: ArrayModule, one: Array, other: Array, out: Array | None = None) -> Array:
+    """The sum of two gradients of the same numbers, put into ``out`` if given."""
+    return xp.add(one, other, out=out)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """The sum of what came two ways: of arrays, or of the bundles that hooks of modules make of them."""
+    return add_gradients(one, other) if type(one) in dispatch.serving else one + other
 
 
 def walk(

@@ -315,7 +315,8 @@ class Tensor:
         if self._grad is None:
             self._grad = Tensor.wrap(gradients.own_array(gradient, self))
         else:
-            self._grad.array += gradient
+            total = self._grad.array
+            tape.add_gradients(total, gradient, out=total)
             self._grad._version += 1
 
     # -- changes in place --------------------------------------------------------------------

@@ -101,6 +101,30 @@ def test_depthwise_convolution_is_exact_on_integers(level, rng):
         assert_equal_to_the_reference(rng, x_shape, w_shape, attrs)
 
 
+def usual_depthwise_case(rng):
+    """Kernels of 3x3 and 5x5 at stride 1 and 2, with rows that fill vectors and rows that do not."""
+    k, stride = int(rng.choice([3, 5])), int(rng.choice([1, 2]))
+    channels = int(rng.choice([2, 3, 17]))
+    while True:
+        shape = tuple(int(rng.choice([*range(1, 20), 28, 31, 32, 33, 50])) for _ in range(2))
+        attrs = {
+            "stride": (stride, stride),
+            "padding": tuple(map(tuple, rng.integers(0, 6, (2, 2)).tolist())),
+            "dilation": (1, 1),
+            "groups": channels,
+        }
+        if rng.integers(2):
+            attrs["padding"] = ((k // 2, k // 2), (k // 2, k // 2))
+        x_shape = (int(rng.integers(1, 4)), channels, *shape)
+        if min(output_sizes(x_shape, (k, k), *list(attrs.values())[:3])) > 0:
+            return x_shape, (channels, 1, k, k), attrs
+
+
+def test_depthwise_convolution_with_usual_kernels_is_exact_on_integers(level, rng):
+    for _ in range(120):
+        assert_equal_to_the_reference(rng, *usual_depthwise_case(rng))
+
+
 def test_transposed_convolution_is_exact_on_integers(level, rng):
     done = 0
     while done < 30:
@@ -218,6 +242,8 @@ KINDS = {
     "direct": ((9, 6, 14, 14), (16, 6, 5, 5), {**SAME, "padding": ((0, 0), (0, 0))}),
     "strided": ((5, 8, 16, 16), (12, 8, 3, 3), {**SAME, "stride": (2, 2)}),
     "depthwise": ((5, 12, 15, 17), (12, 1, 3, 3), {**SAME, "groups": 12}),
+    "depthwise, short rows": ((5, 40, 9, 8), (40, 1, 3, 3), {**SAME, "groups": 40}),
+    "depthwise, strided": ((5, 40, 16, 16), (40, 1, 3, 3), {**SAME, "stride": (2, 2), "groups": 40}),
     "one image": ((1, 16, 40, 40), (16, 16, 3, 3), SAME),
     "few channels": ((9, 3, 32, 32), (10, 3, 5, 5), {**SAME, "padding": ((2, 2), (2, 2))}),
     "one pixel": ((3, 40, 24, 24), (24, 40, 1, 1), {**SAME, "padding": ((0, 0), (0, 0))}),

@@ -15,7 +15,11 @@ ACCELERATED = [name for name in backends.names() if name != "numpy"]
 
 # Kernels that no operation goes through, such as parameter updates, and where they are compared.
 # Those of all backends are in tests/optim/test_rules.py.
-WITHOUT_ROW = {"sgd_update": "tests/kernels/test_update.py", "adam_update": "tests/kernels/test_update.py"}
+WITHOUT_ROW = {
+    "sgd_update": "tests/kernels/test_update.py",
+    "adam_update": "tests/kernels/test_update.py",
+    "add_gradients": "tests/kernels/test_elementwise.py",
+}
 
 
 @pytest.fixture(scope="module", params=ACCELERATED)

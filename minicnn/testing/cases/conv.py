@@ -65,6 +65,13 @@ def conv2d_tails(rng):
         _sample(rng, (1, 1, 9, 9), (1, 1, 2, 2), stride=(4, 4)),  # pixels that no window sees
         _sample(rng, (1, 1, 5, 9), (1, 1, 3, 3), dilation=(2, 4)),
         _sample(rng, (1, 8, 3, 3), (8, 1, 3, 3), groups=8, padding=one),  # depthwise
+        *(
+            _sample(rng, (1, 2, 5, n), (2, 1, 3, 3), groups=2, padding=one, stride=(s, s))
+            for n in (1, 7, 8, 15, 16, 17)
+            for s in (1, 2)
+        ),
+        _sample(rng, (2, 2, 6, 9), (2, 1, 5, 5), groups=2, padding=((2, 2), (2, 1))),
+        _sample(rng, (1, 2, 5, 18), (2, 1, 5, 5), groups=2, padding=((1, 2), (3, 0)), stride=(2, 2)),
         _sample(rng, (1, 6, 2, 3), (9, 2, 2, 2), groups=3, stride=(2, 1), padding=one),
     ]
 
