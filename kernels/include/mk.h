@@ -38,6 +38,7 @@
 /* activation.cpp */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
     MK_MAP(KERNEL, relu)                                                                                        \
+    KERNEL(int, add_relu, (float *y, const float *z, ptrdiff_t n))                                              \
     MK_MAP(KERNEL, leaky_relu)                                                                                  \
     MK_MAP(KERNEL, hardtanh)                                                                                    \
     MK_MAP(KERNEL, elu)                                                                                         \

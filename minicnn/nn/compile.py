@@ -15,8 +15,8 @@ M = TypeVar("M", bound=Module)
 def compile(model: M) -> M:
     """Let a model compute neighbouring layers at once, where compiled kernels can: the same results, faster.
 
-    A convolution or a dense layer is computed together with the ReLU behind it, a ReLU behind a convolution
-    with the max pooling behind it, a batch normalization in training mode with the addition and the ReLU
+    A convolution or a batch normalization in training mode is computed together with the addition and the
+    ReLU behind it, a dense layer with the ReLU behind it, a ReLU behind a convolution with the max pooling
     behind it. In evaluation mode, where no gradients are recorded, a batch normalization becomes part of the
     weights of the convolution before it. Nothing is traced: any Python code in ``forward`` keeps its meaning,
     and hooks see what they always see.

@@ -175,6 +175,33 @@ def test_a_compiled_model_is_the_model():
         minicnn.compile(3)
 
 
+# -- shortcuts -------------------------------------------------------------------------------
+
+SHORTCUTS = {  # and how often conv2d_add, conv2d_add_relu and conv2d run
+    "add": (lambda x, w, b, z: F.conv2d(x, w, b) + z, (1, 0, 0)),
+    "added to": (lambda x, w, b, z: (z + F.conv2d(x, w)).exp(), (1, 0, 0)),
+    "add and relu": (lambda x, w, b, z: F.relu(F.conv2d(x, w, b) + z) * z, (0, 1, 0)),
+    "two convolutions": (lambda x, w, b, z: F.relu(F.conv2d(x, w, b) + F.conv2d(x, w)), (0, 1, 1)),
+    "broadcast": (lambda x, w, b, z: F.relu(F.conv2d(x, w, b) + z[:1]), (0, 0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_shortcuts_fused_and_plain_give_the_same_bits(name, rng):
+    function, expected = SHORTCUTS[name]
+    tensors = [
+        *convolution(rng),
+        Tensor(rng.standard_normal((2, 4, 4, 4)).astype(np.float32), requires_grad=True),
+    ]
+    plain = results(function, tensors, False)
+    before = [calls(op) for op in ("conv2d_add", "conv2d_add_relu", "conv2d")]
+    fused = results(function, tensors, True)
+    after = [calls(op) for op in ("conv2d_add", "conv2d_add_relu", "conv2d")]
+    assert tuple(a - b for a, b in zip(after, before, strict=True)) == expected
+    for a, b in zip(plain, fused, strict=True):
+        assert a is b is None or np.array_equal(a, b)
+
+
 # -- pooling ---------------------------------------------------------------------------------
 
 
@@ -289,71 +316,6 @@ def test_what_is_observed_is_not_fused(rng):
     with observe(lambda op, operands, result: seen.append(op.name)), fusing():
         FUNCTIONS["fused"](*tensors)
     assert seen == ["conv2d", "relu"]
-
-
-# -- batch normalization in evaluation mode --------------------------------------------------
-
-
-def evaluated(rng, groups=1, bias=True, affine=True):
-    """A convolution and a normalization with statistics, in evaluation mode."""
-    layers = nn.Sequential(
-        nn.Conv2d(4, 6, 3, padding=1, groups=groups, bias=bias), nn.BatchNorm2d(6, affine=affine), nn.ReLU()
-    )
-    with minicnn.no_grad():
-        for tensor in (*layers[1].parameters(), layers[1].running_mean, layers[1].running_var):
-            tensor.write_(rng.uniform(0.5, 2.0, 6).astype(np.float32))
-    return layers.eval()
-
-
-def both(model, x):
-    """Results of a model as it is and compiled."""
-    model.__dict__["_fuses"] = False
-    plain = model(x)
-    return plain.detach().numpy(), minicnn.compile(model)(x).detach().numpy()
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"groups": 2}, {"bias": False}, {"affine": False}, {"bias": False, "affine": False}]
-)
-def test_a_normalization_is_folded_into_the_convolution(options, rng):
-    model = evaluated(rng, **options)
-    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
-    with minicnn.no_grad():
-        both(model, x)
-        before = calls("batch_norm_inference"), calls("conv2d_relu"), calls("relu"), calls("conv2d")
-        plain, fused = both(model, x)
-        after = calls("batch_norm_inference"), calls("conv2d_relu"), calls("relu"), calls("conv2d")
-    assert [a - b for a, b in zip(after, before, strict=True)] == [1, 1, 1, 1]
-    np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-5)
-
-
-def test_statistics_that_change_are_folded_anew(rng):
-    model = evaluated(rng)
-    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
-    with minicnn.no_grad():
-        both(model, x)
-        model[1].running_mean.add_(1.0)
-        model[0].weight.mul_(2.0)
-        plain, fused = both(model, x)
-    np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-5)
-
-
-def test_nothing_is_folded_where_gradients_are_recorded(rng):
-    model = evaluated(rng)
-    x = Tensor(rng.standard_normal((3, 4, 5, 6)).astype(np.float32))
-    before = calls("batch_norm_inference")
-    plain, fused = both(model, x)
-    assert calls("batch_norm_inference") == before + 2 and np.array_equal(plain, fused)
-    for parameter in model.parameters():
-        parameter.requires_grad = False
-    both(model, x)
-    assert calls("batch_norm_inference") == before + 3
-
-
-def test_statistics_of_another_shape_are_refused_by_the_normalization(rng):
-    x, w, b = (t.detach() for t in convolution(rng))
-    with fusing(), pytest.raises(ShapeError, match="batch_norm_inference"):
-        F.batch_norm(F.conv2d(x, w, b), minicnn.zeros(5), minicnn.ones(5))
 
 
 def test_a_deep_chain_does_not_wait_as_a_whole(rng):

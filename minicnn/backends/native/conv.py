@@ -10,7 +10,7 @@ from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.core.precision import get_conv_precision
 from minicnn.ops.conv import conv2d, conv_transpose2d
-from minicnn.ops.fused import conv2d_relu
+from minicnn.ops.fused import conv2d_add, conv2d_add_relu, conv2d_relu
 from minicnn.typing import Attrs, Shape
 
 FEW_TILES = 8  # fewer fill less than half of the vectors of Winograd's products
@@ -151,14 +151,61 @@ def conv2d_relu_native(xp, x, w, b=None, *, stride, padding, dilation, groups):
 
 @conv2d_relu.backward_kernel.overlay("native")
 def conv2d_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
-    x, w, y = saved
-    declined = _declined(gy, x, w)
+    declined = _declined(gy, *saved)
     if declined:
         return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _through_relu(gy, saved, needs, **attrs)[0]
+
+
+def _through_relu(gy, saved, needs, **attrs):
+    """The gradients of x, w and b behind a ReLU with the result y, and what it lets through."""
+    x, w, y = saved
     masked = _native.empty(gy.shape)
     gb = _native.empty(gy.shape[1:2]) if len(needs) > 2 and needs[2] else None
     _native.bias_gradient(gb, masked, one_run(gy), one_run(y))
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     gx = _spread(masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
     gw = _weight_gradient(masked, x, w.shape, **attrs) if needs[1] else None
-    return (gx, gw, gb)[: len(needs)]
+    return (gx, gw, gb)[: len(needs)], masked
+
+
+@conv2d_add.forward_kernel.overlay("native")
+def conv2d_add_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups):
+    declined = _declined(x, w, z, b)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = _correlate(x, w, b, z.shape[2:], **attrs)
+    y += z
+    return y, (x, w)
+
+
+@conv2d_add.backward_kernel.overlay("native")
+def conv2d_add_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    gradients = conv2d_backward_native(xp, gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    if type(gradients) is Declined:
+        return gradients
+    gx, gw, *gb = gradients
+    return (gx, gw, gy if needs[2] else None, *gb)
+
+
+@conv2d_add_relu.forward_kernel.overlay("native")
+def conv2d_add_relu_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups):
+    declined = _declined(x, w, z, b)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = _correlate(x, w, b, z.shape[2:], **attrs)
+    _native.add_relu(y, one_run(z))
+    return y, (x, w, y)
+
+
+@conv2d_add_relu.backward_kernel.overlay("native")
+def conv2d_add_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+    declined = _declined(gy, *saved)
+    if declined:
+        return declined
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    (gx, gw, *gb), gz = _through_relu(gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    return (gx, gw, gz if needs[2] else None, *gb)

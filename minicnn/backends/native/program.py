@@ -17,7 +17,7 @@ from minicnn import _native
 from minicnn.backends.native.arrays import FLOAT32, one_run
 from minicnn.backends.native.conv import algorithm
 from minicnn.core.dispatch import Declined
-from minicnn.core.plan import Plan, Slot, Step, slots
+from minicnn.core.plan import Plan, Slot, Step
 from minicnn.typing import Array, Shape
 
 __all__ = ["IMAGES", "lower"]
@@ -110,7 +110,7 @@ class Lowering:
 
     def run(self) -> Any:
         """The finished program."""
-        for step in with_residuals(self.plan):
+        for step in self.plan.steps:
             if step.op.view:
                 self.view(step)
             elif step.op.name in INSTRUCTIONS:
@@ -204,58 +204,13 @@ def constant(operand: Any, what: str) -> Array | None:
     return one_run(operand).copy()
 
 
-# -- additions behind convolutions ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ResidualStep(Step):
-    """A convolution to whose result another one is added, before a ReLU or without."""
-
-    residual: Slot
-    with_relu: bool
-
-
-def with_residuals(plan: Plan) -> list[Step]:
-    """The steps, with each addition to a convolution's result, and the ReLU behind, made one with it."""
-    users: dict[Slot, list[Step]] = {}
-    for step in plan.steps:
-        for slot in slots(step.operands):
-            users.setdefault(slot, []).append(step)
-    made_by = {step.result: step for step in plan.steps}
-    merged: dict[Slot, Step | None] = {}  # by the result of a step, what stands in its place
-    for step in plan.steps:
-        conv = step.op.name == "add" and _only_for(step, made_by, users)
-        if not conv or plan.output in (conv.result, step.result):
-            continue
-        (residual,) = (slot for slot in step.operands if slot != conv.result)
-        (after, *more) = users[step.result]
-        relu = None if more or after.op.name != "relu" else after
-        last = relu or step
-        merged |= {conv.result: None, step.result: None}
-        merged[last.result] = ResidualStep(
-            conv.op, conv.operands, conv.attrs, last.result, residual, relu is not None
-        )
-    return [s for s in (merged.get(step.result, step) for step in plan.steps) if s is not None]
-
-
-def _only_for(add: Step, made_by: dict[Slot, Step], users: dict[Slot, list[Step]]) -> Step | None:
-    """The convolution among what is added, if nothing else uses its result."""
-    if len(slots(add.operands)) < 2:
-        return None
-    for slot in add.operands:
-        conv = made_by.get(slot)
-        if conv and conv.op.name == "conv2d" and conv.attrs["groups"] == 1 and len(users[slot]) == 1:
-            return conv
-    return None
-
-
 # -- one function for each operation -------------------------------------------------------------------
 
 
 def _conv2d(to: Lowering, step: Step) -> None:
-    x, w, b = (*step.operands, None)[:3]
-    residual = step.residual if isinstance(step, ResidualStep) else None
-    with_relu = step.with_relu if isinstance(step, ResidualStep) else step.op.name == "conv2d_relu"
+    x, w, *others = step.operands
+    residual = others.pop(0) if "add" in step.op.name else None
+    b = others[0] if others else None
     x_like, y_like, weights = to.value(x), to.value(step.result), constant(w, "weights")
     assert weights is not None
     kind = algorithm(weights.shape, (to.images, *x_like.shape[1:]), step.attrs)
@@ -264,11 +219,9 @@ def _conv2d(to: Lowering, step: Step) -> None:
     if kind == "depthwise":
         spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **step.attrs))
     bias = constant(b, "bias")
-    to.program.conv(
-        result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **step.attrs
-    )
-    also = " + residual" * (residual is not None) + ", relu" * with_relu
-    to.note(f"conv2d ({kind}) {weights.shape}{also}", result, source, other, spare)
+    bias, with_relu = constant(b, "bias"), step.op.name.endswith("relu")
+    to.program.conv(result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **step.attrs)
+    to.note(f"{step.op.name} ({kind}) {weights.shape}", result, source, other, spare)
 
 
 def _linear(to: Lowering, step: Step) -> None:
@@ -363,6 +316,8 @@ INSTRUCTIONS: dict[str, Callable[[Lowering, Step], None]] = {
     "avg_pool2d": _avg_pool2d,
     "batch_norm_inference": _batch_norm_inference,
     "conv2d": _conv2d,
+    "conv2d_add": _conv2d,
+    "conv2d_add_relu": _conv2d,
     "conv2d_relu": _conv2d,
     "linear": _linear,
     "linear_relu": _linear,

@@ -5,7 +5,7 @@ holds them to it. Which fuse is said in ``rules``; how, in :mod:`minicnn.core.fu
 """
 
 from minicnn.ops.fused import rules  # noqa: F401 - makes the operations partners
-from minicnn.ops.fused.layers import conv2d_relu, linear_relu
+from minicnn.ops.fused.layers import conv2d_add, conv2d_add_relu, conv2d_relu, linear_relu
 from minicnn.ops.fused.normalization import batch_norm_add, batch_norm_add_relu, batch_norm_relu
 from minicnn.ops.fused.pooling import relu_max_pool2d
 
@@ -13,6 +13,8 @@ __all__ = [
     "batch_norm_add",
     "batch_norm_add_relu",
     "batch_norm_relu",
+    "conv2d_add",
+    "conv2d_add_relu",
     "conv2d_relu",
     "linear_relu",
     "relu_max_pool2d",

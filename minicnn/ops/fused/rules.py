@@ -14,7 +14,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.ops.activation import relu
 from minicnn.ops.conv import conv2d
 from minicnn.ops.elementwise import add
-from minicnn.ops.fused.layers import conv2d_relu, linear_relu
+from minicnn.ops.fused.layers import conv2d_add, conv2d_add_relu, conv2d_relu, linear_relu
 from minicnn.ops.fused.normalization import batch_norm_add, batch_norm_add_relu, batch_norm_relu
 from minicnn.ops.fused.pooling import relu_max_pool2d
 from minicnn.ops.linear import linear
@@ -31,12 +31,23 @@ def becomes(fused: Op) -> Rule:
 
 
 def add_to_batch_norm(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match | None:
-    """Operands of one shape and type: nothing is broadcast or converted."""
+    """The addition of one that is alike: nothing is broadcast or converted."""
     x, *parameters = producer.call.operands
     (z,) = others
-    if not isinstance(z, Tensor) or z.shape != producer.shape or z.dtype != producer.dtype:
+    if not _alike(producer, z):
         return None
     return Match(Call(batch_norm_add, (x, z, *parameters), producer.call.attrs))
+
+
+def add_to_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match | None:
+    """The same."""
+    x, w, *bias = producer.call.operands
+    (z,) = others
+    return Match(Call(conv2d_add, (x, w, z, *bias), producer.call.attrs)) if _alike(producer, z) else None
+
+
+def _alike(producer: Pending, z: Any) -> bool:
+    return isinstance(z, Tensor) and z.shape == producer.shape and z.dtype == producer.dtype
 
 
 def pool_relu_of_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match:
@@ -92,15 +103,17 @@ def folded(
 PARTNERS: dict[Op, dict[str, Rule]] = {
     relu: {
         "conv2d": becomes(conv2d_relu),
+        "conv2d_add": becomes(conv2d_add_relu),
         "linear": becomes(linear_relu),
         "batch_norm": becomes(batch_norm_relu),
         "batch_norm_add": becomes(batch_norm_add_relu),
     },
-    add: {"batch_norm": add_to_batch_norm},
+    add: {"batch_norm": add_to_batch_norm, "conv2d": add_to_convolution},
     batch_norm_inference: {"conv2d": fold_into_convolution},
     max_pool2d: {"conv2d_relu": pool_relu_of_convolution},
 }
-WAITING = (conv2d, conv2d_relu, linear, batch_norm, batch_norm_add)  # their results wait for a partner
+# Their results wait for a partner.
+WAITING = (conv2d, conv2d_add, conv2d_relu, linear, batch_norm, batch_norm_add)
 
 for _consumer, _rules in PARTNERS.items():
     _consumer.partners = _rules

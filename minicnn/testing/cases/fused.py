@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.errors import DTypeError, ShapeError
+from minicnn.ops import conv as ops
 from minicnn.ops import fused
 from minicnn.oracles import activation, conv, linear, normalization, pooling
 from minicnn.testing.cases.conv import conv2d_samples, conv2d_tails
@@ -18,6 +19,26 @@ __all__ = ["CASES"]
 
 def _conv2d_relu(x, w, b=None, **attrs):
     return activation.relu(conv.conv2d(x, w, b, **attrs))
+
+
+def _conv2d_add(x, w, z, b=None, **attrs):
+    return conv.conv2d(x, w, b, **attrs) + z
+
+
+def _conv2d_add_relu(x, w, z, b=None, **attrs):
+    return activation.relu(_conv2d_add(x, w, z, b, **attrs))
+
+
+def _with_shortcut(samples):
+    """The samples of a convolution, with numbers to add behind w."""
+
+    def added(rng):
+        for sample in samples(rng):
+            x, w, *bias = sample.inputs
+            size = ops.conv2d.output_shape(x, w, **sample.attrs)
+            yield Sample((x, w, rng.standard_normal(size), *bias), sample.attrs)
+
+    return lambda rng: list(added(rng))
 
 
 def _linear_relu(x, w, b=None):
@@ -63,6 +84,16 @@ WRONG_ADDITION = (
     Invalid((IMAGE, IMAGE.astype(np.float32)), {}, DTypeError, "z in the dtype of the input, float64"),
     Invalid((IMAGE[:1, :, :1, :1],) * 2, {}, ShapeError, "more than 1 value per channel when training"),
 )
+WEIGHT = np.zeros((3, 3, 1, 1))
+WRONG_SHORTCUT = (
+    Invalid(
+        (IMAGE, WEIGHT, IMAGE[:1]), {}, ShapeError, r"z of the result's shape, \(2, 3, 2, 2\), got \(1, 3"
+    ),
+    Invalid(
+        (IMAGE, WEIGHT, IMAGE.astype(np.float32)), {}, DTypeError, "z in the dtype of the input, float64"
+    ),
+)
+PADDED = {1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"}
 KINKS = "where a result is 0, derivative 0"
 
 CASES = [
@@ -74,7 +105,29 @@ CASES = [
         kinks=KINKS,
         exact=True,
         tails=conv2d_tails,
-        nonfinite={1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"},
+        nonfinite=PADDED,
+    ),
+    OpCase(
+        "conv2d_add",
+        fused.conv2d_add,
+        _with_shortcut(conv2d_samples),
+        _conv2d_add,
+        linear=(0, 1, 2, 3),
+        exact=True,
+        tails=_with_shortcut(conv2d_tails),
+        nonfinite=PADDED,
+        invalid=WRONG_SHORTCUT,
+    ),
+    OpCase(
+        "conv2d_add_relu",
+        fused.conv2d_add_relu,
+        _with_shortcut(conv2d_samples),
+        _conv2d_add_relu,
+        kinks=KINKS,
+        exact=True,
+        tails=_with_shortcut(conv2d_tails),
+        nonfinite=PADDED,
+        invalid=WRONG_SHORTCUT,
     ),
     OpCase(
         "linear_relu", fused.linear_relu, layers, _linear_relu, kinks=KINKS, exact=True, tails=layer_tails
