@@ -48,9 +48,7 @@ int run(const mk_table &k, const mk_instruction &i, float *const *at, ptrdiff_t 
     case MK_DO_MAP:
         return i.map(y, x, n * i.size[0], i.number[0], i.number[1]);
     case MK_DO_ADD:
-        for (ptrdiff_t e = 0; e < n * i.size[0]; e++)
-            y[e] = x[e] + z[e];
-        return 0;
+        return k.add(y, x, z, n * i.size[0]);
     case MK_DO_LINES:
         return i.lines(y, x, n * i.size[0], i.size[1], i.size[2]);
     case MK_DO_COPY:

@@ -68,7 +68,7 @@ struct Strip {
         vec loaded[LOADS];
 #pragma GCC unroll 6
         for (int k = 0; k < LOADS; k++)
-            loaded[k] = load_only(row + offset(k), lanes[k]);
+            loaded[k] = load_lanes(row + offset(k), lanes[k]);
 #pragma GCC unroll 5
         for (int s = 0; s < K; s++)
             if constexpr (S == 1)

@@ -222,51 +222,6 @@ MK_INLINE ivec count_up(int start, int step)
 MK_INLINE vec evens(vec a, vec b) { return pick(a, b, count_up(0, 2)); }
 MK_INLINE vec odds(vec a, vec b) { return pick(a, b, count_up(1, 2)); }
 
-/* The lanes  begin <= i < end;  begin may be negative and end larger than VL. */
-struct Lanes {
-#if VL == 16
-    __mmask16 mask;
-#elif VL == 8
-    ivec mask;
-#else
-    ptrdiff_t begin, end;
-#endif
-};
-
-MK_INLINE Lanes lanes_between(ptrdiff_t begin, ptrdiff_t end)
-{
-    begin = begin < 0 ? 0 : begin < VL ? begin : VL;
-    end = end < begin ? begin : end < VL ? end : VL;
-#if VL == 16
-    return {(__mmask16)((1u << end) - (1u << begin))};
-#elif VL == 8
-    return {(count_up(0, 1) >= (int32_t)begin) & (count_up(0, 1) < (int32_t)end)};
-#else
-    return {begin, end};
-#endif
-}
-
-/* These lanes, zeros in the others, whose memory is not touched. */
-MK_INLINE vec load_only(const float *p, Lanes lanes)
-{
-#if VL == 16
-    return (vec)_mm512_maskz_loadu_ps(lanes.mask, p);
-#elif VL == 8
-    return (vec)_mm256_maskload_ps(p, (__m256i)lanes.mask);
-#else
-    if (lanes.begin == 0 && lanes.end == VL)
-        return load(p);
-    const vec v = load_first(p + lanes.begin, lanes.end - lanes.begin);
-    switch (lanes.begin) {
-    case 0: return v;
-    case 1: return (vec){0, v[0], v[1], v[2]};
-    case 2: return (vec){0, 0, v[0], v[1]};
-    case 3: return (vec){0, 0, 0, v[0]};
-    default: return (vec){};
-    }
-#endif
-}
-
 /* a0 b0 a1 b1 ..., the lower and the upper half of it. */
 MK_INLINE ivec zip(int start)
 {

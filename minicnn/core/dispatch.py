@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,8 +52,6 @@ class Backend:
         The arrays it serves. Backends that share a type are alternatives; one of them is active.
     is_reference : bool
         True if it has no kernels of its own: the reference is all it runs, so that is no fallback.
-    add : callable
-        The sum of two arrays of one shape and type.
     lower : callable, optional
         ``lower(plan, images)``: a plan (:mod:`minicnn.core.plan`) as something faster, or :class:`Declined`.
     """
@@ -66,14 +63,12 @@ class Backend:
         array_type: type,
         *,
         is_reference: bool = False,
-        add: Callable[[Any, Any], Any] = operator.add,
         lower: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name
         self.xp = xp
         self.array_type = array_type
         self.is_reference = is_reference
-        self.add = add
         self.lower = lower
 
     def __repr__(self) -> str:

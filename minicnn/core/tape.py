@@ -283,12 +283,6 @@ def walk(
     return pending, kept
 
 
-def _sum(before: Array, g: Array) -> Array:
-    """The sum of two gradients of a tensor."""
-    backend = dispatch.serving.get(type(g))
-    return before + g if backend is None else backend.add(before, g)
-
-
 def run_hooks(hooks: dict[int, Hook] | None, gradient: Array) -> Array:
     """Let each hook see the complete gradient, and replace it if it returns one."""
     for hook in list(hooks.values()) if hooks else ():  # a hook may remove itself

@@ -52,9 +52,7 @@ def create() -> Backend:
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
     lower = import_module(f"{__name__}.program").lower
-    from minicnn.backends.native.arrays import added
-
-    backend = Backend("native", np, np.ndarray, add=added, lower=lower)
+    backend = Backend("native", np, np.ndarray, lower=lower)
     register_backend(backend)
     _native.set_threads(threads.get_num_threads())
     threads.on_change(_native.set_threads)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn import _native
 from minicnn.core.dispatch import Declined
 from minicnn.typing import Array
 
-__all__ = ["FLOAT32", "added", "aligned", "not_float32", "one_run", "optional_run"]
+__all__ = ["FLOAT32", "aligned", "not_float32", "one_run", "optional_run"]
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -31,13 +30,6 @@ def aligned(array: Array) -> Array:
 def optional_run(array: Array | None) -> Array | None:
     """The same of an operand that may be missing."""
     return None if array is None else one_run(array)
-
-
-def added(x: Array, y: Array) -> Array:
-    """x + y, in memory that is kept where kernels keep theirs."""
-    if not (x.dtype == y.dtype == FLOAT32 and x.shape == y.shape and x.shape):
-        return x + y
-    return np.add(x, y, out=_native.empty(x.shape))
 
 
 def not_float32(*arrays: Array | None) -> Declined | None:

@@ -218,9 +218,10 @@ def _conv2d(to: Lowering, step: Step) -> None:
     result, spare = to.result(step), -1
     if kind == "depthwise":
         spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **step.attrs))
-    bias = constant(b, "bias")
     bias, with_relu = constant(b, "bias"), step.op.name.endswith("relu")
-    to.program.conv(result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **step.attrs)
+    to.program.conv(
+        result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **step.attrs
+    )
     to.note(f"{step.op.name} ({kind}) {weights.shape}", result, source, other, spare)
 
 
