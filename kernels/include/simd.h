@@ -198,6 +198,19 @@ MK_INLINE vec load_only(const float *p, Lanes lanes)
 #endif
 }
 
+/* The same with other numbers in place of the zeros. */
+MK_INLINE vec load_only(const float *p, Lanes lanes, vec others)
+{
+#if VL == 16
+    return (vec)_mm512_mask_loadu_ps((__m512)others, lanes.mask, p);
+#elif VL == 8
+    return lanes.mask ? load_only(p, lanes) : others;
+#else
+    const ivec lane = count_up(0, 1);
+    return (lane >= (int32_t)lanes.begin) & (lane < (int32_t)lanes.end) ? load_only(p, lanes) : others;
+#endif
+}
+
 /* a0 b0 a1 b1 ..., the lower and the upper half of it. */
 MK_INLINE ivec zip(int start)
 {
