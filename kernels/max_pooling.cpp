@@ -1,10 +1,12 @@
 /* Max-pooling. The formulas and their references are in minicnn/ops/pooling.py.
  *
- * Windows of 2x2 at stride 2 have a path of their own (pool2x2.h). For all others, rows of pixels are taken
- * apart by the stride (windows.h), so that a tap of neighbouring windows is a vector. */
+ * Windows of 2x2 at stride 2 have a path of their own (pool2x2.h). Forward, rows under windows of 3x3 roll through
+ * registers (rolling.h). For all others, rows of pixels are taken apart by the stride (windows.h), so that a tap of
+ * neighbouring windows is a vector. */
 #include "mk.h"
 #include "parallel.h"
 #include "pool2x2.h"
+#include "rolling.h"
 #include "windows.h"
 
 namespace {
@@ -147,6 +149,84 @@ int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, cons
     });
 }
 
+/* Windows of 3x3 in planes that the first-level cache holds while strip after strip of them is read. */
+bool is_3x3(const mk_window &w)
+{
+    return w.KH == 3 && w.KW == 3 && w.SH == w.SW && w.SW <= 2 && w.DH == 1 && w.DW == 1 && w.H * w.W <= 4096;
+}
+
+/* One window by the letter, for vectors that may hold NaN. */
+void take_window(float *y, uint8_t *index, const float *plane, const mk_window &w, ptrdiff_t i, ptrdiff_t j,
+                 float floor)
+{
+    const Taps down(w, i);
+    const ptrdiff_t left = j * w.SW - w.left, begin = larger(0, -left), end = smaller(3, w.W - left);
+    float best = -__builtin_inff();
+    ptrdiff_t tap = down.begin * 3 + begin;
+    for (ptrdiff_t p = down.begin; p < down.end; p++)
+        for (ptrdiff_t q = begin; q < end; q++) {
+            const float value = plane[(down.first + p) * w.W + left + q];
+            if (!(value <= best) && best == best) {
+                best = value;
+                tap = p * 3 + q;
+            }
+        }
+    *y = best <= floor ? floor : best;
+    *index = static_cast<uint8_t>(tap);
+}
+
+/* Of each row first the largest of three neighbours, then of three rows. v, results: values, taps, and a sum of
+ * all values, which shows whether one is NaN. */
+template <int S>
+int forward_3x3(float *y, uint8_t *index, const float *x, ptrdiff_t planes, const mk_window &window, float floor)
+{
+    const Strip<3, S, true> strips(window.H, window.W, window.OW, window.top, window.left);
+    const ptrdiff_t at_once = pieces_of_task(window.H * window.W);
+    return parallel(ceil_div(planes, at_once), 0, [&](ptrdiff_t task, float *) {
+        const mk_window w = window;
+        const vec lowest = all(-__builtin_inff());
+        for (ptrdiff_t plane = task * at_once; plane < smaller((task + 1) * at_once, planes); plane++)
+            for (ptrdiff_t j = 0; j < w.OW; j += VL) {
+                const Strip<3, S, true> strip = strips.at(j);
+                const float *from = x + plane * w.H * w.W;
+                const ivec outside = static_cast<int32_t>(w.left) - count_up(0, S) - static_cast<int32_t>(j * S);
+                const ivec left = outside > 0 ? outside : (ivec){}; /* the first tap inside the image */
+                roll<3, S, 3>(
+                    w.OH,
+                    [&](vec(&v)[3], ptrdiff_t row) MK_INLINE_LAMBDA {
+                        if (!strip.take(v, from, row, FAR))
+                            return false;
+                        vec best = v[0];
+                        ivec column = {};
+                        take_larger(best, column, v[1], every(1));
+                        take_larger(best, column, v[2], every(2));
+                        v[2] += v[0] + v[1];
+                        v[1] = (vec)column;
+                        v[0] = best;
+                        return true;
+                    },
+                    [&](vec(&results)[3], const vec(&v)[3], int r) MK_INLINE_LAMBDA {
+                        ivec tap = (ivec)results[1];
+                        take_larger(results[0], tap, v[0], (ivec)v[1] + every(3 * r));
+                        results[1] = (vec)tap;
+                        results[2] += v[2];
+                    },
+                    [&](ptrdiff_t i, const vec(&results)[3]) MK_INLINE_LAMBDA {
+                        const ptrdiff_t at = (plane * w.OH + i) * w.OW + j, n = w.OW - j;
+                        if (__builtin_expect(has_nan(results[2]), 0)) {
+                            for (ptrdiff_t k = 0; k < smaller(n, VL); k++)
+                                take_window(y + at + k, index + at + k, from, w, i, j + k, floor);
+                            return;
+                        }
+                        const ivec first = left + every(3 * larger(0, w.top - i * S));
+                        store_some(y + at, at_least(results[0], floor), n);
+                        put_indices(index + at, results[0] == lowest ? first : (ivec)results[1], n);
+                    },
+                    {lowest, (vec){}, (vec){}});
+            }
+    });
+}
+
 /* -- backward --------------------------------------------------------------------------------------------- */
 
 /* What flows back into the windows: dL/dy, or behind a ReLU 0 where its result y is not above 0. */
@@ -279,6 +359,10 @@ int MK(max_pool2d_forward)(float *y, void *index, const float *x, ptrdiff_t plan
     const float floor = floor_of(with_relu);
     if (is_2x2(*window))
         return forward_2x2(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
+    if (is_3x3(*window))
+        return window->SW == 1
+                   ? forward_3x3<1>(y, static_cast<uint8_t *>(index), x, planes, *window, floor)
+                   : forward_3x3<2>(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
     if (window->KH * window->KW <= 256)
         return forward(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
     return forward(y, static_cast<int32_t *>(index), x, planes, *window, floor);

@@ -31,16 +31,17 @@ MK_INLINE ivec lower_halves()
     return index;
 }
 
-/* Results j, j + 1, ... of a row:  v[s] = the pixels (j + lane)·S - left + s  of row y - top. */
-template <int K, int S>
+/* Results j, j + 1, ... of a row:  v[s] = the pixels (j + lane)·S - left + s  of row y - top. For maxima what lies
+ * outside is -infinity. */
+template <int K, int S, bool OF_MAXIMA = false>
 struct Strip {
     enum { ROWS = 1, LOADS = S == 1 ? K : (K + 1) / 2 * 2 };
 
-    ptrdiff_t H, W, n, top, start;
+    ptrdiff_t H, W, n, top, start, asked; /* asked: how many numbers of a later row are asked for */
     Lanes lanes[LOADS];
 
     Strip(ptrdiff_t H, ptrdiff_t W, ptrdiff_t n, ptrdiff_t top, ptrdiff_t left)
-        : H(H), W(W), n(n), top(top), start(-left)
+        : H(H), W(W), n(n), top(top), start(-left), asked(0)
     {
     }
 
@@ -50,6 +51,8 @@ struct Strip {
         Strip part = *this;
         part.start += j * S;
         part.n -= j;
+        const bool is_large = H * W > 2 * FAR; /* then the first strip asks for the others, too: in memory's order */
+        part.asked = !is_large ? S * VL : j ? 0 : W;
         for (int k = 0; k < LOADS; k++) {
             const ptrdiff_t from = part.start + offset(k), end = S == 1 ? part.n : 2 * part.n - k % 2 * VL;
             part.lanes[k] = lanes_between(-from, lesser(W - from, end));
@@ -68,7 +71,8 @@ struct Strip {
         vec loaded[LOADS];
 #pragma GCC unroll 6
         for (int k = 0; k < LOADS; k++)
-            loaded[k] = load_lanes(row + offset(k), lanes[k]);
+            loaded[k] = OF_MAXIMA ? load_lanes(row + offset(k), lanes[k], all(-__builtin_inff()))
+                                  : load_lanes(row + offset(k), lanes[k]);
 #pragma GCC unroll 5
         for (int s = 0; s < K; s++)
             if constexpr (S == 1)
@@ -76,7 +80,8 @@ struct Strip {
             else
                 v[s] = s % 2 ? odds(loaded[s / 2 * 2], loaded[s / 2 * 2 + 1])
                              : evens(loaded[s / 2 * 2], loaded[s / 2 * 2 + 1]);
-        ask_for(row + ahead, S);
+        for (ptrdiff_t k = 0; k < asked; k += 16)
+            __builtin_prefetch(row + ahead + k);
         return true;
     }
 
@@ -169,13 +174,18 @@ struct Pair {
     }
 };
 
-/* put(g, sums) for groups of rows of results:  sums = the sum over tap rows r of  add(sums, v, r),  v the pixels
- * of row  g·STEP + r. */
+/* put(g, sums) for groups of rows of results:  sums = what  add(sums, v, r)  makes of `start` for all tap rows r, v
+ * the pixels of row  g·STEP + r. */
 template <int K, int STEP, int RESULTS, class Take, class Add, class Put>
-MK_INLINE void roll(ptrdiff_t groups, Take take, Add add, Put put)
+MK_INLINE void roll(ptrdiff_t groups, Take take, Add add, Put put, const vec (&start)[RESULTS] = {})
 {
     enum { BEHIND = (K - 1) / STEP };
-    vec sums[BEHIND + 1][RESULTS] = {}; /* of the groups g, g - 1, ... */
+    vec sums[BEHIND + 1][RESULTS]; /* of the groups g, g - 1, ... */
+#pragma GCC unroll 5
+    for (int m = 0; m <= BEHIND; m++)
+#pragma GCC unroll 4
+        for (int k = 0; k < RESULTS; k++)
+            sums[m][k] = start[k];
     for (ptrdiff_t g = 0; g < groups + BEHIND; g++) {
 #pragma GCC unroll 5
         for (int phase = 0; phase < (STEP < K ? STEP : K); phase++) {
@@ -191,7 +201,7 @@ MK_INLINE void roll(ptrdiff_t groups, Take take, Add add, Put put)
         for (int m = BEHIND; m >= 0; m--)
 #pragma GCC unroll 4
             for (int k = 0; k < RESULTS; k++)
-                sums[m][k] = m ? sums[m - 1][k] : (vec){};
+                sums[m][k] = m ? sums[m - 1][k] : start[k];
     }
 }
 

@@ -27,6 +27,15 @@ typedef float loose_vec __attribute__((vector_size(4 * VL), aligned(4), may_alia
 #define MK_INLINE_MEMBER inline __attribute__((always_inline))
 #define MK_INLINE_LAMBDA __attribute__((always_inline))
 
+MK_INLINE ivec count_up(int start, int step)
+{
+    ivec index = {};
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        index[i] = start + i * step;
+    return index;
+}
+
 MK_INLINE vec load(const float *p) { return *(const loose_vec *)p; }
 MK_INLINE void store(float *p, vec v) { *(loose_vec *)p = v; }
 MK_INLINE vec all(float x) { return x - (vec){}; } /* x - 0 = x, also for -0 */
@@ -85,6 +94,19 @@ MK_INLINE vec load_lanes(const float *p, Lanes lanes)
         if (i >= lanes.begin && i < lanes.end)
             v[i] = p[i];
     return v;
+#endif
+}
+
+/* The same with other numbers in place of the zeros. */
+MK_INLINE vec load_lanes(const float *p, Lanes lanes, vec others)
+{
+#if VL == 16
+    return (vec)_mm512_mask_loadu_ps((__m512)others, lanes.mask, p);
+#elif VL == 8
+    return lanes.mask ? load_lanes(p, lanes) : others;
+#else
+    const ivec lane = count_up(0, 1);
+    return (lane >= (int32_t)lanes.begin) & (lane < (int32_t)lanes.end) ? load_lanes(p, lanes) : others;
 #endif
 }
 
@@ -209,15 +231,6 @@ MK_INLINE float sum(vec v)
 /* -- shuffles of two vectors, seen as one row of 2 VL numbers ------------------------------------------ */
 
 MK_INLINE vec pick(vec a, vec b, ivec index) { return __builtin_shuffle(a, b, index); }
-
-MK_INLINE ivec count_up(int start, int step)
-{
-    ivec index = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < VL; i++)
-        index[i] = start + i * step;
-    return index;
-}
 
 MK_INLINE vec evens(vec a, vec b) { return pick(a, b, count_up(0, 2)); }
 MK_INLINE vec odds(vec a, vec b) { return pick(a, b, count_up(1, 2)); }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from minicnn import backends
+from minicnn.core.tape import add_gradients
 
 CODE = """
 import numpy as np, os, minicnn
@@ -111,10 +112,12 @@ def test_absurd_sizes_are_refused(native):
         native.empty((2**40, 2**10))
 
 
-@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f8"), ("f4", "f8"), ("f2", "f2")])
-@pytest.mark.parametrize("shapes", [((), ()), ((0, 3), (0, 3)), ((4, 5), (4, 5)), ((4, 5), (5,))])
-def test_sums_of_gradients(dtypes, shapes, rng):
-    x, y = (np.asarray(rng.standard_normal(s)).astype(d) for s, d in zip(shapes, dtypes, strict=True))
-    found = backends.active().add(x, y.T.copy().T)
-    assert found.dtype == (x + y).dtype and np.array_equal(found, x + y)
-    assert not np.shares_memory(found, x) and not np.shares_memory(found, y)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (4, 5)])
+def test_sums_of_gradients(dtype, shape, rng):
+    x, y = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    with backends.use_strict(dtype == "f4"):
+        for other in (y, np.asarray(y).T.copy().T, np.broadcast_to(y.dtype.type(2), shape)):
+            found = add_gradients(x, other)
+            assert found.dtype == dtype and np.array_equal(found, x + other)
+            assert not np.shares_memory(found, x) and not np.shares_memory(found, other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minicnn import _native
+from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.core.tape import add_gradients
 from minicnn.ops.elementwise import add, mul, sub
@@ -41,5 +42,8 @@ def mul_backward_native(xp, gy, saved, needs):
 
 @add_gradients.overlay("native")
 def add_gradients_native(xp, one, other, out=None):
-    total = _native.add(one, other, out)
+    declined = not_float32(one, other)
+    if declined:
+        return declined
+    total = _native.add(one_run(one), one_run(other), out)  # one may be a number, spread over a shape
     return _DECLINED if total is None else total
