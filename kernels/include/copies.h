@@ -45,8 +45,9 @@ struct Copies {
     /* For `rows` rows of results, whose taps reach from row `top` to row `bottom` of the image. */
     Copies(const Axis &across, bool of_taps, ptrdiff_t rows, ptrdiff_t input, ptrdiff_t stride, ptrdiff_t phases,
            ptrdiff_t top, ptrdiff_t bottom)
-        : across(across), of_taps(of_taps || across.taps == 0), input(input), stride(stride), phases(phases), top(top),
-          height(rows + (bottom - top) / stride), pitch(across.count + (this->of_taps ? 0 : across.reach())),
+        : across(across), of_taps(of_taps || across.taps == 0), input(input), stride(stride), phases(phases),
+          top(top), height(rows + (bottom - top) / stride),
+          pitch(across.count + (this->of_taps ? 0 : across.reach())),
           copies(this->of_taps ? across.taps : across.phases()), copy(phases * height * pitch)
     {
         ptrdiff_t vectors = ceil_div(copies * copy, VL);
@@ -54,7 +55,8 @@ struct Copies {
     }
 
     Copies(const Axis &down, const Axis &across, bool of_taps, ptrdiff_t rows)
-        : Copies(across, of_taps, rows, down.input, down.stride, down.phases(), down.first(), down.first() + down.span())
+        : Copies(across, of_taps, rows, down.input, down.stride, down.phases(), down.first(),
+                 down.first() + down.span())
     {
     }
 
