@@ -59,14 +59,15 @@ class Pending(Tensor):
         Is told what that saved.
     records : bool
         Whether gradients were recorded where the call stands.
-    known : (shape, dtype)
-        What is known before.
+    backend : Backend
+        That served its operands there.
     """
 
     def __init__(
-        self, call: Call, known: tuple[Shape, np.dtype], then: Callable[[Any], None] | None = None
+        self, call: Call, shape: Shape, backend: Backend, then: Callable[[Any], None] | None = None
     ) -> None:
-        self.known = known
+        self._known_shape = shape
+        self.backend = backend
         self.then = then
         self.records = grad_enabled.get()
         self._set(call)
@@ -83,7 +84,7 @@ class Pending(Tensor):
             self._set(instead)
 
     def _leave(self) -> None:
-        waiting = _pending.get()
+        waiting = None if self.then is None else _pending.get()
         if waiting is not None and waiting.telling is self:
             waiting.telling = None
 
@@ -97,7 +98,7 @@ class Pending(Tensor):
         finally:
             grad_enabled.reset(token)
         then = self.then
-        del self.call, self.known, self.then, self.records, self._versions
+        del self.call, self._known_shape, self.backend, self.then, self.records, self._versions
         self.__class__ = Tensor  # type: ignore[assignment]
         self.array = made.array
         if made.node is not None:
@@ -117,15 +118,15 @@ class Pending(Tensor):
 
     @property
     def shape(self) -> Shape:
-        return self.known[0]
+        return self._known_shape
 
     @property
     def ndim(self) -> int:
-        return len(self.known[0])
+        return len(self._known_shape)
 
     @property
     def dtype(self) -> np.dtype:
-        return self.known[1]
+        return self.call.op.dtype_of(self.call.operands, self.call.attrs)
 
     # What a tensor has as plain attributes, computed at the first look; from then on it is a Tensor.
 
@@ -229,14 +230,16 @@ def fuse(
             fused = _with_producer(op, operand, operands[:place] + operands[place + 1 :], attrs, waiting)
             if fused is not None:
                 return fused
-    if not op.waits or _backend(operands).is_reference:
+    if not op.waits:
         return None
     for operand in operands:
         if type(operand) is Pending:
             operand.settle()  # so that a chain of what waits is no deeper than one
-    # Errors in operands belong to this call, not to the first touch.
-    known = op.check(operands, attrs), op.dtype_of(operands, attrs)
-    return waiting.add(Pending(Call(op, operands, attrs), known, then))
+    backend = backend_of([getattr(operand, "array", operand) for operand in operands])
+    if backend.is_reference:
+        return None
+    shape = op.check(operands, attrs)  # errors in operands belong to this call, not to the first touch
+    return waiting.add(Pending(Call(op, operands, attrs), shape, backend, then))
 
 
 def _with_producer(
@@ -250,35 +253,19 @@ def _with_producer(
     if match is None:
         return None
     call, instead = match
-    if _backend(call.operands).name not in call.op.forward_kernel.overlays:
+    if producer.backend.name not in call.op.forward_kernel.overlays:
         return None
     producer.check_operands()
     then = producer.then
     producer.taken_over(instead)
     if call.op.waits:
-        return waiting.add(Pending(call, producer.known, then))
+        return waiting.add(Pending(call, producer.shape, producer.backend, then))
     made, saved = compute(call)
     if then is not None:
         then(saved)
     return made
 
 
-def _backend(operands: tuple[Any, ...]) -> Backend:
-    """The backend that serves operands, of which some may be pending."""
-    return backend_of([_array(operand) for operand in operands])
-
-
-def _array(operand: Any) -> Any:
-    """An operand's array, or of what is pending one of the same kind."""
-    if type(operand) is Pending:
-        operand = operand.call.operands[0]
-    return getattr(operand, "array", operand)
-
-
-def compute(call: Call, checked: bool = True) -> tuple[Tensor, Any]:
-    """Apply an operation, by default to operands that were checked, with nothing waiting."""
-    token = _pending.set(None)
-    try:
-        return call.op.apply(call.operands, call.attrs, None, checked)
-    finally:
-        _pending.reset(token)
+def compute(call: Call) -> tuple[Tensor, Any]:
+    """Apply an operation to operands that were checked; it does not wait."""
+    return call.op.apply(call.operands, call.attrs, fuses=False, checked=True)

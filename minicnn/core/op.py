@@ -123,7 +123,7 @@ class Op:
 
     def call_with_saved(self, *operands: Any, **attrs: Any) -> tuple[Tensor, Any]:
         """Like calling the operation, and also return what it saved (see its Notes); it does not wait."""
-        return fusion.compute(fusion.Call(self, operands, self.full(attrs)), checked=False)
+        return self.apply(operands, self.full(attrs), fuses=False)
 
     def call_then(self, then: Callable[[Any], None], *operands: Any, **attrs: Any) -> Tensor:
         """Like calling the operation; ``then`` gets what it saved, at once or when it is computed."""
@@ -143,10 +143,11 @@ class Op:
         operands: tuple[Any, ...],
         attrs: Attrs,
         then: Callable[[Any], None] | None = None,
+        fuses: bool = True,
         checked: bool = False,
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
-        if self.partners is not None and not _apart:
+        if self.partners is not None and fuses and not _apart:
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None

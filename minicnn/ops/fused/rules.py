@@ -53,7 +53,7 @@ def _alike(producer: Pending, z: Any) -> bool:
 def pool_relu_of_convolution(producer: Pending, others: tuple[Any, ...], attrs: Attrs) -> Match:
     """The ReLU moves behind the convolution: from the large image to the pooled one."""
     max_pool2d.check((MetaArray(producer.shape, producer.dtype),), attrs)
-    y = Pending(producer.call._replace(op=conv2d), producer.known)
+    y = Pending(producer.call._replace(op=conv2d), producer.shape, producer.backend)
     return Match(Call(relu_max_pool2d, (y,), attrs), instead=Call(relu, (y,), {}))
 
 
