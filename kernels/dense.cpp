@@ -3,8 +3,8 @@
  * Weights stand in panels of WIDE vectors of columns, in the order in which the micro-kernel reads them; rows
  * of x are read where they are. An image alone is a product of one row: then reading the weights is all there
  * is to do, and the threads share the panels. */
+#include "map.h"
 #include "mk.h"
-#include "parallel.h"
 #include "tile.h"
 
 namespace {
@@ -35,11 +35,11 @@ MK_INLINE void multiply(float *y, const float *x, const Layer &layer, ptrdiff_t 
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
         ptrdiff_t width = smaller(columns - v * VL, VL);
-        vec bias = layer.bias ? load_first(layer.bias + first + v * VL, width) : (vec){};
+        vec bias = layer.bias ? load_lanes(layer.bias + first + v * VL, width) : (vec){};
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
             vec sum = sums[i][v] + bias;
-            store_first(y + i * layer.outputs + first + v * VL, layer.with_relu ? relu(sum) : sum, width);
+            store_lanes(y + i * layer.outputs + first + v * VL, layer.with_relu ? relu(sum) : sum, width);
         }
     }
 }

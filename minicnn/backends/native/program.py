@@ -215,14 +215,25 @@ def _conv2d(to: Lowering, step: Step) -> None:
     assert weights is not None
     kind = algorithm(weights.shape, (to.images, *x_like.shape[1:]), step.attrs)
     source, other = to.operand(x), -1 if residual is None else to.operand(residual)
-    result, spare = to.result(step), -1
+    bias, with_relu = constant(b, "bias"), step.op.name.endswith("relu")
+    result, size = to.result(step), y_like[0].size
+    spare, target, added = -1, result, other
     if kind == "depthwise":
         spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **step.attrs))
-    bias, with_relu = constant(b, "bias"), step.op.name.endswith("relu")
+        if residual is not None:  # which it adds no other result to
+            target, added = to.buffer(size), -1
     to.program.conv(
-        result, source, other, spare, kind, y_like, x_like, weights, bias, with_relu, **step.attrs
-    )
-    to.note(f"{step.op.name} ({kind}) {weights.shape}", result, source, other, spare)
+        target, source, added, spare, kind, y_like, x_like, weights, bias, with_relu and added == other,
+        **step.attrs,
+    )  # fmt: skip
+    to.note(f"{step.op.name} ({kind}) {weights.shape}", target, source, added, spare)
+    if added != other:
+        total = to.buffer(size) if with_relu else result
+        to.program.add_up(total, target, other, size)
+        to.note("add", total, target, other)
+        if with_relu:
+            to.program.relu(result, total, size)
+            to.note("relu", result, total)
 
 
 def _linear(to: Lowering, step: Step) -> None:
