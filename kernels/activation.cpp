@@ -25,12 +25,6 @@ int MK(relu_backward)(float *gx, const float *gy, const float *y, ptrdiff_t n, f
     return map(gx, gy, y, n, [](vec gy, vec y) { return y > 0.0f ? gy : (vec){}; });
 }
 
-/* y = max(y + z, 0)   y, z: (n) */
-int MK(add_relu)(float *y, const float *z, ptrdiff_t n)
-{
-    return map(y, y, z, n, [](vec y, vec z) { return relu(y + z); });
-}
-
 /* y = max(x, 0) + slope min(x, 0) */
 int MK(leaky_relu_forward)(float *y, const float *x, ptrdiff_t n, float slope, float)
 {

@@ -284,30 +284,17 @@ int correlate(float *y, const float *x, const float *packed, const Finish &finis
 
 } // namespace
 
-ptrdiff_t MK(conv_workspace)(const mk_conv *p)
-{
-    return larger(packed_size(Pass(*p, false)), packed_size(Pass(*p, true)));
-}
-
 ptrdiff_t MK(conv_packed_size)(const mk_conv *p) { return packed_size(Pass(*p, false)); }
 
-int MK(conv_pack_weights)(float *packed, const float *w, const mk_conv *p)
-{
-    return pack_weights(packed, w, Pass(*p, false));
-}
+int MK(conv_pack)(float *packed, const float *w, const mk_conv *p) { return pack_weights(packed, w, Pass(*p, false)); }
 
-int MK(conv_forward_packed)(float *y, const float *x, const float *packed, const float *bias, const float *residual,
-                            const mk_conv *p, int with_relu)
+int MK(conv_run)(float *y, const float *x, const float *packed, const float *bias, const float *residual,
+                 const mk_conv *p, int with_relu)
 {
     return correlate(y, x, packed, Finish{bias, residual, bool(with_relu)}, Pass(*p, false));
 }
 
-int MK(conv_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,
-                     int with_relu)
-{
-    int failed = MK(conv_pack_weights)(workspace, w, p);
-    return failed ? failed : MK(conv_forward_packed)(y, x, workspace, bias, nullptr, p, with_relu);
-}
+ptrdiff_t MK(conv_data_workspace)(const mk_conv *p) { return packed_size(Pass(*p, true)); }
 
 int MK(conv_backward_data)(float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p)
 {

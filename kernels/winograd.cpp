@@ -287,13 +287,6 @@ int MK(winograd_run)(float *y, const float *x, const float *packed, const float 
     });
 }
 
-int MK(winograd_forward)(float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,
-                         ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu)
-{
-    MK(winograd_pack)(workspace, w, C, K, turned);
-    return MK(winograd_run)(y, x, workspace, bias, nullptr, N, C, H, W, K, with_relu);
-}
-
 ptrdiff_t MK(winograd_gradient_workspace)(ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K)
 {
     Accumulators sums(C, K, ceil_div(Tiling(N, H, W).count, GRADIENT_TILES));

@@ -8,7 +8,6 @@ ctypedef int (*map_backward)(
 cdef extern from "mk.h" nogil:
     map_forward mk_relu_forward "mk->relu_forward"
     map_backward mk_relu_backward "mk->relu_backward"
-    int mk_add_relu "mk->add_relu"(float *y, const float *z, ptrdiff_t n) noexcept
     map_forward mk_leaky_relu_forward "mk->leaky_relu_forward"
     map_backward mk_leaky_relu_backward "mk->leaky_relu_backward"
     map_forward mk_hardtanh_forward "mk->hardtanh_forward"
@@ -62,17 +61,6 @@ def relu_forward(cnp.ndarray y not None, cnp.ndarray x not None):
 
 def relu_backward(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.ndarray y not None):
     backward(mk_relu_backward, gx, gy, y, 0, 0)
-
-
-def add_relu(cnp.ndarray y not None, cnp.ndarray z not None):
-    """y = max(y + z, 0), in place"""
-    cdef ptrdiff_t n = cnp.PyArray_SIZE(y)
-    cdef float *to = floats(y, n)
-    cdef float *other = floats(z, n)
-    cdef int failed
-    with nogil:
-        failed = mk_add_relu(to, other, n)
-    done(failed)
 
 
 def leaky_relu_forward(cnp.ndarray y not None, cnp.ndarray x not None, float negative_slope):

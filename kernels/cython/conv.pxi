@@ -2,14 +2,11 @@ cdef extern from "mk.h" nogil:
     ctypedef struct mk_conv:
         ptrdiff_t N, C, H, W, K, KH, KW, OH, OW
         ptrdiff_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups
-    ptrdiff_t mk_conv_workspace "mk->conv_workspace"(const mk_conv *p) noexcept
-    int mk_conv_forward "mk->conv_forward"(float *y, const float *x, const float *w, const float *bias,
-                                           float *workspace, const mk_conv *p, int with_relu) noexcept
     ptrdiff_t mk_conv_packed_size "mk->conv_packed_size"(const mk_conv *p) noexcept
-    int mk_conv_pack_weights "mk->conv_pack_weights"(float *packed, const float *w, const mk_conv *p) noexcept
-    int mk_conv_forward_packed "mk->conv_forward_packed"(
-        float *y, const float *x, const float *packed, const float *bias, const float *residual, const mk_conv *p,
-        int with_relu) noexcept
+    int mk_conv_pack "mk->conv_pack"(float *packed, const float *w, const mk_conv *p) noexcept
+    int mk_conv_run "mk->conv_run"(float *y, const float *x, const float *packed, const float *bias,
+                                   const float *residual, const mk_conv *p, int with_relu) noexcept
+    ptrdiff_t mk_conv_data_workspace "mk->conv_data_workspace"(const mk_conv *p) noexcept
     int mk_conv_backward_data "mk->conv_backward_data"(float *gx, const float *gy, const float *w, float *workspace,
                                                        const mk_conv *p) noexcept
     ptrdiff_t mk_conv_gradient_workspace "mk->conv_gradient_workspace"(const mk_conv *p) noexcept
@@ -23,9 +20,11 @@ cdef extern from "mk.h" nogil:
     int mk_depthwise_weight_gradient "mk->depthwise_weight_gradient"(float *gw, const float *gy, const float *x,
                                                                      float *workspace, const mk_conv *p) noexcept
     ptrdiff_t mk_winograd_packed_size "mk->winograd_packed_size"(ptrdiff_t C, ptrdiff_t K) noexcept
-    int mk_winograd_forward "mk->winograd_forward"(
-        float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N, ptrdiff_t C,
-        ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu) noexcept
+    void mk_winograd_pack "mk->winograd_pack"(float *packed, const float *w, ptrdiff_t C, ptrdiff_t K,
+                                              int turned) noexcept
+    int mk_winograd_run "mk->winograd_run"(
+        float *y, const float *x, const float *packed, const float *bias, const float *residual, ptrdiff_t N,
+        ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int with_relu) noexcept
     ptrdiff_t mk_winograd_gradient_workspace "mk->winograd_gradient_workspace"(
         ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K) noexcept
     int mk_winograd_weight_gradient "mk->winograd_weight_gradient"(
@@ -69,52 +68,29 @@ cdef int chosen(str algorithm, mk_conv p) except -1:
     return number
 
 
-def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray bias, *,
-                 str algorithm, stride, padding, dilation, groups, bint with_relu=False):
-    """y = the convolution of x with w, plus the bias, if any, of each channel, through a ReLU if asked for"""
+def conv_forward(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, cnp.ndarray bias,
+                 cnp.ndarray residual=None, *, str algorithm, stride, padding, dilation, groups, bint with_relu=False):
+    """y = the convolution of x with w, plus bias and residual, if any, through a ReLU if asked for"""
     cdef mk_conv p = geometry(x, (<object>w).shape, y, stride, padding, dilation, groups)
     cdef int which = chosen(algorithm, p), failed
     cdef float *to = floats(y, cnp.PyArray_SIZE(y))
     cdef float *of = floats(x, cnp.PyArray_SIZE(x))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
     cdef float *plus = floats_or_null(bias, p.K)
+    cdef float *also = floats_or_null(residual, cnp.PyArray_SIZE(y))
+    if which == DEPTHWISE and also != NULL:
+        raise ValueError("depthwise convolution adds no residual")
     cdef float *scratch = workspace(mk_winograd_packed_size(p.C, p.K) if which == WINOGRAD else
-                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
+                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_packed_size(&p))
     with nogil:
         if which == WINOGRAD:
-            failed = mk_winograd_forward(to, of, weight, plus, scratch, p.N, p.C, p.H, p.W, p.K, 0, with_relu)
+            mk_winograd_pack(scratch, weight, p.C, p.K, 0)
+            failed = mk_winograd_run(to, of, scratch, plus, also, p.N, p.C, p.H, p.W, p.K, with_relu)
         elif which == DEPTHWISE:
             failed = mk_depthwise_forward(to, of, weight, plus, scratch, &p, with_relu)
         else:
-            failed = mk_conv_forward(to, of, weight, plus, scratch, &p, with_relu)
+            failed = mk_conv_pack(scratch, weight, &p) or mk_conv_run(to, of, scratch, plus, also, &p, with_relu)
         mk_give(scratch)
-    done(failed)
-
-
-def conv_pack_weights(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray w not None, *,
-                      stride, padding, dilation, groups):
-    """The weights as conv_forward_packed reads them: for images and results like x and y, any number of them."""
-    cdef mk_conv p = geometry(x, (<object>w).shape, y, stride, padding, dilation, groups)
-    cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
-    cdef cnp.ndarray packed = empty((mk_conv_packed_size(&p),))
-    cdef float *to = floats(packed, cnp.PyArray_SIZE(packed))
-    with nogil:
-        mk_conv_pack_weights(to, weight, &p)
-    return packed
-
-
-def conv_forward_packed(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray packed not None, cnp.ndarray bias,
-                        cnp.ndarray residual, *, w_shape, stride, padding, dilation, groups, bint with_relu=False):
-    """y = the direct convolution of x with packed weights, plus bias and residual, through a ReLU if asked for"""
-    cdef mk_conv p = geometry(x, w_shape, y, stride, padding, dilation, groups)
-    cdef float *to = floats(y, cnp.PyArray_SIZE(y))
-    cdef float *of = floats(x, cnp.PyArray_SIZE(x))
-    cdef float *weight = floats(packed, mk_conv_packed_size(&p))
-    cdef float *plus = floats_or_null(bias, p.K)
-    cdef float *more = floats_or_null(residual, cnp.PyArray_SIZE(y))
-    cdef int failed
-    with nogil:
-        failed = mk_conv_forward_packed(to, of, weight, plus, more, &p, with_relu)
     done(failed)
 
 
@@ -127,10 +103,11 @@ def conv_backward_data(cnp.ndarray gx not None, cnp.ndarray gy not None, cnp.nda
     cdef float *of = floats(gy, cnp.PyArray_SIZE(gy))
     cdef float *weight = floats(w, cnp.PyArray_SIZE(w))
     cdef float *scratch = workspace(mk_winograd_packed_size(p.K, p.C) if which == WINOGRAD else
-                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_workspace(&p))
+                                    mk_depthwise_workspace(&p) if which == DEPTHWISE else mk_conv_data_workspace(&p))
     with nogil:
         if which == WINOGRAD:
-            failed = mk_winograd_forward(to, of, weight, NULL, scratch, p.N, p.K, p.H, p.W, p.C, 1, 0)
+            mk_winograd_pack(scratch, weight, p.K, p.C, 1)
+            failed = mk_winograd_run(to, of, scratch, NULL, NULL, p.N, p.K, p.H, p.W, p.C, 0)
         elif which == DEPTHWISE:
             failed = mk_depthwise_backward_data(to, of, weight, scratch, &p)
         else:

@@ -28,7 +28,6 @@ cdef extern from "program.h" nogil:
         const ptrdiff_t *places
         ptrdiff_t buffers, arena, chunk, x_floats, y_floats
     int mk_execute(const mk_program *program, float *y, const float *x, ptrdiff_t images) noexcept
-    void mk_winograd_pack "mk->winograd_pack"(float *packed, const float *w, ptrdiff_t C, ptrdiff_t K, int turned) noexcept
     ptrdiff_t mk_dense_packed_size "mk->dense_packed_size"(ptrdiff_t inputs, ptrdiff_t outputs) noexcept
     void mk_dense_pack "mk->dense_pack"(float *packed, const float *w, ptrdiff_t inputs, ptrdiff_t outputs) noexcept
 
@@ -100,7 +99,7 @@ cdef class Program:
             if which == WINOGRAD:
                 mk_winograd_pack(<float *>it.weight[0], weights, p.C, p.K, 0)
             else:
-                done(mk_conv_pack_weights(<float *>it.weight[0], weights, &p))
+                done(mk_conv_pack(<float *>it.weight[0], weights, &p))
         it.weight[1] = self.keep(bias, p.K)
         it.conv, it.with_relu = p, with_relu
 

@@ -6,11 +6,15 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 namespace {
 
 constexpr size_t ALIGNMENT = 64, SMALLEST = 256;
 constexpr int STEPS = 8, CLASSES = 50 * STEPS;
+constexpr size_t HUGE_PAGE = size_t(2) << 20, LARGE = 2 * HUGE_PAGE;
 constexpr size_t SPARE = size_t(64) << 20; /* kept in any case */
 
 struct alignas(ALIGNMENT) Block {
@@ -39,9 +43,14 @@ int class_of(size_t bytes)
 
 Block *fresh(int size_class)
 {
+    size_t bytes = sizeof(Block) + class_bytes(size_class), alignment = bytes < LARGE ? ALIGNMENT : HUGE_PAGE;
     void *memory = nullptr;
-    if (posix_memalign(&memory, ALIGNMENT, sizeof(Block) + class_bytes(size_class)))
+    if (posix_memalign(&memory, alignment, bytes))
         return nullptr;
+#ifdef MADV_HUGEPAGE
+    if (bytes >= LARGE)
+        madvise(memory, bytes, MADV_HUGEPAGE); /* a wish: kernels walk through planes of a page each */
+#endif
     return static_cast<Block *>(memory);
 }
 

@@ -30,7 +30,7 @@ int run(const mk_table &k, const mk_instruction &i, float *const *at, ptrdiff_t 
     conv.N = n;
     switch (i.operation) {
     case MK_DO_CONV:
-        return k.conv_forward_packed(y, x, w[0], w[1], z, &conv, i.with_relu);
+        return k.conv_run(y, x, w[0], w[1], z, &conv, i.with_relu);
     case MK_DO_WINOGRAD:
         return k.winograd_run(y, x, w[0], w[1], z, n, conv.C, conv.H, conv.W, conv.K, i.with_relu);
     case MK_DO_DEPTHWISE:

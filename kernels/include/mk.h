@@ -38,7 +38,6 @@
 /* activation.cpp */
 #define MK_ACTIVATION(KERNEL)                                                                                   \
     MK_MAP(KERNEL, relu)                                                                                        \
-    KERNEL(int, add_relu, (float *y, const float *z, ptrdiff_t n))                                              \
     MK_MAP(KERNEL, leaky_relu)                                                                                  \
     MK_MAP(KERNEL, hardtanh)                                                                                    \
     MK_MAP(KERNEL, elu)                                                                                         \
@@ -121,23 +120,20 @@
 
 /* conv.cpp.  x: (N, C, H, W)  w: (K, C / groups, KH, KW)  bias: (K) or NULL  y: (N, K, OH, OW)
  * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding.
- * packed: the weights as conv_forward_packed reads them, conv_packed_size floats, for any N and number of threads.
- * residual: as y, or NULL.  conv_forward_packed: y = convolution + bias + residual, then max(0, y) if with_relu */
+ * packed: the weights as conv_run reads them, conv_packed_size floats, for any N and number of threads.
+ * residual: as y, or NULL.  y = convolution + bias + residual, then max(0, y) if with_relu */
 typedef struct {
     ptrdiff_t N, C, H, W, K, KH, KW, OH, OW;
     ptrdiff_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
 } mk_conv;
 
 #define MK_CONV(KERNEL)                                                                                         \
-    KERNEL(ptrdiff_t, conv_workspace, (const mk_conv *p))                                                       \
-    KERNEL(int, conv_forward,                                                                                   \
-           (float *y, const float *x, const float *w, const float *bias, float *workspace, const mk_conv *p,    \
-            int with_relu))                                                                                     \
     KERNEL(ptrdiff_t, conv_packed_size, (const mk_conv *p))                                                     \
-    KERNEL(int, conv_pack_weights, (float *packed, const float *w, const mk_conv *p))                           \
-    KERNEL(int, conv_forward_packed,                                                                            \
+    KERNEL(int, conv_pack, (float *packed, const float *w, const mk_conv *p))                                   \
+    KERNEL(int, conv_run,                                                                                       \
            (float *y, const float *x, const float *packed, const float *bias, const float *residual,            \
             const mk_conv *p, int with_relu))                                                                   \
+    KERNEL(ptrdiff_t, conv_data_workspace, (const mk_conv *p))                                                  \
     KERNEL(int, conv_backward_data,                                                                             \
            (float *gx, const float *gy, const float *w, float *workspace, const mk_conv *p))                    \
     KERNEL(ptrdiff_t, conv_gradient_workspace, (const mk_conv *p))                                              \
@@ -163,9 +159,6 @@ typedef struct {
     KERNEL(int, winograd_run,                                                                                   \
            (float *y, const float *x, const float *packed, const float *bias, const float *residual,            \
             ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int with_relu))                    \
-    KERNEL(int, winograd_forward,                                                                               \
-           (float *y, const float *x, const float *w, const float *bias, float *workspace, ptrdiff_t N,         \
-            ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K, int turned, int with_relu))                     \
     KERNEL(ptrdiff_t, winograd_gradient_workspace,                                                              \
            (ptrdiff_t N, ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, ptrdiff_t K))                                   \
     KERNEL(int, winograd_weight_gradient,                                                                       \

@@ -273,26 +273,24 @@ def test_a_relu_behind_is_a_relu(native, kind, rng):
     assert np.array_equal(rectified, np.maximum(y, 0))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_weights_packed_once_serve_many_times(native, level, seed):
-    rng = np.random.default_rng(seed)
-    for _ in range(20):
-        x_shape, w_shape, attrs = random_case(rng)
-        x, w, b = integers(rng, x_shape), integers(rng, w_shape), integers(rng, w_shape[:1])
-        exact = conv2d.run([a.astype(np.float64) for a in (x, w, b)], conv2d.defaults | attrs)[0]
-        residual = integers(rng, exact.shape)
-        packed = native.conv_pack_weights(np.empty(exact.shape, np.float32), x, w, **attrs)
-        for count in (len(x), 1):  # of images
-            for bias, extra, with_relu in ((b, residual, True), (None, residual, False), (b, None, True)):
-                y = np.empty((count, *exact.shape[1:]), np.float32)
-                native.conv_forward_packed(
-                    y, x[:count], packed, bias, None if extra is None else extra[:count],
-                    w_shape=w_shape, with_relu=with_relu, **attrs,
-                )  # fmt: skip
-                expected = exact[:count] + (0 if extra is None else extra[:count])
-                expected = expected - (0 if bias is not None else b[:, None, None])
-                expected = np.maximum(expected, 0) if with_relu else expected
-                assert np.array_equal(y, expected), f"x {x_shape}, w {w_shape}, {attrs}"
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_residual_is_added_before_the_relu(native, level, kind, rng):
+    x_shape, w_shape, attrs = KINDS[kind]
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
+    chosen = algorithm(w_shape, x_shape, attrs)
+    y = conv2d.run([x, w, None], attrs)[0]
+    residual, summed = rng.standard_normal(y.shape).astype(np.float32), np.empty_like(y)
+    if chosen == "depthwise":
+        with pytest.raises(ValueError, match="no residual"):
+            native.conv_forward(summed, x, w, None, residual, algorithm=chosen, **attrs)
+        return
+    for with_relu in (False, True):
+        native.conv_forward(summed, x, w, None, residual, algorithm=chosen, with_relu=with_relu, **attrs)
+        assert np.array_equal(summed, np.maximum(y + residual, 0) if with_relu else y + residual)
+        native.conv_forward(summed, x, w, b, residual, algorithm=chosen, with_relu=with_relu, **attrs)
+        expected = y + b[:, None, None] + residual
+        expected = np.maximum(expected, 0) if with_relu else expected
+        np.testing.assert_allclose(summed, expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 
 def test_shapes_that_do_not_fit_are_refused(native):

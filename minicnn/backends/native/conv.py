@@ -39,17 +39,25 @@ def _declined(*arrays) -> Declined | None:
     return declined
 
 
-def _correlate(x, w, b, size, *, with_relu=False, **attrs):
+def _correlate(x, w, b, size, *, z=None, with_relu=False, **attrs):
+    """The convolution, plus z, through a ReLU."""
     y = _native.empty((len(x), len(w), *size))
+    chosen = algorithm(w.shape, x.shape, attrs)
+    later = z is not None and chosen == "depthwise"  # which adds nothing itself
     _native.conv_forward(
         y,
         one_run(x),
         one_run(w),
         None if b is None else one_run(b),
-        algorithm=algorithm(w.shape, x.shape, attrs),
-        with_relu=with_relu,
+        None if z is None or later else one_run(z),
+        algorithm=chosen,
+        with_relu=with_relu and not later,
         **attrs,
     )
+    if later:
+        _native.add(y, one_run(z), y)
+        if with_relu:
+            _native.relu_forward(y, y)
     return y
 
 
@@ -175,9 +183,7 @@ def conv2d_add_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups)
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = _correlate(x, w, b, z.shape[2:], **attrs)
-    y += z
-    return y, (x, w)
+    return _correlate(x, w, b, z.shape[2:], z=z, **attrs), (x, w)
 
 
 @conv2d_add.backward_kernel.overlay("native")
@@ -196,8 +202,7 @@ def conv2d_add_relu_native(xp, x, w, z, b=None, *, stride, padding, dilation, gr
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = _correlate(x, w, b, z.shape[2:], **attrs)
-    _native.add_relu(y, one_run(z))
+    y = _correlate(x, w, b, z.shape[2:], z=z, with_relu=True, **attrs)
     return y, (x, w, y)
 
 
