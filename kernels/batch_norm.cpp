@@ -78,8 +78,6 @@ template <class From>
 int backward(const Gradients &to, From incoming, const float *x, float *workspace, const Images &s,
              const Statistics &by)
 {
-    if (s.L < SHORTEST_RUN)
-        return backward_of_columns(to, incoming, x, s, by);
     const Pieces pieces(s);
     Sums *sums = reinterpret_cast<Sums *>(workspace);
     if (sums_of_pieces<false>(sums, to.gz, incoming, x, pieces, by) || add_up(sums, pieces))
@@ -115,16 +113,21 @@ int MK(batch_norm_forward)(float *y, float *mean, float *var, const float *x, co
     return with_relu ? run(Behind<false, true>{}) : run(Behind<false, false>{});
 }
 
-/* With g = gy, or gy where y > 0 and else 0 if y is given:
+/* With g = gy, or gy where y > 0 and else 0 if y is given; nothing_added: y = max(0, the normalization of x):
  * dL/dx = w / sqrt(var + eps) * (g - mean(g) - x̂ * mean(g * x̂)), dL/dw = Σ g * x̂, dL/db = Σ g, dL/dz = g.
- * gx, gz, gy, y, x: (N, C, L)  gw, gb, mean, var, w: (C) */
+ * gx, gz, gy, y, x: (N, C, L)  gw, gb, mean, var, w, b: (C) */
 int MK(batch_norm_backward)(float *gx, float *gw, float *gb, float *gz, const float *gy, const float *y,
-                            const float *x, const float *mean, const float *var, const float *w, float *workspace,
-                            ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps)
+                            const float *x, const float *mean, const float *var, const float *w, const float *b,
+                            float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps, int nothing_added)
 {
     const Images s{N, C, L};
-    const Statistics by{mean, var, w, nullptr, eps};
+    const Statistics by{mean, var, w, b, eps};
     const Gradients to{gx, gw, gb, gz};
+    if (L < SHORTEST_RUN)
+        return y ? backward_of_columns(to, Incoming<true>{gy, y}, x, s, by)
+                 : backward_of_columns(to, Incoming<false>{gy, nullptr}, x, s, by);
+    if (y && nothing_added)
+        return backward(to, IncomingOpen{gy, x, 0, 0, 0}, x, workspace, s, by);
     return y ? backward(to, Incoming<true>{gy, y}, x, workspace, s, by)
              : backward(to, Incoming<false>{gy, nullptr}, x, workspace, s, by);
 }

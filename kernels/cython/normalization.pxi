@@ -6,8 +6,8 @@ cdef extern from "mk.h" nogil:
         float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps, int with_relu) noexcept
     int mk_batch_norm_backward "mk->batch_norm_backward"(
         float *gx, float *gw, float *gb, float *gz, const float *gy, const float *y, const float *x,
-        const float *mean, const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C,
-        ptrdiff_t L, float eps) noexcept
+        const float *mean, const float *var, const float *w, const float *b, float *workspace, ptrdiff_t N,
+        ptrdiff_t C, ptrdiff_t L, float eps, int nothing_added) noexcept
     int mk_batch_norm_inference_forward "mk->batch_norm_inference_forward"(
         float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,
         ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps) noexcept
@@ -52,10 +52,10 @@ def batch_norm_forward(cnp.ndarray y not None, cnp.ndarray mean not None, cnp.nd
 
 
 def batch_norm_backward(gx, gw, gb, gz, cnp.ndarray gy not None, y, cnp.ndarray x not None,
-                        cnp.ndarray mean not None, cnp.ndarray var not None, w, cnp.ndarray workspace not None,
-                        float eps, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L):
+                        cnp.ndarray mean not None, cnp.ndarray var not None, w, b, cnp.ndarray workspace not None,
+                        float eps, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, bint nothing_added):
     """The gradients of x, w, b and of what was added that are not None; y: the result of the ReLU, if one was
-    behind"""
+    behind, of the normalization alone if nothing was added"""
     cdef float *to = floats_or_null(gx, N * C * L)
     cdef float *weight_to = floats_or_null(gw, C)
     cdef float *bias_to = floats_or_null(gb, C)
@@ -66,11 +66,12 @@ def batch_norm_backward(gx, gw, gb, gz, cnp.ndarray gy not None, y, cnp.ndarray 
     cdef float *at = floats(mean, C)
     cdef float *spread = floats(var, C)
     cdef float *weight = floats_or_null(w, C)
+    cdef float *bias = floats_or_null(b, C)
     cdef float *space = floats(workspace, mk_batch_norm_workspace(N, C, L))
     cdef int failed
     with nogil:
-        failed = mk_batch_norm_backward(
-            to, weight_to, bias_to, other_to, gradient, result, of, at, spread, weight, space, N, C, L, eps)
+        failed = mk_batch_norm_backward(to, weight_to, bias_to, other_to, gradient, result, of, at, spread, weight,
+                                        bias, space, N, C, L, eps, nothing_added)
     done(failed)
 
 

@@ -254,8 +254,8 @@ typedef struct {
             float *workspace, ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps, int with_relu))                 \
     KERNEL(int, batch_norm_backward,                                                                            \
            (float *gx, float *gw, float *gb, float *gz, const float *gy, const float *y, const float *x,        \
-            const float *mean, const float *var, const float *w, float *workspace, ptrdiff_t N, ptrdiff_t C,    \
-            ptrdiff_t L, float eps))                                                                            \
+            const float *mean, const float *var, const float *w, const float *b, float *workspace, ptrdiff_t N, \
+            ptrdiff_t C, ptrdiff_t L, float eps, int nothing_added))                                            \
     KERNEL(int, batch_norm_inference_forward,                                                                   \
            (float *y, const float *x, const float *mean, const float *var, const float *w, const float *b,      \
             ptrdiff_t N, ptrdiff_t C, ptrdiff_t L, float eps))                                                  \

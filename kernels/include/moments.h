@@ -144,6 +144,24 @@ struct Incoming {
             g = part.stream(y + i) > 0.0f ? g : (vec){};
         return g;
     }
+    Incoming of_channel(float, float, float) const { return *this; }
+};
+
+MK_INLINE vec normalized(vec x, vec mean, vec inverse, vec w, vec b) { return (x - mean) * inverse * w + b; }
+
+/* What a ReLU right behind the normalization lets through. Whether it was open is computed once more, as in
+ * normalize(): that is cheaper than to read its result. */
+struct IncomingOpen {
+    const float *gy, *x;
+    float mean, inverse, b;
+    IncomingOpen from(ptrdiff_t at) const { return {gy + at, x + at, mean, inverse, b}; }
+    IncomingOpen of_channel(float mean, float inverse, float b) const { return {gy, x, mean, inverse, b}; }
+    template <class Part>
+    MK_INLINE_MEMBER vec at(ptrdiff_t i, Part part) const
+    {
+        vec y = normalized(part.stream(x + i), all(mean), all(inverse), all(1), all(b));
+        return y > 0.0f ? part.stream(gy + i) : (vec){};
+    }
 };
 
 /* y = behind((x - mean) * inverse * w + b).   y, x: (n)
@@ -153,8 +171,9 @@ MK_INLINE void normalize(float *y, const float *x, ptrdiff_t n, Mean mean, Inver
                          Then behind = {})
 {
     each_vector(n, [&](ptrdiff_t i, auto part) {
-        vec standard = (part.stream(x + i) - mean.at(i, part)) * inverse.at(i, part);
-        part.put(y + i, behind.of(standard * w.at(i, part) + b.at(i, part), i, part));
+        vec v = part.stream(x + i);
+        v = normalized(v, mean.at(i, part), inverse.at(i, part), w.at(i, part), b.at(i, part));
+        part.put(y + i, behind.of(v, i, part));
     });
 }
 

@@ -157,19 +157,20 @@ int sums_of_pieces(Sums *found, float *to, From incoming, const float *x, const 
 {
     struct Channel {
         DoubleSum g, centred;
-        float mean, scale;
+        float mean, scale, bias;
     };
     const Images s = pieces.s;
     return parallel(pieces.count(), pieces.channels * sizeof(Channel), [=](ptrdiff_t task, float *scratch) {
         Channel *channels = reinterpret_cast<Channel *>(scratch);
         const Piece piece = pieces.piece(task);
         for (ptrdiff_t c = piece.first; c < piece.last; c++)
-            channels[c - piece.first] = Channel{{}, {}, by.mean[c], by.scale(c)};
+            channels[c - piece.first] = Channel{{}, {}, by.mean[c], by.scale(c), by.bias(c)};
         each_run(piece, s, [&](ptrdiff_t c, ptrdiff_t at) {
             Channel &own = channels[c];
             const float mean = own.mean, scale = own.scale;
+            const From arriving = incoming.of_channel(mean, scale, own.bias);
             auto add = [&](ptrdiff_t i, auto part, vec &a, vec &b) {
-                vec g = incoming.at(i, part);
+                vec g = arriving.at(i, part);
                 a += g;
                 b += g * part.keep(part.stream(x + i) - mean);
                 if (to)
@@ -215,7 +216,7 @@ int gradient_of_pieces(float *gx, From incoming, const float *x, const Sums *sum
                        const Statistics &by)
 {
     struct Channel {
-        float mean, scale, mean_g, slope;
+        float mean, scale, bias, mean_g, slope;
     };
     const Images s = pieces.s;
     return parallel(pieces.count(), pieces.channels * sizeof(Channel), [=](ptrdiff_t task, float *scratch) {
@@ -223,11 +224,12 @@ int gradient_of_pieces(float *gx, From incoming, const float *x, const Sums *sum
         const Piece piece = pieces.piece(pieces.count() - 1 - task);
         for (ptrdiff_t c = piece.first; c < piece.last; c++) {
             const Slopes slopes(sums[c], s.N * s.L, by.inverse(c));
-            channels[c - piece.first] = {by.mean[c], by.scale(c), slopes.mean_g, slopes.slope};
+            channels[c - piece.first] = {by.mean[c], by.scale(c), by.bias(c), slopes.mean_g, slopes.slope};
         }
         each_run(piece, s, [&](ptrdiff_t c, ptrdiff_t at) {
             const Channel k = channels[c];
-            gradient(gx + at, incoming.from(at), x + at, s.L, Same{k.mean}, Same{1}, Same{k.mean_g},
+            const From arriving = incoming.of_channel(k.mean, k.scale, k.bias);
+            gradient(gx + at, arriving.from(at), x + at, s.L, Same{k.mean}, Same{1}, Same{k.mean_g},
                      Same{k.slope}, Same{k.scale});
         });
     });

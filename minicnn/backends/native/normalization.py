@@ -51,8 +51,8 @@ def batch_norm_relu_native(xp, x, w=None, b=None, *, eps):
 
 @batch_norm_relu.backward_kernel.overlay("native")
 def batch_norm_relu_backward_native(xp, gy, saved, needs, *, eps):
-    *before, y = saved
-    return _batch_norm_backward(gy, before, needs, eps, y=y)
+    *before, b, y = saved
+    return _batch_norm_backward(gy, before, needs, eps, y=y, b=b, nothing_added=True)
 
 
 @batch_norm_add.forward_kernel.overlay("native")
@@ -95,20 +95,23 @@ def _batch_norm(x, w, b, eps, *, z=None, with_relu=False):
     workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
     inputs = (one_run(x), run_or_none(w), run_or_none(b), run_or_none(z))
     _native.batch_norm_forward(y, mean, var, *inputs, workspace, eps, *sizes, with_relu)
-    return y, (x, mean, var, w, y) if with_relu else (x, mean, var, w)
+    of_relu = () if not with_relu else (b, y) if z is None else (y,)
+    return y, (x, mean, var, w, *of_relu)
 
 
-def _batch_norm_backward(gy, saved, needs, eps, *, y=None, gz=None):
+def _batch_norm_backward(gy, saved, needs, eps, *, y=None, gz=None, b=None, nothing_added=False):
     """The gradients of x, w and b, behind a ReLU with the result y if there is one, and into gz that of z."""
     x, mean, var, w = saved
-    declined = not_float32(gy, x, mean, var, w)
+    declined = not_float32(gy, x, mean, var, w, b)
     if declined:
         return declined
     gx, gw, gb = empty(x, mean.shape, (*needs, False, False)[:3])
-    inputs = (one_run(gy), run_or_none(y), one_run(x), one_run(mean), one_run(var), run_or_none(w))
+    inputs = (
+        one_run(gy), run_or_none(y), one_run(x), one_run(mean), one_run(var), run_or_none(w), run_or_none(b)
+    )  # fmt: skip
     sizes = images(x)
     workspace = _native.empty((_native.batch_norm_workspace(*sizes),))
-    _native.batch_norm_backward(gx, gw, gb, gz, *inputs, workspace, eps, *sizes)
+    _native.batch_norm_backward(gx, gw, gb, gz, *inputs, workspace, eps, *sizes, nothing_added)
     return (gx, gw, gb)[: len(needs)]
 
 

@@ -29,7 +29,7 @@ def batch_norm_relu(xp, x, w=None, b=None, *, eps=1e-5):
 
     Notes
     -----
-    Saved: x, mean, var, w, y. The result is the mask of the ReLU; what went into it is not kept.
+    Saved: x, mean, var, w, b, y. The result is the mask of the ReLU; what went into it is not kept.
     Oracle: minicnn.oracles.normalization.batch_norm
 
     Examples
@@ -40,7 +40,7 @@ def batch_norm_relu(xp, x, w=None, b=None, *, eps=1e-5):
     """
     y, saved = batch_norm.forward_kernel.reference(xp, x, w, b, eps=eps)
     y, _ = relu.forward_kernel.reference(xp, y)
-    return y, (*saved, y)
+    return y, (*saved, b, y)
 
 
 batch_norm_relu.shape(batch_norm.output_shape)
@@ -49,7 +49,7 @@ batch_norm_relu.shape(batch_norm.output_shape)
 @batch_norm_relu.backward
 def batch_norm_relu_backward(xp, gy, saved, needs, *, eps):
     """dL/dx, dL/dw and dL/db by the chain rule: through the ReLU, then through the normalization."""
-    *before, y = saved
+    *before, _, y = saved
     (gy,) = relu_backward(xp, gy, (y,), (True,))
     return batch_norm_backward(xp, gy, before, needs, eps=eps)
 
