@@ -74,6 +74,9 @@ void transform_weights(float *u, const float *w, ptrdiff_t K, ptrdiff_t C, ptrdi
 MK_INLINE ptrdiff_t block_tiles(ptrdiff_t channels) { return channels <= 64 ? 64 : 32; }
 static_assert(32 % NR == 0, "blocks are filled with tiles of the micro-kernel");
 
+/* Channels summed in a row. A sum of sums loses fewer digits: its error hardly grows with their number. */
+constexpr ptrdiff_t DEPTH = 64;
+
 enum { FEW = 128 }; /* so many tiles at most are one block, whose work is shared */
 
 /* A distance between frequencies that does not map all of them to the same cache sets. */
@@ -124,8 +127,13 @@ struct Block {
     MK_INLINE_MEMBER void multiply_tile(float *to, const float *a, const float *b) const
     {
         vec sums[M][V] = {};
-        accumulate(sums, EvenColumns{a, M, 1}, EvenRows{b, tiles}, VL, C);
+        accumulate(sums, EvenColumns{a, M, 1}, EvenRows{b, tiles}, VL, smaller(DEPTH, C));
         store_tile(to, tiles, sums);
+        for (ptrdiff_t c = DEPTH; c < C; c += DEPTH) {
+            vec more[M][V] = {};
+            accumulate(more, EvenColumns{a + c * M, M, 1}, EvenRows{b + c * tiles, tiles}, VL, smaller(DEPTH, C - c));
+            add_tile(to, tiles, more);
+        }
     }
 
     /* Channels `begin` to `end` of the results y: (N, K, H, W). */
@@ -204,10 +212,9 @@ template <int M, int V>
 MK_INLINE void add_products(float *to, ptrdiff_t to_step, const float *gradients, const float *patches,
                             ptrdiff_t columns, ptrdiff_t tiles)
 {
-    vec sums[M][V];
-    load_tile(sums, to, to_step);
+    vec sums[M][V] = {};
     accumulate(sums, EvenColumns{gradients, 1, tiles}, EvenRows{patches, columns}, VL, tiles);
-    store_tile(to, to_step, sums);
+    add_tile(to, to_step, sums);
 }
 
 /* sums[f][k][c] += sum over tiles of gradients[f][k][tile] * patches[f][tile][c]. */

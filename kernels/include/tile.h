@@ -110,6 +110,18 @@ MK_INLINE void store_tile(float *to, ptrdiff_t step, const vec (&sums)[M][V])
             store(to + i * step + j * VL, sums[i][j]);
 }
 
+template <int M, int V>
+MK_INLINE void add_tile(float *to, ptrdiff_t step, const vec (&sums)[M][V])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++) {
+            float *place = to + i * step + j * VL;
+            store(place, load(place) + sums[i][j]);
+        }
+}
+
 /* The rows of a product in panels of MR, or MR_SMALL where that wastes less; the last may be padded. */
 template <int M>
 struct Panel {

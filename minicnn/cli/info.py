@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"minicnn {facts['version']}, Python {facts['python']}, NumPy {facts['numpy']}")
     print(f"processor: {facts['cpu']}, {facts['processors']} to use, {facts['threads']} threads")
     if facts["kernels"]:
-        winograd = "with" if facts["conv_precision"] == "high" else "without"
-        print(f"native kernels: {facts['kernels']}, convolutions {winograd} Winograd's algorithm")
+        print(f"native kernels: {facts['kernels']}")
+        print(f"convolutions: precision {facts['conv_precision']}, {facts['conv_algorithms']}")
     for library in facts["libraries"]:
         print("library: {name} {version} ({kernels}), {threads} threads".format(**library))
     print("\nbackends")
@@ -56,10 +56,20 @@ def gather() -> dict[str, Any]:
         "threads": get_num_threads(),
         "kernels": backends.cpu_level(),
         "conv_precision": get_conv_precision(),
+        "conv_algorithms": _conv_algorithms(),
         "libraries": _libraries(),
         "backends": backends.status(),
         "operations": backends.table(),
     }
+
+
+def _conv_algorithms() -> str | None:
+    """Which algorithm of the native kernels serves which convolution; None without them."""
+    if backends.unavailable("native"):
+        return None
+    from minicnn.backends.native.conv import rule
+
+    return rule()
 
 
 def _cpu_features() -> list[str]:

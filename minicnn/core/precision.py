@@ -22,8 +22,9 @@ def set_conv_precision(precision: str) -> None:
     ----------
     precision : "high" or "highest"
         "high" (the default) lets compiled kernels use Winograd's algorithm for 3 x 3 convolutions: up to
-        four times faster, with rounding errors some 5 to 10 times those of the direct sum, up to
-        about 1e-5 of the largest result. "highest" sums directly everywhere.
+        four times faster, with rounding errors some 5 to 10 times those of the direct sum, up to 1e-5 of the
+        largest result for normal numbers; sums too long for that are direct (docs/kernels.md). "highest"
+        sums directly everywhere.
 
     Raises
     ------

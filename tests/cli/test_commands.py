@@ -227,6 +227,18 @@ def test_info_tells_about_backends_and_operations(command):
     assert "backends" in text and "conv2d.backward" in text
 
 
+def test_info_tells_which_algorithm_serves_convolutions(command):
+    pytest.importorskip("minicnn._native", reason="the extension was not built")
+    found = command("info", "--json").json
+    assert found["conv_precision"] == "high" and found["conv_algorithms"].startswith("winograd for 3 x 3")
+    assert f"convolutions: precision high, {found['conv_algorithms']}\n" in command("info").out
+    minicnn.set_conv_precision("highest")
+    try:
+        assert "winograd" not in command("info", "--json").json["conv_algorithms"]
+    finally:
+        minicnn.set_conv_precision("high")
+
+
 # -- load, verify, digest --------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 """The sums of a micro-kernel stay in registers: its loop neither stores to the stack nor loads from it.
+Nor does any other innermost loop with multiply-adds store to it, but for a few that are named here.
 
 One index that is not unrolled, or one register too many, and the compiler keeps sums in memory: results
 stay the same, and half of the speed is gone. Only the object code shows it.
@@ -31,8 +32,32 @@ LEVELS = {
 LEAST = 8  # multiply-adds that make a loop a micro-kernel's
 
 FMA = re.compile(r"vf(n?)m(add|sub)\d+ps$")
-# Other arithmetic between vectors: loops with it transform numbers and may keep arrays on the stack.
+# Other arithmetic between vectors: loops with it transform numbers, and may load what they do not change.
 OTHER = re.compile(r"v(add|sub|mul|div|max|min|sqrt|perm|shuf|unpck|insert|extract|blend|cmp|round)")
+
+
+# By level: functions whose loops need more vectors than there are registers, and why. First micro-kernels.
+DEPTHWISE_5X5 = "25 taps, the rows under them and the sums are more than 32 vectors"
+FEW_REGISTERS = "9 or 25 taps, the rows under them and the sums are more than 16 vectors"
+TRANSFORM = "Winograd's transforms hold the 36 vectors of a patch"
+SPILLING_MICRO_KERNELS = {
+    "avx512": {r"spread<5": DEPTHWISE_5X5},
+    "avx2": {r"(gradient|spread)<[35]": FEW_REGISTERS, r"add_taps<9>": FEW_REGISTERS},
+}
+STORING_LOOPS = {
+    "avx512": {
+        r"(gradient|spread|correlate)<5": DEPTHWISE_5X5,
+        r"Block::(transform|finish)|winograd_weight_gradient": TRANSFORM,
+        r"moments_of_pieces": "the eight sums of a block pass through memory, once a block",
+    },
+    "avx2": {
+        r"(gradient|spread|correlate)<[35]": FEW_REGISTERS,
+        r"Block::(transform|finish)|winograd_weight_gradient": TRANSFORM,
+        r"moments_of_pieces": "the eight sums of a block pass through memory, once a block",
+        r"add_lanes<4, 3>": "12 sums, 4 and 3 vectors are more than 16",
+        r"softplus|log_softmax": "their polynomials and what they wait for are more than 16 vectors",
+    },
+}
 
 
 @dataclass
@@ -49,10 +74,10 @@ class Instruction:
 def functions_of(path):
     """Name and instructions of every function in an object file."""
     text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True, check=True
+        ["objdump", "-d", "-C", "--no-show-raw-insn", str(path)], capture_output=True, text=True, check=True
     ).stdout
-    for part in re.split(r"\n(?=[0-9a-f]+ <[^>]+>:)", text):
-        head = re.match(r"[0-9a-f]+ <([^>]+)>:", part)
+    for part in re.split(r"\n(?=[0-9a-f]+ <.+>:\n)", text):
+        head = re.match(r"[0-9a-f]+ <(.+)>:\n", part)
         lines = re.findall(r"^\s*([0-9a-f]+):\s+(\S+)[ \t]*(.*)$", part, re.MULTILINE)
         if head:
             yield head[1], [Instruction(int(a, 16), name, operands) for a, name, operands in lines]
@@ -71,29 +96,48 @@ def loops_of(instructions):
     return [instructions[start : end + 1] for start, end in inner]
 
 
+def multiply_adds(loop):
+    return sum(bool(FMA.match(instruction.name)) for instruction in loop if instruction.is_vector)
+
+
 def is_micro_kernel(loop):
-    vectors = [instruction for instruction in loop if instruction.is_vector]
-    multiply_adds = sum(bool(FMA.match(instruction.name)) for instruction in vectors)
-    return multiply_adds >= LEAST and not any(OTHER.match(instruction.name) for instruction in vectors)
+    return not any(OTHER.match(instruction.name) for instruction in loop if instruction.is_vector)
+
+
+def level_of(loop):
+    return "avx512" if any("%zmm" in instruction.operands for instruction in loop) else "avx2"
 
 
 def spills(instructions, loop):
-    """The vector instructions of a loop that touch the stack."""
+    """The vector instructions of a loop that touch the stack; but for micro-kernels, those that store."""
     framed = any(
         i.name == "mov" and i.operands == "%rsp,%rbp" for i in instructions
     )  # else rbp is any pointer
-    stack = re.compile(r"\(%r(sp|bp)" if framed else r"\(%rsp")
-    return [f"{i.name} {i.operands}" for i in loop if i.is_vector and stack.search(i.operands)]
+    stack = r"\(%r(sp|bp)" if framed else r"\(%rsp"
+    touched = re.compile(stack if is_micro_kernel(loop) else stack + r"[^()]*\)$")
+    return [f"{i.name} {i.operands}" for i in loop if i.is_vector and touched.search(i.operands)]
 
 
-def micro_kernels(path, keep=lambda name: True):
-    """By function: what the loops of its micro-kernels do on the stack, one list a loop."""
-    found = {}
-    for name, instructions in functions_of(path):
-        loops = [loop for loop in loops_of(instructions) if is_micro_kernel(loop)] if keep(name) else []
-        if loops:
-            found[name] = [spills(instructions, loop) for loop in loops]
-    return found
+@dataclass
+class Loop:
+    function: str
+    level: str
+    micro_kernel: bool
+    spills: list
+
+    def may_spill(self):
+        known = (SPILLING_MICRO_KERNELS if self.micro_kernel else STORING_LOOPS)[self.level]
+        return any(re.search(pattern, self.function) for pattern in known)
+
+
+def loops_with_multiply_adds(path):
+    """The innermost loops of all functions, those too that have no name of their own, with enough of them."""
+    return [
+        Loop(name, level_of(loop), is_micro_kernel(loop), spills(instructions, loop))
+        for name, instructions in functions_of(path)
+        for loop in loops_of(instructions)
+        if multiply_adds(loop) >= LEAST
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -102,24 +146,43 @@ def _objdump():
         pytest.skip("objdump is not installed")
 
 
-@pytest.fixture(scope="module", params=LEVELS)
-def level(request, _objdump):
+@pytest.fixture(scope="module")
+def extension(_objdump):
     if native.unavailable():
         pytest.skip(native.unavailable())
     from minicnn import _native
 
-    path = Path(_native.__file__)
-    if not any(f"_{request.param}" in name for name, _ in functions_of(path)):
-        pytest.skip(f"the extension has no functions for {request.param}, or no names of functions")
-    return micro_kernels(path, lambda name: request.param in name)
+    return loops_with_multiply_adds(_native.__file__)
 
 
-def test_micro_kernels_are_found(level):
-    assert any("winograd" in name or "conv" in name or "gemm" in name for name in level)
+@pytest.fixture(params=LEVELS)
+def loops(request, extension):
+    found = [loop for loop in extension if loop.level == request.param]
+    if not found:
+        pytest.skip(f"the extension has no loops for {request.param}, or no names of functions")
+    return found
 
 
-def test_micro_kernels_keep_their_sums_in_registers(level):
-    assert {name: loops for name, loops in level.items() if any(loops)} == {}
+FAMILIES = {
+    "winograd": r"Block::multiply\(",
+    "winograd, weights": "winograd_weight_gradient",
+    "dense products": "Block::multiply_tile|multiply_by",
+    "dense layers": "multiply_panel",
+    "direct": "Work::multiply",
+    "direct, weights": "add_(by_numbers|lanes|taps)",
+    "depthwise": "each_plane|gradient<",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_micro_kernels_are_found(loops, family):
+    names = [loop.function for loop in loops if loop.micro_kernel]
+    assert any(re.search(FAMILIES[family], name) for name in names)
+
+
+def test_sums_stay_in_registers(loops):
+    found = [loop for loop in loops if loop.spills and not loop.may_spill()]
+    assert found == []
 
 
 def compiled(rows, level, tmp_path):
@@ -160,7 +223,6 @@ extern "C" void planted(float *c, const float *a, const float *b, ptrdiff_t K)
     ("level_name", "fits", "spilling"), [("avx512", 12, 16), ("avx2", 6, 10)], ids=["avx512", "avx2"]
 )
 def test_a_tile_with_too_many_rows_is_caught(_objdump, tmp_path, level_name, fits, spilling):
-    (loops,) = micro_kernels(compiled(fits, level_name, tmp_path)).values()
-    assert loops == [[]]
-    found = micro_kernels(compiled(spilling, level_name, tmp_path))
-    assert any(loop for loop in found["planted"])
+    assert [loop.spills for loop in loops_with_multiply_adds(compiled(fits, level_name, tmp_path))] == [[]]
+    found = loops_with_multiply_adds(compiled(spilling, level_name, tmp_path))
+    assert any(loop.spills for loop in found)

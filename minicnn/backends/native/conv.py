@@ -13,7 +13,11 @@ from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.fused import conv2d_add, conv2d_add_relu, conv2d_relu
 from minicnn.typing import Attrs, Shape
 
+FEW_CHANNELS = 8  # fewer do not pay for Winograd's transforms
 FEW_TILES = 8  # fewer fill less than half of the vectors of Winograd's products
+# The longest of Winograd's sums whose errors keep within what set_conv_precision promises: docs/kernels.md.
+MOST_CHANNELS = 4096
+MOST_TILES = 1 << 17  # of all images, which only the weights' gradient sums over
 
 _SAME = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
 
@@ -22,14 +26,36 @@ def algorithm(w_shape: Shape, x_shape: Shape, attrs: Attrs) -> str:
     """The algorithm of a convolution with weights and images of these shapes.
 
     Winograd's takes 3 x 3 with stride 1 and padding 1, unless the highest precision is asked for; its
-    transforms need channels and tiles of 4 x 4 pixels enough to pay. One channel for each group is a
-    depthwise convolution. All else is direct.
+    transforms need channels and tiles of 4 x 4 pixels enough to pay, and its sums over channels must not
+    be so long that too many digits are lost. One channel for each group is a depthwise convolution. All
+    else is direct.
     """
-    if w_shape[2:] == (3, 3) and attrs == _SAME and min(w_shape[:2]) >= 8 and get_conv_precision() == "high":
-        tiles = x_shape[0] * -(-x_shape[2] // 4) * -(-x_shape[3] // 4)
-        if tiles >= FEW_TILES:
+    if w_shape[2:] == (3, 3) and attrs == _SAME and get_conv_precision() == "high":
+        channels = w_shape[:2]
+        if min(channels) >= FEW_CHANNELS and max(channels) <= MOST_CHANNELS and _tiles(x_shape) >= FEW_TILES:
             return "winograd"
     return "depthwise" if attrs["groups"] == x_shape[1] == w_shape[0] > 1 else "direct"
+
+
+def gradient_algorithm(w_shape: Shape, x_shape: Shape, attrs: Attrs) -> str:
+    """The algorithm of the weights' gradient, whose sums are over tiles."""
+    chosen = algorithm(w_shape, x_shape, attrs)
+    return "direct" if chosen == "winograd" and _tiles(x_shape) > MOST_TILES else chosen
+
+
+def _tiles(x_shape: Shape) -> int:
+    return x_shape[0] * -(-x_shape[2] // 4) * -(-x_shape[3] // 4)
+
+
+def rule() -> str:
+    """What `algorithm` chooses, in one line."""
+    others = "depthwise for one channel a group, direct for all others"
+    if get_conv_precision() == "highest":
+        return others
+    return (
+        f"winograd for 3 x 3 with stride 1, padding 1, {FEW_CHANNELS} to {MOST_CHANNELS} channels and "
+        f"{FEW_TILES} tiles of 4 x 4 pixels or more (weights' gradient: to {MOST_TILES}), {others}"
+    )
 
 
 def _declined(*arrays) -> Declined | None:
@@ -72,7 +98,7 @@ def _spread(gy, w, channels, size, **attrs):
 def _weight_gradient(gy, x, shape, **attrs):
     gw = _native.empty(shape)
     _native.conv_weight_gradient(
-        gw, one_run(gy), one_run(x), algorithm=algorithm(shape, x.shape, attrs), **attrs
+        gw, one_run(gy), one_run(x), algorithm=gradient_algorithm(shape, x.shape, attrs), **attrs
     )
     return gw
 
