@@ -113,7 +113,10 @@
 #define MK_ELEMENTWISE(KERNEL)                                                                                  \
     KERNEL(int, add, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
     KERNEL(int, sub, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
-    KERNEL(int, mul, (float *z, const float *x, const float *y, ptrdiff_t n))
+    KERNEL(int, mul, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
+    KERNEL(int, add_number, (float *z, const float *x, float number, ptrdiff_t n))                              \
+    KERNEL(int, sub_from_number, (float *z, const float *x, float number, ptrdiff_t n))                         \
+    KERNEL(int, mul_number, (float *z, const float *x, float number, ptrdiff_t n))
 
 /* images.cpp.  y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256) */
 #define MK_IMAGES(KERNEL)                                                                                       \
