@@ -31,7 +31,7 @@ def standardize_bytes(xp: ArrayModule, planes: Array, mean: Array | None, std: A
     >>> import numpy as np
     >>> x = np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3)
     >>> half = np.full((1, 1, 1), 0.5, np.float32)
-    >>> standardize_bytes(x, half, half).ravel().round(6).tolist()
+    >>> [round(v, 6) for v in standardize_bytes(x, half, half).ravel().tolist()]
     [-1.0, -0.6, 1.0]
     """
     y = xp.divide(planes, xp.float32(255), order="C")
