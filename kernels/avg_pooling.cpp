@@ -1,10 +1,11 @@
 /* Average pooling. The formulas and their references are in minicnn/ops/pooling.py.
  *
  * A sum over a window is taken over rows first, where all columns of pixels are neighbours, then over columns,
- * in phases (windows.h). Windows of 2x2 at stride 2 have a path of their own (pool2x2.h). */
+ * in phases (windows.h). Windows of 2x2 at stride 2 and of 3x3 have paths of their own (pool2x2.h, pool3x3.h). */
 #include "mk.h"
 #include "parallel.h"
 #include "pool2x2.h"
+#include "pool3x3.h"
 #include "windows.h"
 
 namespace {
@@ -33,6 +34,16 @@ struct Counts {
         const ptrdiff_t low = with_padding ? 0 : w.left, high = w.left + w.W + (with_padding ? w.right : 0);
         for (ptrdiff_t j = 0; j < w.OW; j++)
             counts[j] = divisor != 0.0f ? 1.0f : extent(j * w.SW, w.KW, low, high);
+    }
+
+    /* Whether all windows are divided by one number, that of the first. */
+    bool are_equal() const
+    {
+        if (divisor != 0.0f)
+            return true;
+        const bool is_padded = w.top > 0 || w.left > 0 || w.bottom > 0 || w.right > 0;
+        return (with_padding || !is_padded) && (w.OH - 1) * w.SH + w.KH <= w.top + w.H + w.bottom &&
+               (w.OW - 1) * w.SW + w.KW <= w.left + w.W + w.right;
     }
 
     bool is_mean_of_2x2() const { return is_2x2(w) && (divisor == 0.0f || divisor == 4.0f); }
@@ -89,6 +100,54 @@ int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
         });
     });
 }
+
+template <int S>
+int forward_3x3(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
+{
+    const mk_window &window = shared.w;
+    const Strip<3, S> strips(window.H, window.W, window.OW, window.top, window.left);
+    const ptrdiff_t at_once = pieces_of_task(window.H * window.W);
+    const size_t bytes = Parts::bytes(whole_vectors(window.OW), 4);
+    return parallel(ceil_div(planes, at_once), bytes, [&](ptrdiff_t task, float *column_counts) {
+        const Counts counts = shared;
+        const mk_window &w = counts.w;
+        counts.of_columns(column_counts);
+        for (ptrdiff_t plane = task * at_once; plane < smaller((task + 1) * at_once, planes); plane++)
+            for (ptrdiff_t j = 0; j < w.OW; j += VL) {
+                const Strip<3, S> strip = strips.at(j);
+                const vec columns = load(column_counts + j);
+                const float *from = x + plane * w.H * w.W;
+                float *to = y + plane * w.OH * w.OW + j;
+                roll<3, S, 1>(
+                    w.OH,
+                    [&](vec(&v)[3], ptrdiff_t row) MK_INLINE_LAMBDA {
+                        if (!strip.take(v, from, row, FAR))
+                            return false;
+                        v[0] += v[1] + v[2];
+                        return true;
+                    },
+                    [&](vec(&sums)[1], const vec(&v)[3], int) MK_INLINE_LAMBDA { sums[0] += v[0]; },
+                    [&](ptrdiff_t i, const vec(&sums)[1]) MK_INLINE_LAMBDA {
+                        strip.put(to + i * w.OW, sums[0] / (counts.of_row(i) * columns), 1);
+                    });
+            }
+    });
+}
+
+/* What windows of 3x3, all divided by the same count, give to their pixels. */
+struct Shares {
+    const float *gy;
+    ptrdiff_t windows; /* of a plane */
+    float count;
+
+    template <int T>
+    MK_INLINE_MEMBER bool take(vec (&v)[T], const Strip<T, 1> &strip, ptrdiff_t plane, ptrdiff_t row) const
+    {
+        return strip.take(v, gy + plane * windows, row, FAR);
+    }
+    MK_INLINE_MEMBER void add(vec &sum, vec g, int, int) const { sum += g; }
+    MK_INLINE_MEMBER vec finish(vec sum) const { return sum / count; }
+};
 
 /* row = what each window spreads over its pixels in this row, for any stride.   row: (W)  sums: (OW) */
 void scatter(float *row, const float *sums, const mk_window &w)
@@ -169,6 +228,8 @@ int MK(avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, const mk_
                            float divisor)
 {
     const Counts counts{*window, with_padding, divisor};
+    if (rolls_forward(*window))
+        return window->SW == 1 ? forward_3x3<1>(y, x, planes, counts) : forward_3x3<2>(y, x, planes, counts);
     if (!counts.is_mean_of_2x2())
         return forward(y, x, planes, counts);
     const Pairs pairs(planes, *window);
@@ -183,6 +244,8 @@ int MK(avg_pool2d_backward)(float *gx, const float *gy, ptrdiff_t planes, const 
                             float divisor)
 {
     const Counts counts{*window, with_padding, divisor};
+    if (rolls_backward(*window) && counts.are_equal())
+        return spread_3x3(gx, planes, *window, Shares{gy, window->OH * window->OW, divisor != 0.0f ? divisor : 9.0f});
     if (!counts.is_mean_of_2x2())
         return backward(gx, gy, planes, counts);
     const Pairs pairs(planes, *window);

@@ -1,17 +1,16 @@
 /* Max-pooling. The formulas and their references are in minicnn/ops/pooling.py.
  *
- * Windows of 2x2 at stride 2 have a path of their own (pool2x2.h). Forward, rows under windows of 3x3 roll through
- * registers (rolling.h). For all others, rows of pixels are taken apart by the stride (windows.h), so that a tap of
- * neighbouring windows is a vector. */
+ * Windows of 2x2 at stride 2 have a path of their own (pool2x2.h), and so have windows of 3x3, whose rows roll
+ * through registers (pool3x3.h). For all others, rows of pixels are taken apart by the stride (windows.h), so that a
+ * tap of neighbouring windows is a vector. */
 #include "mk.h"
 #include "parallel.h"
 #include "pool2x2.h"
-#include "rolling.h"
+#include "pool3x3.h"
 #include "windows.h"
+#include "winners.h"
 
 namespace {
-
-MK_INLINE ivec every(ptrdiff_t i) { return static_cast<int32_t>(i) - (ivec){}; }
 
 /* The larger values and their taps, of equals the first. NaN is left to `take_larger_or_nan`, if the sum of all
  * values shows that there is one: so a comparison less is on the way from tap to tap. */
@@ -149,12 +148,6 @@ int forward_2x2(float *y, uint8_t *index, const float *x, ptrdiff_t planes, cons
     });
 }
 
-/* Windows of 3x3 in planes that the first-level cache holds while strip after strip of them is read. */
-bool is_3x3(const mk_window &w)
-{
-    return w.KH == 3 && w.KW == 3 && w.SH == w.SW && w.SW <= 2 && w.DH == 1 && w.DW == 1 && w.H * w.W <= 4096;
-}
-
 /* One window by the letter, for vectors that may hold NaN. */
 void take_window(float *y, uint8_t *index, const float *plane, const mk_window &w, ptrdiff_t i, ptrdiff_t j,
                  float floor)
@@ -228,18 +221,6 @@ int forward_3x3(float *y, uint8_t *index, const float *x, ptrdiff_t planes, cons
 }
 
 /* -- backward --------------------------------------------------------------------------------------------- */
-
-/* What flows back into the windows: dL/dy, or behind a ReLU 0 where its result y is not above 0. */
-struct Gradient {
-    const float *gy, *y; /* y: NULL without a ReLU */
-
-    MK_INLINE_MEMBER float operator()(ptrdiff_t at) const { return !y || y[at] > 0.0f ? gy[at] : 0.0f; }
-    MK_INLINE_MEMBER vec operator()(ptrdiff_t at, ptrdiff_t n) const
-    {
-        const vec g = load_some(gy + at, n);
-        return !y ? g : load_some(y + at, n) > 0.0f ? g : (vec){};
-    }
-};
 
 /* Each window adds to the pixel that won it: the way where there are few windows, or many taps to ask. */
 template <class Index>
@@ -359,7 +340,7 @@ int MK(max_pool2d_forward)(float *y, void *index, const float *x, ptrdiff_t plan
     const float floor = floor_of(with_relu);
     if (is_2x2(*window))
         return forward_2x2(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
-    if (is_3x3(*window))
+    if (rolls_forward(*window))
         return window->SW == 1
                    ? forward_3x3<1>(y, static_cast<uint8_t *>(index), x, planes, *window, floor)
                    : forward_3x3<2>(y, static_cast<uint8_t *>(index), x, planes, *window, floor);
@@ -376,6 +357,11 @@ int MK(max_pool2d_backward)(float *gx, const float *gy, const float *y, const vo
     const Gradient gradient{gy, y};
     if (is_2x2(*window))
         return backward_2x2(gx, gradient, static_cast<const uint8_t *>(index), planes, *window);
+    const ptrdiff_t windows = window->OH * window->OW;
+    if (rolls_backward(*window))
+        return spread_3x3(
+            gx, planes, *window,
+            Winners{gradient, static_cast<const uint8_t *>(index), windows, planes * windows, {}});
     if (window->KH * window->KW <= 256)
         return backward(gx, gradient, static_cast<const uint8_t *>(index), planes, *window);
     return backward(gx, gradient, static_cast<const int32_t *>(index), planes, *window);

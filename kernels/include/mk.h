@@ -15,6 +15,7 @@
     MK_ACTIVATION(KERNEL)                                                                                       \
     MK_BIAS(KERNEL)                                                                                             \
     MK_ELEMENTWISE(KERNEL)                                                                                      \
+    MK_IMAGES(KERNEL)                                                                                           \
     MK_CONV(KERNEL)                                                                                             \
     MK_DEPTHWISE(KERNEL)                                                                                        \
     MK_WINOGRAD(KERNEL)                                                                                         \
@@ -111,7 +112,15 @@
 #define MK_ELEMENTWISE(KERNEL)                                                                                  \
     KERNEL(int, add, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
     KERNEL(int, sub, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
-    KERNEL(int, mul, (float *z, const float *x, const float *y, ptrdiff_t n))
+    KERNEL(int, mul, (float *z, const float *x, const float *y, ptrdiff_t n))                                   \
+    KERNEL(int, add_number, (float *z, const float *x, float number, ptrdiff_t n))                              \
+    KERNEL(int, sub_from_number, (float *z, const float *x, float number, ptrdiff_t n))                         \
+    KERNEL(int, mul_number, (float *z, const float *x, float number, ptrdiff_t n))
+
+/* images.cpp.  y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256) */
+#define MK_IMAGES(KERNEL)                                                                                       \
+    KERNEL(int, look_up,                                                                                  \
+           (float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar))
 
 /* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K) */
 #define MK_BIAS(KERNEL)                                                                                         \

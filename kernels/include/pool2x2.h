@@ -1,7 +1,7 @@
 /* Windows of 2x2 pixels at stride 2 without padding: forward and backward, whatever is done to the four pixels.
  *
- * Rows of pixels of two vectors and more are taken a vector of windows at a time. Shorter rows would leave
- * lanes empty: of them a vector takes several pairs of rows, which lie one behind the other in memory. */
+ * Rows are taken a vector of windows at a time. Where half of the lanes or more would be empty, a vector takes
+ * several pairs of rows, which lie one behind the other in memory. */
 #ifndef MK_POOL2X2_H
 #define MK_POOL2X2_H
 
@@ -88,7 +88,7 @@ template <class Result>
 int pool2x2_forward(const float *x, const Pairs &p, Result result)
 {
     const ptrdiff_t W = p.W, OW = p.OW;
-    if (OW >= VL)
+    if (2 * OW > VL)
         return each_group(p, 1, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t, ptrdiff_t) MK_INLINE_LAMBDA {
             const float *upper = x + from, *lower = upper + W;
             auto take = [&](ptrdiff_t j, ptrdiff_t n) MK_INLINE_LAMBDA {
@@ -124,7 +124,7 @@ template <class Gradients>
 int pool2x2_backward(float *gx, const Pairs &p, Gradients gradients)
 {
     const ptrdiff_t W = p.W, OW = p.OW;
-    if (OW >= VL)
+    if (2 * OW > VL)
         return each_group(p, 1, [=](ptrdiff_t at, ptrdiff_t from, ptrdiff_t, ptrdiff_t rest) MK_INLINE_LAMBDA {
             float *upper = gx + from, *lower = upper + W;
             auto give = [&](ptrdiff_t j, ptrdiff_t n) MK_INLINE_LAMBDA {

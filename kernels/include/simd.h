@@ -186,6 +186,24 @@ MK_INLINE ivec load_bytes_first(const uint8_t *p, ptrdiff_t n)
 #endif
 }
 
+/* Bytes of an array of `size` from `at` on, as integers; other lanes hold anything. Nothing outside is touched. */
+MK_INLINE ivec load_bytes_lanes(const uint8_t *array, ptrdiff_t size, ptrdiff_t at, Lanes lanes)
+{
+#if VL == 16
+    (void)size;
+    return (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, _mm_maskz_loadu_epi8(lanes.mask, array + at));
+#else
+    (void)lanes;
+    if (__builtin_expect(at >= 0 && at + VL <= size, 1))
+        return load_bytes_first(array + at, VL);
+    uint8_t bytes[VL] = {};
+    for (ptrdiff_t i = 0; i < VL; i++)
+        if (at + i >= 0 && at + i < size)
+            bytes[i] = array[at + i];
+    return load_bytes_first(bytes, VL);
+#endif
+}
+
 MK_INLINE void store_bytes_first(uint8_t *p, ivec v, ptrdiff_t n)
 {
 #if VL == 16

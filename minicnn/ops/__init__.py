@@ -18,6 +18,7 @@ from minicnn.ops.elementwise import *
 from minicnn.ops.extremes import *
 from minicnn.ops.fused import *
 from minicnn.ops.gates import *
+from minicnn.ops.images import *
 from minicnn.ops.indexing import *
 from minicnn.ops.linear import *
 from minicnn.ops.loss import *

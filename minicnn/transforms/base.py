@@ -14,7 +14,7 @@ __all__ = ["Compose", "Lambda", "Transform"]
 class Transform:
     """Base of the transforms: calling one turns an image into what it makes of it.
 
-    The three attributes let a data set in memory spare the way through Pillow. A subclass that defines
+    The attributes let a data set in memory spare the way through Pillow. A subclass that defines
     ``__call__`` without them makes no such promise, whatever its base said.
 
     Attributes
@@ -25,6 +25,8 @@ class Transform:
         A uint8 array gives the very result that a PIL image gives.
     on_batch : callable or None
         From uint8 arrays (N, H, W[, C]), or a tensor (N, C, H, W), to the tensor of all results at once.
+    on_batch_with : callable or None
+        ``on_batch_with(following)``: what does the work of both on a batch in one pass, or None.
 
     Examples
     --------
@@ -38,12 +40,13 @@ class Transform:
     keeps_arrays: bool = False
     takes_arrays: Any = False
     on_batch: Any = None
+    on_batch_with: Any = None
 
     def __init_subclass__(cls) -> None:
         if "__call__" in vars(cls):
-            for name, nothing in (("keeps_arrays", False), ("takes_arrays", False), ("on_batch", None)):
+            for name in ("keeps_arrays", "takes_arrays", "on_batch", "on_batch_with"):
                 if name not in vars(cls):
-                    setattr(cls, name, nothing)
+                    setattr(cls, name, getattr(Transform, name))
 
     def __call__(self, image: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has to define __call__")
@@ -99,19 +102,33 @@ class Compose(Transform):
     @property
     def on_batch(self) -> Callable[[Any], Tensor] | None:
         """All transforms on a batch at once, if each of them can."""
-        steps = [getattr(transform, "on_batch", None) for transform in self.transforms]
-        if not self.takes_arrays or None in steps:
+        if not self.takes_arrays:
+            return None
+        steps = _on_batch(self.transforms)
+        if None in steps:
             return None
 
         def run(images: Any) -> Tensor:
             for step in steps:
-                images = step(images)  # type: ignore[misc]
+                images = step(images)
             return images
 
         return run
 
     def __repr__(self) -> str:
         return "\n".join(["Compose(", *(f"    {transform!r}" for transform in self.transforms), ")"])
+
+
+def _on_batch(transforms: Sequence[Any]) -> list[Any]:
+    """What each of them, or two neighbours in one pass, does to a batch; None for those that cannot."""
+    if not transforms:
+        return []
+    first, *rest = transforms
+    join = getattr(first, "on_batch_with", None)
+    both = join(rest[0]) if join and rest else None
+    if both is not None:
+        return [both, *_on_batch(rest[1:])]
+    return [getattr(first, "on_batch", None), *_on_batch(rest)]
 
 
 class Lambda(Transform):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.ops.images import standardize_bytes
 from minicnn.transforms._functional import channels_of, is_pil, size_of
 from minicnn.transforms.base import Transform
 
 __all__ = ["Grayscale", "Normalize", "ToPILImage", "ToTensor"]
-
-_255 = np.float32(255)
 
 
 class ToTensor(Transform):
@@ -48,18 +47,32 @@ class ToTensor(Transform):
         else:
             raise DTypeError(expected="a PIL image or an array", got=type(image).__name__, op="ToTensor")
         size_of(array)
-        planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-        return Tensor(_unit(planes))
+        planes = _planes(array[None])
+        if array.dtype == np.uint8:  # one image is little work, less than a kernel's preparation
+            return Tensor.wrap(standardize_bytes.reference(np, planes, None, None)[0])
+        return Tensor(np.array(planes[0], order="C"))
 
     def on_batch(self, images: np.ndarray) -> Tensor:
         """Arrays (N, H, W) or (N, H, W, C) of bytes as a tensor (N, C, H, W)."""
-        return Tensor.wrap(_unit(images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)))
+        return Tensor.wrap(standardize_bytes(_planes(images), None, None))
+
+    def on_batch_with(self, following: Any) -> Callable[[np.ndarray], Tensor] | None:
+        """The same and the transform behind it in one pass, if there is a kernel for both."""
+        if type(following) is not Normalize:
+            return None
+
+        def run(images: np.ndarray) -> Tensor:
+            planes = _planes(images)
+            return Tensor.wrap(
+                standardize_bytes(planes, *following.parameters_for(planes.shape[1], planes.shape))
+            )
+
+        return run
 
 
-def _unit(planes: np.ndarray) -> np.ndarray:
-    if planes.dtype == np.uint8:
-        return np.divide(planes, _255, order="C")
-    return np.array(planes, order="C")
+def _planes(images: np.ndarray) -> np.ndarray:
+    """Arrays (N, H, W) or (N, H, W, C) seen as (N, C, H, W)."""
+    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
 
 
 class Normalize(Transform):
@@ -113,15 +126,8 @@ class Normalize(Transform):
                 hint="put ToTensor() before Normalize",
                 op="Normalize",
             )
-        channels = channels_of(image)
-        if len(self._mean) not in (1, channels):
-            raise ShapeError(
-                expected=f"an image of {len(self._mean)} channels, one for each mean",
-                got=f"{channels} channels, shape {image.shape}",
-                op="Normalize",
-            )
-        mean: np.ndarray = self._mean.astype(image.dtype, copy=False)
-        std: np.ndarray = self._std.astype(image.dtype, copy=False)
+        parameters = self.parameters_for(channels_of(image), image.shape)
+        mean, std = (values.astype(image.dtype, copy=False) for values in parameters)
         if isinstance(image, np.ndarray):  # the channels come last
             mean, std = mean[:, 0, 0], std[:, 0, 0]
         x = image.array if isinstance(image, Tensor) else image
@@ -132,6 +138,16 @@ class Normalize(Transform):
     def on_batch(self, images: Tensor) -> Tensor:
         """The same on a tensor (N, C, H, W)."""
         return self(images)
+
+    def parameters_for(self, channels: int, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, (C, 1, 1) or (1, 1, 1), for images of so many channels."""
+        if len(self._mean) not in (1, channels):
+            raise ShapeError(
+                expected=f"an image of {len(self._mean)} channels, one for each mean",
+                got=f"{channels} channels, shape {tuple(shape)}",
+                op="Normalize",
+            )
+        return self._mean, self._std
 
 
 class Grayscale(Transform):

@@ -1,4 +1,4 @@
-"""Arithmetic of two arrays: NumPy's numbers bit for bit, every tail, any number of threads."""
+"""Arithmetic of two arrays, or of one and a number: NumPy's bits at every tail, for any number of threads."""
 
 import numpy as np
 import pytest
@@ -37,10 +37,35 @@ def test_any_number_of_threads_gives_the_same_bits(name, native, level, rng, ste
     steady(lambda: [getattr(native, name)(x, y), getattr(native, name)(x, y, x.copy())])
 
 
+@pytest.mark.parametrize("number", [*SPECIAL, 0.1, 3, -(2**24)], ids=str)
+@pytest.mark.parametrize("name", OPS)
+def test_numbers_give_numpys_bits(name, number, native, level, rng):
+    kernel, right = getattr(native, name), OPS[name]
+    for x in (rng.standard_normal(70001).astype(np.float32)[:n] for n in LENGTHS):
+        x[: len(SPECIAL)] = SPECIAL[: len(x)]
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(kernel(x, number), right(x, number))
+            np.testing.assert_array_equal(kernel(number, x), right(number, x))
+            zeros = right(x, number) == 0
+            signs = [np.signbit(f(x, number)[zeros]) for f in (kernel, right)]
+        np.testing.assert_array_equal(*signs)
+
+
+def test_numbers_are_served_in_strict_mode(native):
+    x = minicnn.tensor([[1.0, -2.0, 0.0]], requires_grad=True)
+    with backends.use_strict():
+        y = 4.0 - (((3 * x) * 0.5 + 1.0) + 2 - 0.25 - 1)
+        z = 3 * x * 0.5
+        z.backward(minicnn.tensor([[1.0, 2.0, 4.0]]))
+    assert y.tolist() == [[0.75, 5.25, 2.25]]
+    assert x.grad.tolist() == [[1.5, 3.0, 6.0]]
+
+
 def test_what_it_does_not_take_is_declined(native, rng):
     x = rng.standard_normal((4, 6)).astype(np.float32)
-    others = [2.0, x[:1], x.astype(np.float64), x[:, ::2], x.T, np.float32(1), np.ma.array(x), x.byteswap()]
+    others = [x[:1], x.astype(np.float64), x[:, ::2], x.T, np.float32(1), np.ma.array(x), x.byteswap()]
     others[-1] = others[-1].view(x.dtype.newbyteorder())
+    others += [2**24 + 1, 1e300, True]
     for name in OPS:
         for other in others:
             assert getattr(native, name)(x, other) is None

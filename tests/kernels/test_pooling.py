@@ -1,5 +1,7 @@
 """The pooling kernels: every geometry and tail on every CPU level, exactly where the operation is exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,23 @@ def test_windows_of_3x3_at_any_width(op, level, rng):
         assert_same(op, distinct(rng, 1, 3, 4, width), **windows((3, 3), (1, 1), padded))
         if width >= 3:
             assert_same(op, few(rng, 2, 2, 6, width), **windows((3, 3), (2, 2)))
+
+
+@pytest.mark.parametrize("op", [max_pool2d, avg_pool2d])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_of_3x3_with_every_border(op, stride, level, rng):
+    """Counts that differ from window to window, the two parities of the padding, and planes of two ways."""
+    kinds = [{}] if op is max_pool2d else [{}, {"count_include_pad": False}, {"divisor_override": 5}]
+    for i, padding in enumerate(itertools.product(range(2), repeat=4)):
+        borders = (padding[:2], padding[2:])
+        for attrs in kinds:
+            shape = (1, 3, 65, 64) if i % 8 == 3 else (2, 3, 9, 14 + i)
+            ceil_mode = bool(rng.integers(2))
+            assert_same(
+                op,
+                few(rng, *shape),
+                **windows((3, 3), (stride, stride), borders, ceil_mode=ceil_mode, **attrs),
+            )
 
 
 def random_windows(rng, op):

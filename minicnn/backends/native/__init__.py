@@ -23,8 +23,8 @@ except ImportError as error:
 __all__ = ["create", "unavailable"]
 
 FAMILIES = (
-    "activation", "conv", "distance", "elementwise", "linear", "loss", "normalization", "pooling",
-    "probability", "regularization", "transcendental", "update",
+    "activation", "conv", "distance", "elementwise", "images", "linear", "loss", "normalization",
+    "pooling", "probability", "regularization", "transcendental", "update",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic of two float32 arrays of one shape; kernels/elementwise.cpp."""
+"""Arithmetic of two float32 arrays of one shape, or of one and a number; kernels/elementwise.cpp."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from minicnn.backends.native.arrays import not_float32, one_run
 from minicnn.core.dispatch import Declined
 from minicnn.core.tape import add_gradients
 from minicnn.ops.elementwise import add, mul, sub
+from minicnn.ops.rules import NUMBERS
 
-_DECLINED = Declined("operands that are not two float32 arrays of one shape, each in one run of memory")
+_DECLINED = Declined(
+    "operands that are not float32 arrays of one shape in runs of memory, or one of them and a number"
+)
 
 
 @add.forward_kernel.overlay("native")
@@ -26,7 +29,9 @@ def sub_native(xp, x, y):
 @mul.forward_kernel.overlay("native")
 def mul_native(xp, x, y):
     z = _native.mul(x, y)
-    return _DECLINED if z is None else (z, (x, y, None))
+    if z is None:
+        return _DECLINED
+    return z, (None if type(y) in NUMBERS else x, None if type(x) in NUMBERS else y, None)
 
 
 @mul.backward_kernel.overlay("native")

@@ -26,6 +26,7 @@ FAMILIES = (
     "activation",
     "adaptive_pooling",
     "conv",
+    "images",
     "linear",
     "loss",
     "normalization",
