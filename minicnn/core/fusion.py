@@ -12,8 +12,10 @@ is fused while :class:`minicnn.core.op.observe` looks at every operation.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +23,8 @@ import numpy as np
 
 from minicnn.core.dispatch import Backend, backend_of
 from minicnn.core.tape import grad_enabled
-from minicnn.core.tensor import Tensor
-from minicnn.errors import GradError
+from minicnn.core.tensor import Tensor, before_change
+from minicnn.errors import GradError, MiniCNNError
 from minicnn.typing import Attrs, Shape
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Pending(Tensor):
         self.backend = backend
         self.then = then
         self.records = grad_enabled.get()
+        self._lock = threading.Lock()
         self._set(call)
 
     def _set(self, call: Call) -> None:
@@ -90,6 +93,11 @@ class Pending(Tensor):
 
     def settle(self) -> None:
         """Compute it, and become a plain tensor."""
+        with self._lock:
+            if type(self) is Pending:  # else another thread was quicker
+                self._settle()
+
+    def _settle(self) -> None:
         self.check_operands()
         self._leave()
         token = grad_enabled.set(self.records)
@@ -99,12 +107,13 @@ class Pending(Tensor):
             grad_enabled.reset(token)
         then = self.then
         del self.call, self._known_shape, self.backend, self.then, self.records, self._versions
-        self.__class__ = Tensor  # type: ignore[assignment]
-        self.array = made.array
+        del self._lock
+        self.__dict__["array"] = made.array
         if made.node is not None:
-            self.node, self._requires_grad = made.node, True
+            self.__dict__.update(node=made.node, _requires_grad=True)
+        self.__class__ = Tensor  # type: ignore[assignment]
         if then is not None:
-            then(saved)
+            tell(then, saved)
 
     def check_operands(self) -> None:
         """Refuse to compute with operands that have changed since the call."""
@@ -174,7 +183,8 @@ class _Waiting:
             self.telling.settle()
 
     def settle(self) -> None:
-        for reference in self.results:
+        results, self.results = self.results, []
+        for reference in results:
             result = reference()
             if type(result) is Pending:
                 result.settle()
@@ -214,8 +224,13 @@ class fusing:  # noqa: N801 - used like a function
             return
         waiting = _pending.get()
         _pending.reset(self._token)
-        if kind is None and waiting is not None:
+        if waiting is None:
+            return
+        if kind is None:
             waiting.settle()
+        else:  # what was called is told, as if it had been computed at once
+            with suppress(MiniCNNError):
+                waiting.tell()
 
 
 def fuse(
@@ -255,6 +270,9 @@ def _with_producer(
     call, instead = match
     if producer.backend.name not in call.op.forward_kernel.overlays:
         return None
+    for other in others:
+        if type(other) is Pending:
+            other.settle()  # so that a chain of what waits is no deeper than one
     producer.check_operands()
     then = producer.then
     producer.taken_over(instead)
@@ -262,8 +280,36 @@ def _with_producer(
         return waiting.add(Pending(call, producer.shape, producer.backend, then))
     made, saved = compute(call)
     if then is not None:
-        then(saved)
+        tell(then, saved)
     return made
+
+
+def tell(then: Callable[[Any], None], saved: Any) -> None:
+    """Tell what was saved; what is changed then (running statistics) is no operand of what waits."""
+    token = _pending.set(None)
+    try:
+        then(saved)
+    finally:
+        _pending.reset(token)
+
+
+def settle_readers(array: Any) -> None:
+    """Compute what waits in this thread and reads memory that will change, if only through a view."""
+    waiting = _pending.get()
+    for reference in list(waiting.results) if waiting is not None else ():
+        result = reference()
+        if type(result) is Pending and any(_shares(operand, array) for operand in result.call.operands):
+            result.settle()
+
+
+def _shares(operand: Any, array: Any) -> bool:
+    if not isinstance(operand, Tensor) or type(operand) is Pending:
+        return False
+    both = type(operand.array) is np.ndarray and type(array) is np.ndarray
+    return np.may_share_memory(operand.array, array) if both else type(operand.array) is type(array)
+
+
+before_change.append(settle_readers)
 
 
 def compute(call: Call) -> tuple[Tensor, Any]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import MethodType
@@ -43,11 +44,10 @@ __all__ = ["Op", "observe", "op", "ops"]
 
 ops: dict[str, Op] = {}  # every operation there is, by name
 
-# Called with (op, operands, attributes, result) after each forward; see `observe`.
 Observer = Callable[["Op", list[Any], Attrs, Array], None]
-_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+_observer: ContextVar[observe | None] = ContextVar("observer", default=None)  # of this thread
 _observing = 0  # how many `observe` blocks are open anywhere: keeps the look-up off the hot path
-_apart = 0  # and how many of them want to see each operation by itself
+_counting = threading.Lock()
 
 _new = Tensor.__new__
 _MOST_SHAPES = 1024  # remembered by an operation
@@ -147,7 +147,7 @@ class Op:
         checked: bool = False,
     ) -> tuple[Tensor, Any]:
         """:meth:`call_with_saved` of attributes that are complete and plain: the hottest path."""
-        if self.partners is not None and fuses and not _apart:
+        if self.partners is not None and fuses and not (_observing and _sees_each()):
             fused = fusion.fuse(self, operands, attrs, then)
             if fused is not None:
                 return fused, None
@@ -202,9 +202,9 @@ class Op:
         if isinstance(y, np.generic):  # NumPy turns 0-dimensional results into scalars
             y = backend.xp.asarray(y)
         if _observing:
-            observer = _observer.get()
-            if observer is not None:
-                observer(self, arrays, attrs, y)
+            block = _observer.get()
+            if block is not None:
+                block.observer(self, arrays, attrs, y)
         return y, saved
 
     def run_backward(
@@ -303,20 +303,26 @@ class observe:  # noqa: N801 - used like a function
     """
 
     def __init__(self, observer: Observer, fused: bool = False) -> None:
-        self._observer = observer
-        self._apart = not fused
+        self.observer = observer
+        self.fused = fused
 
     def __enter__(self) -> None:
-        global _observing, _apart
-        _observing += 1
-        _apart += self._apart
-        self._token = _observer.set(self._observer)
+        global _observing
+        with _counting:
+            _observing += 1
+        self._token = _observer.set(self)
 
     def __exit__(self, *exc: object) -> None:
-        global _observing, _apart
-        _observing -= 1
-        _apart -= self._apart
+        global _observing
+        with _counting:
+            _observing -= 1
         _observer.reset(self._token)
+
+
+def _sees_each() -> bool:
+    """Whether an observer in this thread wants to see each operation by itself."""
+    block = _observer.get()
+    return block is not None and not block.fused
 
 
 def first_dtype(*operands: Any, **attrs: Any) -> np.dtype:

@@ -105,13 +105,14 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 
     with no_grad(), observe(note, fused=True), fusing():
         result = function(Tensor.wrap(x))
-    if not isinstance(result, Tensor) or id(result.array) not in known:
+        output = known.get(id(result.array)) if isinstance(result, Tensor) else None
+    if output is None:
         raise OptionError(
             expected="a result that is one tensor, computed from the input by minicnn's operations",
             got=type(result).__name__,
             hint="compute with tensors throughout",
         )
-    return Plan(_needed(steps, known[id(result.array)]), known[id(result.array)], values)
+    return Plan(_needed(steps, output), output, values)
 
 
 def _needed(steps: list[Step], output: Slot) -> list[Step]:

@@ -22,6 +22,10 @@ from minicnn.typing import Array, Shape
 __all__ = ["Tensor", "as_array", "default_dtype"]
 
 
+# Called with the array that is about to change in place: core/fusion.py computes what waits and reads it.
+before_change: list[Callable[[Array], None]] = []
+
+
 class Tensor:
     """A multi-dimensional array that can record what is computed with it.
 
@@ -352,6 +356,8 @@ class Tensor:
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
         if not isinstance(value, (int, float)):
             value = move(as_array(value, None if hasattr(value, "dtype") else self.dtype), self.device)
+        for notice in before_change:
+            notice(self.array)
         self.array[view][index] = value
         self._version += 1
         return self

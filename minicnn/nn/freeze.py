@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minicnn.core import dispatch
 from minicnn.core.dispatch import Declined
 from minicnn.core.fusion import fusing
-from minicnn.core.plan import Plan, trace
+from minicnn.core.plan import trace
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor, as_array
-from minicnn.errors import DTypeError, MiniCNNError, OptionError, ShapeError
+from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.nn.module import Module
 from minicnn.typing import Array
 
 __all__ = ["Frozen", "freeze"]
 
 TOLERANCE = 1e-3  # of the largest result: far above rounding, far below any mistake
+MISMATCH = (
+    "with other images the program gave other results: its forward changes tensors in place, computes with "
+    "other things than tensors, or depends on the numbers in the images or on how many there are"
+)
+MANY = 64  # images that the program for more than one image is made for
 
 
 class Frozen:
@@ -30,20 +36,24 @@ class Frozen:
     shape : tuple of int
         Of one image.
     reason : str or None
-        Why it runs operation by operation, as the model does; None if it is one program.
+        Why it runs operation by operation, as the model does; None if it is a program.
     instructions : list of str
-        The program, a line each.
+        The program for many images, a line each.
     """
 
     def __init__(self, model: Module, images: Array) -> None:
         self._model = copy.deepcopy(model).eval()
-        self._plan: Plan | None = None
-        self._programs: dict[int, Callable[[Array], Array]] = {}  # by number of images, a power of two
+        self._example = np.array(images[:4], order="C")
         self.shape, self.dtype = images.shape[1:], images.dtype
         self.instructions: list[str] = []
-        self.reason = self._become_program(images)
+        self._for_one: Callable[[Array], Array] | None = None
+        self._for_many: Callable[[Array], Array] | None = None
+        self.reason = self._become_program(np.array(images, order="C"))
         if self.reason is not None:
             dispatch.require_kernel(f"the model runs operation by operation: {self.reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._model, self._example)
 
     def __call__(self, images: Tensor | Array) -> Tensor:
         """The model's result in evaluation mode, without gradients.
@@ -59,50 +69,65 @@ class Frozen:
             raise ShapeError(expected=expected, got=str(x.shape), op="Frozen")
         if x.dtype != self.dtype:
             raise DTypeError(expected=f"images of {self.dtype}", got=str(x.dtype), op="Frozen")
-        if self.reason is not None or not len(x):
+        program = self._for_one if len(x) == 1 else self._for_many
+        if program is None or not len(x):
             return Tensor.wrap(self._run_model(x))
-        program = self._programs.get(len(x)) or self._program(len(x))
         return Tensor.wrap(program(np.ascontiguousarray(x)))
 
     def _run_model(self, x: Array) -> Array:
         with no_grad(), fusing():
             return self._model(Tensor.wrap(x)).array
 
-    def _program(self, images: int) -> Callable[[Array], Array]:
-        """The program for so many images: that for the next power of two."""
-        size = 1 << (images - 1).bit_length()
-        if size not in self._programs:
-            lowered = dispatch.active().lower(self._plan, size)  # type: ignore[misc]
-            self._programs[size], self.instructions = lowered
-        self._programs[images] = self._programs[size]
-        return self._programs[size]
-
     def _become_program(self, images: Array) -> str | None:
         """Trace and lower the model; None, or why that cannot be."""
         backend = dispatch.backend_of((images,))
         if backend.lower is None:
             return f"the {backend.name} backend has no programs"
-        two = np.concatenate([images[:1], images[:1]])
+        if any(module._hooks is not None for module in self._model.modules()):
+            return "it has hooks, which see every call"
         try:
-            plan = trace(self._model, two)
-        except MiniCNNError as error:
+            with dispatch.use_strict(False):
+                plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
+        except Exception as error:  # whatever the model does with two images
             return f"it cannot be traced: {error}"
-        lowered = backend.lower(plan, 1)
-        if isinstance(lowered, Declined):
-            return lowered.reason
-        self._plan = plan
-        self._programs[1], self.instructions = lowered
-        others = np.concatenate([images[:1, ..., ::-1], images[:1] * np.float32(0.5)])
-        program = self._program(2)
-        expected, got = self._run_model(others), program(others)
-        bound = TOLERANCE * np.abs(expected).max()
-        if got.shape != expected.shape or not np.allclose(got, expected, 0, bound):
-            return "its forward computes with other things than tensors: other images gave other results"
+        programs = []
+        for count in (1, MANY):
+            lowered = backend.lower(plan, count)
+            if isinstance(lowered, Declined):
+                return lowered.reason
+            programs.append(lowered[0])
+            self.instructions = lowered[1]
+        for sample in (images, images[:1], _noise(images)):
+            if not self._agrees(programs[len(sample) > 1], sample):
+                self.instructions = []
+                return MISMATCH
+        self._for_one, self._for_many = programs
         return None
+
+    def _agrees(self, program: Callable[[Array], Array], images: Array) -> bool:
+        """Whether the program computes what the model does; each gets images of its own."""
+        try:
+            expected = self._run_model(images.copy())
+        except Exception:  # the model takes no such number of images
+            return False
+        got = program(images.copy())
+        if got.shape != expected.shape:
+            return False
+        finite = np.isfinite(expected)
+        bound = TOLERANCE * np.abs(expected[finite]).max(initial=0)
+        same = np.allclose(got[finite], expected[finite], 0, bound)
+        return bool(same and np.array_equal(got[~finite], expected[~finite], equal_nan=True))
 
     def __repr__(self) -> str:
         lines = [f"operation by operation: {self.reason}"] if self.reason else self.instructions
         return "\n  ".join(["Frozen(", *lines]) + "\n)"
+
+
+def _noise(images: Array) -> Array:
+    """Three images of random numbers on the scale of the given ones, positive and negative."""
+    scale = float(np.abs(images[np.isfinite(images)]).max(initial=0)) or 1.0
+    generator = np.random.default_rng(0)
+    return (scale * generator.standard_normal((3, *images.shape[1:]))).astype(images.dtype)
 
 
 def freeze(model: Module, images: Tensor) -> Frozen:
@@ -110,14 +135,15 @@ def freeze(model: Module, images: Tensor) -> Frozen:
 
     The weights are copied as they are now, packed for their kernels, batch normalization is folded into
     the convolutions before it; a call runs all layers without going back to Python. Training the model
-    further does not change what was frozen.
+    further, or choosing another precision, does not change what was frozen.
 
     Parameters
     ----------
     model : Module
         It stays as it is. Its ``forward`` takes one tensor and returns one, and does the same to any
-        images: what it computes is written down once. That is checked with other images; a model that
-        fails, or has an operation that programs lack, runs operation by operation as ever
+        images: what it computes is written down once, so a branch that depends on the numbers in the
+        images must not be frozen. The given images and random ones are used to check that; a model
+        that fails, has hooks, or an operation that programs lack, runs operation by operation as ever
         (``reason`` says why; in strict mode it is an error).
     images : Tensor, (N, ...)
         At least one image, such as the model is used with; any number may be given later.

@@ -35,7 +35,8 @@ def standardize_bytes(xp: ArrayModule, planes: Array, mean: Array | None, std: A
     [-1.0, -0.6, 1.0]
     """
     y = xp.divide(planes, xp.float32(255), order="C")
-    if mean is not None and std is not None:
+    if mean is not None:
         y -= mean
+    if std is not None:
         y /= std
     return y

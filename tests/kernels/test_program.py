@@ -1,5 +1,7 @@
 """Programs: a frozen model computes what the model computes, for any number of images and threads."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -134,11 +136,84 @@ class Unusual(nn.Module):
         return F.linear(x, minicnn.tensor(np.outer(row, row)))
 
 
+class InPlace(nn.Module):
+    """Changes its input: what is written down does not show that."""
+
+    def forward(self, x):
+        x *= 2
+        return F.relu(x)
+
+
+class Counts(nn.Module):
+    """Depends on how many images there are."""
+
+    def forward(self, x):
+        return F.relu(x) if len(x) <= 2 else F.relu(x + x)
+
+
+class Branches(nn.Module):
+    """Depends on the numbers."""
+
+    def forward(self, x):
+        return F.relu(x) if x.numpy().mean() > 0 else F.relu(x + x)
+
+
+@pytest.mark.parametrize("model", [InPlace(), Counts(), Branches()], ids=lambda m: type(m).__name__)
+def test_what_a_plan_does_not_show_is_found(model, rng):
+    x = images(rng, 5, 4) - 1
+    frozen = minicnn.freeze(model, x)
+    assert "other results" in frozen.reason
+    assert np.array_equal(frozen(minicnn.tensor(x.numpy().copy())).numpy(), evaluated(model, x))
+
+
+def test_hooks_are_called(rng):
+    model, seen = nn.Sequential(nn.Linear(4, 2)), []
+    model[0].register_forward_hook(lambda *_: seen.append(1))
+    frozen = minicnn.freeze(model, images(rng, 1, 4))
+    assert "hooks" in frozen.reason
+    seen.clear()
+    frozen(images(rng, 2, 4))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint8, np.bool_])
+def test_other_numbers_run_as_ever(dtype):
+    frozen = minicnn.freeze(nn.Identity(), minicnn.tensor(np.ones((2, 3), dtype)))
+    assert "not one for each image" in frozen.reason
+    assert frozen(minicnn.tensor(np.ones((4, 3), dtype))).numpy().tolist() == np.ones((4, 3), dtype).tolist()
+
+
+def test_images_in_any_layout(rng):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    x = images(rng, 2, 6, 6, 3).permute(0, 3, 1, 2)
+    frozen = minicnn.freeze(model, x)
+    assert frozen.reason is None
+    assert_close(frozen(x).numpy(), evaluated(model, x))
+
+
+def test_what_was_frozen_does_not_follow_later_choices(native, rng):
+    x = images(rng, 3, 16, 12, 12)
+    frozen = minicnn.freeze(nn.Sequential(nn.Conv2d(16, 16, 3, padding=1)), x)
+    before = frozen(x).numpy()
+    minicnn.set_conv_precision("highest")
+    try:
+        assert np.array_equal(frozen(x).numpy(), before)
+    finally:
+        minicnn.set_conv_precision("high")
+    with minicnn.use_backend("numpy"):
+        assert np.array_equal(frozen(x).numpy(), before)
+
+
+def test_a_frozen_model_can_be_copied(rng):
+    x = images(rng, 3, 4)
+    frozen = minicnn.freeze(nn.Sequential(nn.Linear(4, 2)), x)
+    assert np.array_equal(copy.deepcopy(frozen)(x).numpy(), frozen(x).numpy())
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
         (nn.Sequential(nn.Linear(4, 4), nn.GELU()), "gelu"),
-        (Unusual(), "other images gave other results"),
+        (Unusual(), "with other images the program gave other results"),
         (nn.Sequential(nn.Softmax(0)), "across images"),
     ],
     ids=["an operation without instruction", "arrays", "a batch that is mixed"],

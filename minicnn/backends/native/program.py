@@ -110,6 +110,7 @@ class Lowering:
 
     def run(self) -> Any:
         """The finished program."""
+        check(self.plan.values[0])
         for step in self.plan.steps:
             if step.op.view:
                 self.view(step)
@@ -343,7 +344,7 @@ INSTRUCTIONS: dict[str, Callable[[Lowering, Step], None]] = {
 
 
 def lower(plan: Plan, images: int) -> tuple[Callable[[Array], Array], list[str]] | Declined:
-    """A function that computes the plan, best for ``images`` at once; and its instructions in words."""
+    """A function that computes the plan for any images, best for so many; and its instructions in words."""
     try:
         chunk = Lowering(plan, images).run().chunk
         lowering = Lowering(plan, chunk)  # again: the algorithms depend on the size of the chunks
