@@ -7,14 +7,16 @@ Python computed on its own. A backend may turn a plan into something faster (``B
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from minicnn.core.fusion import fusing
 from minicnn.core.op import Op, observe
 from minicnn.core.tape import no_grad
-from minicnn.core.tensor import Tensor
+from minicnn.core.tensor import Tensor, before_change, before_look
 from minicnn.errors import OptionError
 from minicnn.typing import Array, Attrs
 
@@ -82,7 +84,8 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
     Raises
     ------
     OptionError
-        If what the function returns was not computed from its input by operations.
+        If what the function returns was not computed from its input by operations, or the function looks
+        at the numbers of what was, or changes it in place: a plan would not show what depends on that.
     """
     steps: list[Step] = []
     values = [x]
@@ -103,7 +106,11 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
             values.append(y)
             steps.append(Step(op, operands, attrs, known[id(y)]))
 
-    with no_grad(), observe(note, fused=True), fusing():
+    def refuse(what: str, array: Array) -> None:
+        if id(array) in known:
+            raise OptionError(expected="a function that only calls operations on its tensors", got=what)
+
+    with no_grad(), observe(note, fused=True), fusing(), _noticing(refuse):
         result = function(Tensor.wrap(x))
         output = known.get(id(result.array)) if isinstance(result, Tensor) else None
     if output is None:
@@ -113,6 +120,20 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
             hint="compute with tensors throughout",
         )
     return Plan(_needed(steps, output), output, values)
+
+
+@contextmanager
+def _noticing(refuse: Callable[[str, Array], None]) -> Iterator[None]:
+    """Tell of tensors whose numbers Python looks at, and of those that change in place."""
+    look = partial(refuse, "one that looks at their numbers")
+    change = partial(refuse, "one that changes them in place")
+    before_look.append(look)
+    before_change.append(change)
+    try:
+        yield
+    finally:
+        before_look.remove(look)
+        before_change.remove(change)
 
 
 def _needed(steps: list[Step], output: Slot) -> list[Step]:

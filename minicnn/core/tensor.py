@@ -24,6 +24,8 @@ __all__ = ["Tensor", "as_array", "default_dtype"]
 
 # Called with the array that is about to change in place: core/fusion.py computes what waits and reads it.
 before_change: list[Callable[[Array], None]] = []
+# Called with an array whose numbers Python is about to look at: core/plan.py notes that.
+before_look: list[Callable[[Array], None]] = []
 
 
 class Tensor:
@@ -166,6 +168,8 @@ class Tensor:
 
     def cpu_array(self) -> np.ndarray:
         """The numbers as a NumPy array, copied only if they live on a GPU."""
+        for notice in before_look:
+            notice(self.array)
         return move(self.array, "cpu")
 
     def numpy(self) -> np.ndarray:
@@ -182,7 +186,7 @@ class Tensor:
             raise GradError("numpy() on a tensor that requires grad", hint="use tensor.detach().numpy()")
         if self.device.type != "cpu":
             raise BackendError(f"numpy() on a tensor on {self.device}", hint="use tensor.cpu().numpy()")
-        return self.array
+        return self.cpu_array()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.cpu_array()

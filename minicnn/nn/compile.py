@@ -38,6 +38,9 @@ def compile(model: M) -> M:
 
     Notes
     -----
+    Running statistics are brought up to date when a layer is computed: at the latest when the model
+    returns, perhaps not yet while its ``forward`` is running.
+
     Errors in operands are raised where the layer is called; the numbers of a layer are computed when
     something looks at them (:mod:`minicnn.core.fusion`).
 

@@ -22,8 +22,8 @@ __all__ = ["Frozen", "freeze"]
 
 TOLERANCE = 1e-3  # of the largest result: far above rounding, far below any mistake
 MISMATCH = (
-    "with other images the program gave other results: its forward changes tensors in place, computes with "
-    "other things than tensors, or depends on the numbers in the images or on how many there are"
+    "with other images the program gave other results: its forward computes with other things than tensors, "
+    "or depends on the numbers in the images or on how many there are"
 )
 MANY = 64  # images that the program for more than one image is made for
 

@@ -19,6 +19,8 @@ try:
 except ImportError as error:
     _native = None
     _import_error = error
+except ValueError as error:  # MINICNN_CPU_LEVEL
+    raise BackendError(f"MINICNN_CPU_LEVEL: {error}") from error
 
 __all__ = ["create", "unavailable"]
 
