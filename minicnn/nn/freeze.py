@@ -86,8 +86,7 @@ class Frozen:
         if any(module._hooks is not None for module in self._model.modules()):
             return "it has hooks, which see every call"
         try:
-            with dispatch.use_strict(False):
-                plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
+            plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
         except Exception as error:  # whatever the model does with two images
             return f"it cannot be traced: {error}"
         programs = []
@@ -98,25 +97,27 @@ class Frozen:
             programs.append(lowered[0])
             self.instructions = lowered[1]
         for sample in (images, images[:1], _noise(images)):
-            if not self._agrees(programs[len(sample) > 1], sample):
+            difference = self._difference(programs[len(sample) > 1], sample)
+            if difference is not None:
                 self.instructions = []
-                return MISMATCH
+                return difference
         self._for_one, self._for_many = programs
         return None
 
-    def _agrees(self, program: Callable[[Array], Array], images: Array) -> bool:
-        """Whether the program computes what the model does; each gets images of its own."""
+    def _difference(self, program: Callable[[Array], Array], images: Array) -> str | None:
+        """None if the program computes what the model does, else why not; each gets images of its own."""
         try:
             expected = self._run_model(images.copy())
-        except Exception:  # the model takes no such number of images
-            return False
+        except Exception as error:  # whatever the model does with so many images
+            return f"it does not take {len(images)} images: {error}"
         got = program(images.copy())
         if got.shape != expected.shape:
-            return False
+            return MISMATCH
         finite = np.isfinite(expected)
         bound = TOLERANCE * np.abs(expected[finite]).max(initial=0)
         same = np.allclose(got[finite], expected[finite], 0, bound)
-        return bool(same and np.array_equal(got[~finite], expected[~finite], equal_nan=True))
+        same = same and np.array_equal(got[~finite], expected[~finite], equal_nan=True)
+        return None if same else MISMATCH
 
     def __repr__(self) -> str:
         lines = [f"operation by operation: {self.reason}"] if self.reason else self.instructions

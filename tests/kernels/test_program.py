@@ -151,6 +151,15 @@ class Counts(nn.Module):
         return F.relu(x) if len(x) <= 2 else F.relu(x + x)
 
 
+class Fixed(nn.Module):
+    """Takes five images only, or two."""
+
+    def forward(self, x):
+        if len(x) not in (2, 5):
+            raise ValueError("five or two")
+        return F.relu(x)
+
+
 class Branches(nn.Module):
     """Depends on the numbers."""
 
@@ -160,7 +169,12 @@ class Branches(nn.Module):
 
 @pytest.mark.parametrize(
     ("model", "reason"),
-    [(InPlace(), "in place"), (Counts(), "other results"), (Branches(), "looks at their numbers")],
+    [
+        (InPlace(), "in place"),
+        (Counts(), "other results"),
+        (Branches(), "looks at their numbers"),
+        (Fixed(), "does not take 1 images: five or two"),
+    ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_a_plan_does_not_show_is_found(model, reason, rng):
