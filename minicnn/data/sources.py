@@ -7,26 +7,23 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.formats.files import PathLike
-from minicnn.data.formats.images import image_header, open_image
-from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays, ImageFolder, LabelledImages
+from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
+from minicnn.data.packing import Progress
+from minicnn.data.records import FolderRecords, Records, TarRecords
+from minicnn.data.records.tar import is_tar, shards_of
+from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
 from minicnn.errors import FormatError, OptionError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 __all__ = ["Source", "load", "statistics"]
 
-_PROBES = 64  # image files whose headers tell the size and the channels of a folder
-_MAX_SIDE = 224  # pixels: the size that images of many sizes are brought to
-_CACHE_BYTES = 512 << 20  # decoded images of a folder that are kept in memory
-_STATISTICS_IMAGES = 5000  # image files that are decoded to know mean and standard deviation
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+_BLOCK = 1024  # images looked at together
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,21 @@ class Source:
     ----------
     name : str
         The name or path it was loaded by.
-    train : ImageArrays or ImageFolder
+    train : ImageArrays
         Samples are (PIL image of ``image_shape``, class index) until given a transform with
         ``train.with_transform(transform)``; ``train.targets`` has all class indices.
-    test : ImageArrays, ImageFolder or None
+    test : ImageArrays or None
         None where the data have no test set of their own.
     classes : list of str
         The names of the classes.
     image_shape : (C, H, W)
-        The same for all images: those of a folder are resized where they differ.
+        The same for all images: those from files are resized where they differ.
     note : str
         What a person should know about how the images are treated, in a line; mostly empty.
+    validation : ImageArrays or None
+        None where the data have no validation set of their own.
+    skipped : list of (str, str)
+        Images that could not be read, and why.
 
     Examples
     --------
@@ -58,11 +59,13 @@ class Source:
     """
 
     name: str
-    train: LabelledImages
-    test: LabelledImages | None
+    train: ImageArrays
+    test: ImageArrays | None
     classes: list[str]
     image_shape: tuple[int, int, int]
     note: str = ""
+    validation: ImageArrays | None = None
+    skipped: Sequence[tuple[str, str]] = ()
 
     @functools.cached_property
     def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -80,17 +83,31 @@ class Source:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the images (for a folder, over its files) and their labels, in hexadecimal."""
+        """SHA-256 over all images and their labels, in hexadecimal."""
         digest = hashlib.sha256()
-        for part in (self.train, self.test):
+        for part in (self.train, self.test, *([self.validation] if self.validation else [])):
             digest.update(b"|")  # so that images cannot move from one part to the other unnoticed
-            for piece in _pieces(part):
-                digest.update(piece)
+            if isinstance(part, PackedImages):
+                digest.update(fingerprint(part))
+            elif part is not None:
+                digest.update(f"{part.pixels.shape}".encode())
+                digest.update(np.ascontiguousarray(part.pixels).data)
+                digest.update(np.ascontiguousarray(part.labels).data)
         return digest.hexdigest()
 
 
-def load(name_or_path: PathLike, data_dir: PathLike | None = None, image_size: int | None = None) -> Source:
+def load(
+    name_or_path: PathLike,
+    data_dir: PathLike | None = None,
+    image_size: int | None = None,
+    *,
+    skip_bad: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Source:
     """Load a data set by name, or from files of your own.
+
+    Images in files are checked, decoded and packed once (:mod:`minicnn.data.packing`), and found again in the
+    cache (:func:`minicnn.data.cache.cache_dir`) as long as the files do not change.
 
     Parameters
     ----------
@@ -99,15 +116,22 @@ def load(name_or_path: PathLike, data_dir: PathLike | None = None, image_size: i
 
         - ``digits`` (bundled; a fixed, stratified fifth is its test set), ``mnist``, ``fashion-mnist``,
           ``kmnist``, ``cifar10``, ``cifar100``
-        - a folder of class folders, or one with such folders in ``train`` and ``test``
+        - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val``
+        - a tar file of the same, plain or compressed by gzip, bzip2 or xz
+        - tar shards in the WebDataset convention: ``train-{0000..0009}.tar``, or the folder they are in
+        - a folder that ``minicnn data pack`` wrote
         - a folder with the files of MNIST or CIFAR-10
         - the images file of an IDX pair; the labels file is found by its name (``labels`` for ``images``,
           ``idx1`` for ``idx3``), and so is a test pair (``t10k`` or ``test`` for ``train``)
     data_dir : path-like, optional
         Where the files of a data set known by name are; the folder ``data`` by default.
     image_size : int, optional
-        Height and width for the images of a folder. By default that of the images if they are all equal, and
+        Height and width for images from files. By default that of the images if they are all equal, and
         otherwise the median of their shorter sides, at most 224.
+    skip_bad : bool
+        Leave out images that cannot be read, and list them in ``Source.skipped``.
+    progress : callable
+        See :func:`minicnn.data.packing.pack`.
 
     Returns
     -------
@@ -132,19 +156,25 @@ def load(name_or_path: PathLike, data_dir: PathLike | None = None, image_size: i
     known = CATALOG.get(name.lower().replace("_", "-"))
     if known is not None:
         return _load_known(known.name, "data" if data_dir is None else data_dir)
+    records = _records(name)
+    if records is not None:
+        facts, parts = packed(records, image_size=image_size, skip_bad=skip_bad, progress=progress)
+        return _packed_source(name, facts, parts)
+    if is_pack(name):
+        return _packed_source(name, *open_pack(name))
     if os.path.isdir(name):
-        return _load_folder(name, image_size)
+        return _load_folder(name)
     if not os.path.exists(name):
         raise _unknown(name)
-    if name.lower().endswith(_ARCHIVES):
-        raise FormatError("archives are not supported yet: unpack it and give the folder", path=name)
+    if name.lower().endswith(".zip"):
+        raise FormatError("not read: give the images as a folder or a tar file", path=name)
     if name.lower().endswith(IMAGE_EXTENSIONS):
         raise FormatError("a single image; give the folder of class folders", path=name)
     return _load_pair(name)
 
 
 def statistics(
-    dataset: LabelledImages, indices: Iterable[int] | None = None
+    dataset: ImageArrays, indices: Iterable[int] | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, for ``Normalize``.
 
@@ -153,10 +183,10 @@ def statistics(
 
     Parameters
     ----------
-    dataset : ImageArrays or ImageFolder
+    dataset : ImageArrays
         Its transform is left out.
     indices : iterable of int, optional
-        The images to look at; all by default. Of a folder with more, 5,000 at equal distances.
+        The images to look at; all by default.
 
     Returns
     -------
@@ -173,7 +203,8 @@ def statistics(
     if not len(chosen):
         raise OptionError("statistics of no images", op="statistics")
     counts: Any = 0
-    for images in _uint8_blocks(dataset, chosen):
+    for start in range(0, len(chosen), _BLOCK):
+        images = dataset.pixels[chosen[start : start + _BLOCK]]
         channels = images.reshape(-1, images.shape[3] if images.ndim == 4 else 1)
         counts = counts + np.stack([np.bincount(channel, minlength=256) for channel in channels.T])
     # Whole counts of each grey value: exact, whatever the order.
@@ -183,32 +214,6 @@ def statistics(
     variance = (counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total
     std = np.where(variance > 0, np.sqrt(variance), 1.0)
     return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def _uint8_blocks(dataset: LabelledImages, chosen: np.ndarray) -> Iterable[np.ndarray]:
-    """The chosen images in blocks (n, H, W[, C])."""
-    if isinstance(dataset, ImageArrays):
-        for start in range(0, len(chosen), 1024):
-            yield dataset.pixels[chosen[start : start + 1024]]
-        return
-    plain = dataset.with_transform(None)
-    step = -(-len(chosen) // _STATISTICS_IMAGES)
-    for index in chosen[::step].tolist():
-        yield np.asarray(plain[index][0])[None]
-
-
-def _pieces(part: LabelledImages | None) -> Iterable[bytes | memoryview]:
-    """Bytes that decide what a data set is."""
-    if isinstance(part, ImageArrays):
-        yield f"{part.pixels.shape}".encode()
-        yield np.ascontiguousarray(part.pixels).data
-        yield np.ascontiguousarray(part.labels).data
-    elif isinstance(part, ImageFolder):
-        for path, target in part.samples:
-            with open(path, "rb") as file:
-                content = file.read()
-            yield f"{os.path.relpath(path, part.root)}\0{target}\0{len(content)}\0".encode()
-            yield content
 
 
 def _load_known(name: str, root: PathLike) -> Source:
@@ -274,77 +279,38 @@ def _beside(folder: str, name: str) -> str | None:
     return next((path for path in (plain, plain + ".gz") if os.path.isfile(path)), None)
 
 
-def _load_folder(path: str, image_size: int | None) -> Source:
-    """A folder of the files of MNIST or CIFAR-10, or of class folders."""
-    images = _beside(path, "train-images-idx3-ubyte")
+def _load_folder(path: str) -> Source:
+    """A folder of the files of MNIST or CIFAR-10."""
+    images = _idx_in(path)
     if images is not None:
         return replace(_load_pair(images), name=path)
-    if os.path.isfile(os.path.join(path, "data_batch_1.bin")):
-        return _load_known("cifar10", path)
-    train_root, test_root = os.path.join(path, "train"), os.path.join(path, "test")
-    parted = os.path.isdir(train_root) and _has_folders(train_root)
-    root = train_root if parted else path
-    (channels, height, width), scaled = _probe([file for file, _ in ImageFolder(root).samples], image_size)
-    decoder = _Decoder(channels, height, width)
-    train = _SizedFolder(root, loader=decoder)
-    test = None
-    if parted and os.path.isdir(test_root):
-        test = _SizedFolder(test_root, loader=decoder, classes=train.classes)
-    note = f"the middle of each image is scaled to {height} x {width} pixels" if scaled else ""
-    return Source(path, train, test, train.classes, (channels, height, width), note)
+    return _load_known("cifar10", path)
 
 
-def _has_folders(path: str) -> bool:
-    with os.scandir(path) as entries:
-        return any(entry.is_dir() for entry in entries)
+def _idx_in(path: str) -> str | None:
+    return _beside(path, "train-images-idx3-ubyte")
 
 
-def _probe(paths: Sequence[str], image_size: int | None) -> tuple[tuple[int, int, int], bool]:
-    """(C, H, W) that suits the images, from the headers of some at equal distances; whether any is scaled."""
-    headers = [image_header(path) for path in paths[:: -(-len(paths) // _PROBES)]]
-    channels = 1 if all(header["grey"] for header in headers) else 3
-    sizes = {(header["height"], header["width"]) for header in headers}
-    height, width = min(sizes)
-    if image_size is not None:
-        height = width = image_size
-    elif len(sizes) > 1 or max(height, width) > _MAX_SIDE:
-        sides = sorted(min(header["height"], header["width"]) for header in headers)
-        height = width = min(sides[len(sides) // 2], _MAX_SIDE)
-    return (channels, height, width), sizes != {(height, width)}
+def _records(path: str) -> list[Records] | None:
+    """The images in a folder or in tar files; None if the path is something else."""
+    if is_tar(path) and (os.path.exists(path) or shards_of(path) != [path]):
+        return [TarRecords(path)]
+    if not os.path.isdir(path) or is_pack(path):
+        return None
+    if _idx_in(path) or os.path.isfile(os.path.join(path, "data_batch_1.bin")):
+        return None
+    return [TarRecords(path)] if shards_of(path) else [FolderRecords(path)]
 
 
-class _SizedFolder(ImageFolder):
-    """An image folder whose loader gives arrays of bytes of one size."""
-
-    def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        path, target = self.samples[index]
-        return self._from_array(self.loader(path), target)
-
-
-class _Decoder:
-    """From a path to the bytes of an image of one size; keeps them while they are few enough."""
-
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        self._mode = "L" if channels == 1 else "RGB"
-        self._size = (width, height)
-        self._left = _CACHE_BYTES // (channels * height * width)  # images that may still be kept
-        self._kept: dict[str, np.ndarray] = {}
-
-    def __call__(self, path: str) -> np.ndarray:
-        array = self._kept.get(path)
-        if array is None:
-            array = np.asarray(_fit(open_image(path, self._mode), self._size))
-            if self._left > 0:
-                self._left -= 1
-                self._kept[path] = array
-        return array
-
-
-def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The middle of the image, scaled so that its shorter side fits."""
-    if image.size == size:
-        return image
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    return ImageOps.fit(image, size, Pillow.Resampling.BILINEAR)
+def _packed_source(name: str, facts: dict[str, Any], parts: dict[str, PackedImages]) -> Source:
+    channels, height, width = facts["image_shape"]
+    return Source(
+        name,
+        parts["train"],
+        parts.get("test"),
+        facts["classes"],
+        (channels, height, width),
+        facts["note"],
+        parts.get("validation"),
+        [(image, reason) for image, reason in facts["skipped"]],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from minicnn.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "image_header", "open_image"]
+__all__ = ["FORMATS", "MAX_PIXELS", "decode", "header", "image_header", "open_image"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 MAX_PIXELS = 64_000_000
@@ -56,17 +56,34 @@ def open_image(path: PathLike, mode: str | None = None) -> Image.Image:
     """
     if mode not in (None, "L", "RGB"):
         raise OptionError(expected='a mode out of "L", "RGB" and None', got=repr(mode), op="open_image")
+    with opened(path) as file:
+        return decode(file, path, mode)
+
+
+def decode(
+    file: BinaryIO, path: PathLike, mode: str | None = None, least: tuple[int, int] | None = None
+) -> Image.Image:
+    """:func:`open_image` of an open file that errors call ``path``.
+
+    Parameters
+    ----------
+    least : (int, int), optional
+        Width and height that are asked for: a much larger JPEG may come at a half, a quarter or an eighth of
+        its size, as long as it is twice as large as that; this is several times as fast.
+    """
     from PIL import ImageOps
 
-    with opened(path) as file:
-        image = _identify(file, path)
-        try:
-            image = ImageOps.exif_transpose(image)
-            return _to_eight_bits(image, path).convert(mode or ("L" if image.mode in _GREY else "RGB"))
-        except FormatError:
-            raise
-        except Exception as error:  # a decoder may fail in any way on a damaged file
-            raise FormatError(f"damaged or cut off: {error}", path=path) from error
+    image = _identify(file, path)
+    try:
+        if least is not None:
+            side = 2 * max(least)  # the image may still be turned
+            image.draft(None, (side, side))
+        image = ImageOps.exif_transpose(image)
+        return _to_eight_bits(image, path).convert(mode or ("L" if image.mode in _GREY else "RGB"))
+    except FormatError:
+        raise
+    except Exception as error:  # a decoder may fail in any way on a damaged file
+        raise FormatError(f"damaged or cut off: {error}", path=path) from error
 
 
 def image_header(path: PathLike) -> dict[str, Any]:
@@ -94,22 +111,26 @@ def image_header(path: PathLike) -> dict[str, Any]:
     ('PPM', True, 2, 1)
     """
     with opened(path) as file:
-        image = _identify(file, path)
-        try:
-            orientation = image.getexif().get(0x0112, 1)
-        except Exception as error:  # the EXIF block has a parser of its own
-            raise FormatError(f"damaged EXIF data: {error}", path=path) from error
-        # Orientations 5 to 8 are those that turn the image by 90 degrees.
-        width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
-        grey = image.mode in _GREY
-        return {
-            "format": image.format,
-            "mode": image.mode,
-            "grey": grey,
-            "width": width,
-            "height": height,
-            "orientation": orientation,
-        }
+        return header(file, path)
+
+
+def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
+    """:func:`image_header` of an open file that errors call ``path``."""
+    image = _identify(file, path)
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception as error:  # the EXIF block has a parser of its own
+        raise FormatError(f"damaged EXIF data: {error}", path=path) from error
+    # Orientations 5 to 8 are those that turn the image by 90 degrees.
+    width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
+    return {
+        "format": image.format,
+        "mode": image.mode,
+        "grey": image.mode in _GREY,
+        "width": width,
+        "height": height,
+        "orientation": orientation,
+    }
 
 
 def _identify(file: Any, path: PathLike) -> Image.Image:

@@ -1,0 +1,136 @@
+"""What goes where in a pack: classes, places and the one size of the images, from their names and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.data.records.base import Records
+from minicnn.errors import FormatError, LabelError
+
+__all__ = ["MAX_SIDE", "Plan", "Seen", "arrange"]
+
+MAX_SIDE = 224  # pixels: the size that larger images, or those of many sizes, are brought to
+_MAX_CLASS = 65_535  # a class index beyond is a mistake
+
+
+class Seen(NamedTuple):
+    """What the first pass saw of an image.
+
+    Attributes
+    ----------
+    source : int
+        The number of its source.
+    name : str
+    label : str, int or None
+    size : (H, W), or None if it cannot be read
+    grey : bool
+    """
+
+    source: int
+    name: str
+    label: str | int | None
+    size: tuple[int, int] | None = None
+    grey: bool = True
+
+
+class Plan(NamedTuple):
+    """Attributes
+    ----------
+    classes : list of str
+    image_shape : (C, H, W)
+    scaled : bool
+        Whether an image has another size.
+    names, labels : dict
+        Of each part, in the order of the pack.
+    places : dict
+        From the number of an image, as they came, to its part and its index there.
+    """
+
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    scaled: bool
+    names: dict[str, list[str]]
+    labels: dict[str, np.ndarray]
+    places: dict[int, tuple[str, int]]
+
+
+def arrange(
+    sources: Sequence[Records], seen: Sequence[Seen], skipped: Container[int], image_size: int | None
+) -> Plan:
+    """Where all images go but those skipped.
+
+    Raises
+    ------
+    FormatError
+        If there is no image, none to train on, none of a class, or one without a class.
+    LabelError
+        If a class index is negative or too large.
+    """
+    where = " and ".join(source.path for source in sources)
+    good = [number for number in range(len(seen)) if number not in skipped]
+    if not good:
+        raise FormatError("none of the images can be read" if seen else "no image in here", path=where)
+    parts, labels = _parts_and_labels(sources, seen)
+    classes = _classes([labels[number] for number in good], where)
+    lost = sorted(set(map(str, labels)) - {str(labels[number]) for number in good})
+    if lost:
+        raise FormatError(f"no image of class {lost[0]!r} can be read", path=where)
+    if "train" not in {parts[number] for number in good}:
+        raise FormatError("no images to train on", path=where)
+    index_of = {name: index for index, name in enumerate(classes)}
+    targets = [index_of[str(label)] for label in labels]
+    names: dict[str, list[str]] = {}
+    chosen: dict[str, list[int]] = {}
+    places = {}
+    for number in sorted(good, key=lambda number: (targets[number], seen[number].name)):
+        part = parts[number]
+        places[number] = part, len(names.setdefault(part, []))
+        names[part].append(seen[number].name)
+        chosen.setdefault(part, []).append(targets[number])
+    shape, scaled = _image_shape([seen[number] for number in good], image_size)
+    arrays = {part: np.array(values, np.int64) for part, values in chosen.items()}
+    return Plan(classes, shape, scaled, names, arrays, places)
+
+
+def _parts_and_labels(sources: Sequence[Records], seen: Sequence[Seen]) -> tuple[list[str], list[str | int]]:
+    """Part and class of each image, by its name where no class stands beside it."""
+    parts: list[str] = []
+    labels: list[str | int] = []
+    for number, source in enumerate(sources):
+        group = [one for one in seen if one.source == number]
+        own = [one.label for one in group if one.label is not None]
+        if own and len(own) < len(group):
+            without = next(one for one in group if one.label is None)
+            raise FormatError("has no class beside it, as others have", path=f"{source.path}: {without.name}")
+        by_name = [("train", label) for label in own] or source.labels_of([one.name for one in group])
+        parts += [source.part or part for part, _ in by_name]
+        labels += [label for _, label in by_name]
+    return parts, labels
+
+
+def _classes(labels: Sequence[str | int], where: str) -> list[str]:
+    """The names, sorted; of indices, all numbers up to the largest."""
+    names = {label for label in labels if isinstance(label, str)}
+    indices = {label for label in labels if not isinstance(label, str)}
+    if names and indices:
+        raise FormatError("some classes are names and others are numbers", path=where)
+    for index in indices:
+        if not 0 <= index <= _MAX_CLASS:
+            raise LabelError(expected=f"class indices from 0 to {_MAX_CLASS}", got=str(index), op=where)
+    return sorted(names) or [str(index) for index in range(max(indices) + 1)]
+
+
+def _image_shape(images: Sequence[Seen], side: int | None) -> tuple[tuple[int, int, int], bool]:
+    """(C, H, W) that suits the images; whether any of them has to be scaled for it."""
+    channels = 1 if all(image.grey for image in images) else 3
+    sizes = {image.size for image in images if image.size is not None}
+    height, width = min(sizes)
+    if side is not None:
+        height = width = side
+    elif len(sizes) > 1 or max(height, width) > MAX_SIDE:
+        sides = sorted(min(image.size) for image in images if image.size is not None)
+        height = width = min(sides[len(sides) // 2], MAX_SIDE)
+    return (channels, height, width), sizes != {(height, width)}

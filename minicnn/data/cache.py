@@ -1,0 +1,76 @@
+"""Where packed images are kept, so that a data set is decoded once and not at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minicnn.data.pack import PackedImages, is_pack, open_pack
+from minicnn.data.packing import Progress, pack
+from minicnn.data.records.base import Records
+from minicnn.errors import FormatError
+
+__all__ = ["cache_dir", "packed"]
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: ``MINICNN_CACHE``, or the user's own for such things."""
+    chosen = os.environ.get("MINICNN_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "minicnn"
+
+
+def packed(
+    sources: Sequence[Records],
+    *,
+    image_size: int | None,
+    skip_bad: bool,
+    progress: Progress,
+) -> tuple[dict[str, Any], dict[str, PackedImages]]:
+    """:func:`~minicnn.data.pack.open_pack` of the images of these sources, packed now if they have changed.
+
+    Raises
+    ------
+    FormatError, LabelError, OSError
+        As :func:`~minicnn.data.packing.pack`; also if images were left out before and shall not be now.
+    """
+    place = [[os.path.abspath(source.path), source.part, type(source).__name__] for source in sources]
+    folder = cache_dir() / "packs" / _name(sources[0].path, place + [image_size])
+    origin = {"source": place[0][0], "key": _digest([source.key() for source in sources])}
+    facts = _described(folder)
+    if facts.get("origin") != origin or (facts["skipped"] and not skip_bad):
+        pack(sources, folder, image_size=image_size, skip_bad=skip_bad, origin=origin, progress=progress)
+    return open_pack(folder)
+
+
+def _name(path: str, decides: Any) -> str:
+    """A name that people recognise, and nothing else has."""
+    stem = re.sub(r"[^\w.-]+", "-", os.path.basename(os.path.abspath(path)))[:40]
+    return f"{stem}-{_digest(decides)[:16]}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What a pack says of itself; nothing if there is none that can be read."""
+    if not is_pack(folder):
+        return {}
+    try:
+        return open_pack(folder)[0]
+    except FormatError:
+        return {}  # it is made again

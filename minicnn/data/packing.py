@@ -1,0 +1,194 @@
+"""From labelled images as they come to packed ones: checked, of one size, in a fixed order.
+
+Two passes. The first looks at names and headers and settles what goes where; the second decodes. What cannot
+be read ends it with an error that names the image, or is left out and listed.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.data.arrange import Plan, Seen, arrange
+from minicnn.data.formats.files import PathLike
+from minicnn.data.formats.images import decode, header
+from minicnn.data.pack import HASH_BYTES, Writer, writing
+from minicnn.data.records.base import Record, Records
+from minicnn.data.threads import ordered_in_threads
+from minicnn.errors import FormatError
+
+__all__ = ["pack"]
+
+_AHEAD = 32  # images that wait to be written
+_EVERY = 1000  # images between two reports of progress
+
+Progress = Callable[[str, int, int], object]
+
+
+def pack(
+    sources: Sequence[Records],
+    out: PathLike,
+    *,
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    workers: int = 2,
+    origin: Any = None,
+    progress: Progress = lambda what, done, total: None,
+) -> None:
+    """Write the images of all sources into the folder ``out``; see :mod:`minicnn.data.pack`.
+
+    Images are ordered by part, class and name, so a folder and a tar file of it become the same.
+
+    Parameters
+    ----------
+    sources : sequence of Records
+        Where the images come from.
+    out : path-like
+        A folder that is made, or replaced when all is done.
+    image_size : int, optional
+        Height and width. By default those of the images if they are all equal and at most 224, and otherwise
+        the median of their shorter sides, at most 224.
+    skip_bad : bool
+        Leave out what cannot be read, and list it.
+    workers : int
+        Threads that decode.
+    origin : optional
+        Kept with the pack; JSON.
+    progress : callable
+        Called as ``progress(what, images so far, of how many)`` now and then; of 0 where nobody knows yet.
+
+    Raises
+    ------
+    FormatError
+        If an image cannot be read and ``skip_bad`` is False, or a class has no image left.
+    LabelError
+        If a class index is negative or too large.
+    OSError
+        If it cannot be written.
+    """
+    seen, skipped = _look(sources, skip_bad, progress)
+    while True:
+        plan = arrange(sources, seen, skipped, image_size)
+        _require_space(out, plan)
+        with writing(out, plan.image_shape) as writer:
+            for part, names in plan.names.items():
+                writer.begin(part, names, plan.labels[part])
+            found = _decode(sources, plan, writer, skip_bad, workers, progress)
+            if not found:
+                writer.finish(_facts(sources, plan, seen, skipped, origin))
+                return
+        skipped |= found  # whole headers, damaged pixels: once more without these
+
+
+def _look(
+    sources: Sequence[Records], skip_bad: bool, progress: Progress
+) -> tuple[list[Seen], dict[int, str]]:
+    """What the headers say; and why the images without one that can be read are skipped, by their numbers."""
+    seen: list[Seen] = []
+    skipped: dict[int, str] = {}
+    for number, source in enumerate(sources):
+        for record in source:
+            found = Seen(number, record.name, record.label)
+            try:
+                with record.open() as file:
+                    facts = header(file, f"{source.path}: {record.name}")
+                found = found._replace(size=(facts["height"], facts["width"]), grey=facts["grey"])
+            except FormatError as error:
+                if not skip_bad:
+                    raise
+                skipped[len(seen)] = error.message
+            seen.append(found)
+            if len(seen) % _EVERY == 0:
+                progress("looking at images", len(seen), 0)
+    return seen, skipped
+
+
+def _require_space(out: PathLike, plan: Plan) -> None:
+    """Refuse to begin what the disk has no room for."""
+    count = len(plan.places)
+    need = count * (int(np.prod(plan.image_shape)) + HASH_BYTES + 8)
+    place = os.path.abspath(out)
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    free = shutil.disk_usage(place).free
+    if need > free:
+        text = f"{count:,} packed images take {need >> 20:,} MiB, free are {free >> 20:,}; {_ROOM}"
+        raise OSError(errno.ENOSPC, text, os.fspath(out))
+
+
+_ROOM = "MINICNN_CACHE names another place, --image-size makes them smaller"
+
+
+def _decode(
+    sources: Sequence[Records],
+    plan: Plan,
+    writer: Writer,
+    skip_bad: bool,
+    workers: int,
+    progress: Progress,
+) -> dict[int, str]:
+    """Decode and write all images that have a place; why some could not be, by their numbers."""
+    channels, height, width = plan.image_shape
+    read = functools.partial(_pixels, mode="L" if channels == 1 else "RGB", size=(width, height))
+
+    def store(task: tuple[int, Record, str]) -> tuple[int, str]:
+        number, record, path = task
+        try:
+            writer.put(*plan.places[number], read(record, f"{path}: {record.name}"))
+        except FormatError as error:
+            if not skip_bad:
+                raise
+            return number, error.message
+        return number, ""
+
+    tasks = _placed(sources, plan)
+    options: dict[str, Any] = {"workers": max(1, workers), "ahead": _AHEAD, "timeout": None, "init": None}
+    bad = {}
+    for done, (number, reason) in enumerate(ordered_in_threads(store, tasks, **options), 1):
+        if reason:
+            bad[number] = reason
+        if done % _EVERY == 0:
+            progress("packing images", done, len(plan.places))
+    return bad
+
+
+def _placed(sources: Sequence[Records], plan: Plan) -> Iterator[tuple[int, Record, str]]:
+    """The records that have a place, with their numbers and the path of their source."""
+    number = 0
+    for source in sources:
+        for record in source:
+            if number in plan.places:
+                yield number, record, source.path
+            number += 1
+
+
+def _pixels(record: Record, name: str, mode: str, size: tuple[int, int]) -> np.ndarray:
+    """The bytes of an image: its middle, scaled so that the shorter side fits."""
+    with record.open() as file:
+        image = decode(file, name, mode, least=size)
+    if image.size != size:
+        from PIL import Image, ImageOps
+
+        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _facts(
+    sources: Sequence[Records], plan: Plan, seen: Sequence[Seen], skipped: dict[int, str], origin: Any
+) -> dict[str, Any]:
+    """What ``pack.json`` says besides sizes."""
+    _, height, width = plan.image_shape
+    notes = [f"the middle of each image is scaled to {height} x {width} pixels"] if plan.scaled else []
+    notes += [note for note in (source.note() for source in sources) if note]
+    return {
+        "classes": plan.classes,
+        "note": "; ".join(notes),
+        "skipped": [[seen[number].name, reason] for number, reason in sorted(skipped.items())],
+        "origin": origin,
+    }
