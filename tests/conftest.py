@@ -49,6 +49,12 @@ def _same_random_numbers_for_every_test():
     random.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _a_cache_of_its_own(tmp_path_factory, monkeypatch):
+    """Tests neither use nor fill the user's cache."""
+    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -74,14 +74,21 @@ def arrange(
     if not good:
         raise FormatError("none of the images can be read" if seen else "no image in here", path=where)
     parts, labels = _parts_and_labels(sources, seen)
-    classes = _classes([labels[number] for number in good], where)
     lost = sorted(set(map(str, labels)) - {str(labels[number]) for number in good})
     if lost:
         raise FormatError(f"no image of class {lost[0]!r} can be read", path=where)
-    if "train" not in {parts[number] for number in good}:
+    learned = [labels[number] for number in good if parts[number] == "train"]
+    if not learned:
         raise FormatError("no images to train on", path=where)
+    classes = _classes(learned, where)
     index_of = {name: index for index, name in enumerate(classes)}
-    targets = [index_of[str(label)] for label in labels]
+    for number in good:
+        if str(labels[number]) not in index_of:
+            name = sources[seen[number].source].where(seen[number].name)
+            raise FormatError(
+                f"{labels[number]!r} is not one of the {len(classes)} classes to train on", path=name
+            )
+    targets = [index_of.get(str(label), -1) for label in labels]
     names: dict[str, list[str]] = {}
     chosen: dict[str, list[int]] = {}
     places = {}
@@ -104,7 +111,7 @@ def _parts_and_labels(sources: Sequence[Records], seen: Sequence[Seen]) -> tuple
         own = [one.label for one in group if one.label is not None]
         if own and len(own) < len(group):
             without = next(one for one in group if one.label is None)
-            raise FormatError("has no class beside it, as others have", path=f"{source.path}: {without.name}")
+            raise FormatError("has no class beside it, as others have", path=source.where(without.name))
         by_name = [("train", label) for label in own] or source.labels_of([one.name for one in group])
         parts += [source.part or part for part, _ in by_name]
         labels += [label for _, label in by_name]

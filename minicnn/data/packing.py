@@ -97,7 +97,7 @@ def _look(
             found = Seen(number, record.name, record.label)
             try:
                 with record.open() as file:
-                    facts = header(file, f"{source.path}: {record.name}")
+                    facts = header(file, source.where(record.name))
                 found = found._replace(size=(facts["height"], facts["width"]), grey=facts["grey"])
             except FormatError as error:
                 if not skip_bad:
@@ -138,9 +138,9 @@ def _decode(
     read = functools.partial(_pixels, mode="L" if channels == 1 else "RGB", size=(width, height))
 
     def store(task: tuple[int, Record, str]) -> tuple[int, str]:
-        number, record, path = task
+        number, record, name = task
         try:
-            writer.put(*plan.places[number], read(record, f"{path}: {record.name}"))
+            writer.put(*plan.places[number], read(record, name))
         except FormatError as error:
             if not skip_bad:
                 raise
@@ -159,12 +159,12 @@ def _decode(
 
 
 def _placed(sources: Sequence[Records], plan: Plan) -> Iterator[tuple[int, Record, str]]:
-    """The records that have a place, with their numbers and the path of their source."""
+    """The records that have a place, with their numbers and what errors call them."""
     number = 0
     for source in sources:
         for record in source:
             if number in plan.places:
-                yield number, record, source.path
+                yield number, record, source.where(record.name)
             number += 1
 
 

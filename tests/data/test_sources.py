@@ -100,9 +100,9 @@ def test_an_unknown_name_gets_a_guess(name, guess):
 def test_other_paths_are_refused(tmp_path):
     with pytest.raises(OptionError, match="no such file or folder"):
         load(tmp_path / "missing")
-    (tmp_path / "pictures.tar.xz").touch()
-    with pytest.raises(FormatError, match=r"not supported yet: unpack it"):
-        load(tmp_path / "pictures.tar.xz")
+    (tmp_path / "pictures.zip").touch()
+    with pytest.raises(FormatError, match=r"give the images as a folder or a tar file"):
+        load(tmp_path / "pictures.zip")
     (tmp_path / "labels").write_bytes(b"")
     with pytest.raises(FormatError, match='has "images" in its name'):
         load(tmp_path / "labels")
@@ -172,7 +172,7 @@ def test_mnist_labels_are_checked(tmp_path):
     assert caught.value.offset == 11
 
 
-def test_a_folder_of_class_folders_is_decoded_when_asked_for(tmp_path):
+def test_a_folder_of_class_folders_gives_its_images(tmp_path):
     FILES.write_folders(tmp_path, {"b": 3, "a": 2})
     source = load(tmp_path)
     assert (source.classes, source.image_shape, source.test) == (["a", "b"], (3, 6, 5), None)
@@ -188,9 +188,9 @@ def test_train_and_test_folders_share_their_classes(tmp_path):
     FILES.write_folders(tmp_path / "test", {"c": 1, "b": 1}, mode="L")
     source = load(tmp_path)
     assert source.image_shape == (1, 6, 5)
-    assert source.test.targets == [1, 2]
+    assert source.test.targets.tolist() == [1, 2]
     FILES.write_folders(tmp_path / "test", {"z": 1})
-    with pytest.raises(FormatError, match="'z' is not one of the 3 classes"):
+    with pytest.raises(FormatError, match="0.png: 'z' is not one of the 3 classes"):
         load(tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_a_damaged_image_in_a_folder_is_named(tmp_path):
     path = tmp_path / "a" / "1.png"
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(FormatError) as caught:
-        list(load(tmp_path).train)
+        load(tmp_path)
     assert caught.value.path == str(path)
 
 
@@ -250,7 +250,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
     shutil.copytree(tmp_path / "c", tmp_path / "d")
     first = load(tmp_path / "c").fingerprint
     assert load(tmp_path / "d").fingerprint == first
-    (tmp_path / "d" / "x" / "1.png").rename(tmp_path / "d" / "x" / "2.png")
+    (tmp_path / "d" / "x" / "0.png").write_bytes((tmp_path / "d" / "x" / "1.png").read_bytes())
     assert load(tmp_path / "d").fingerprint != first
 
 

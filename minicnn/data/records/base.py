@@ -61,9 +61,13 @@ class Records:
         """What changes when the images may have changed; can be written as JSON."""
         raise NotImplementedError
 
+    def where(self, name: str) -> str:
+        """What errors call the image of that name."""
+        return f"{self.path}: {name}"
+
     def labels_of(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Part and class of each image, from its name."""
-        return labels_of_paths(names, self.path)
+        return labels_of_paths(names, self.where)
 
     def note(self) -> str:
         """What a person should know, once all were read; mostly empty."""
@@ -75,7 +79,9 @@ def in_memory(content: bytes) -> Callable[[], AbstractContextManager[BinaryIO]]:
     return functools.partial(io.BytesIO, content)
 
 
-def labels_of_paths(names: Sequence[str], source: str, below: int | None = None) -> list[tuple[str, str]]:
+def labels_of_paths(
+    names: Sequence[str], where: Callable[[str], str], below: int | None = None
+) -> list[tuple[str, str]]:
     """(part, class) of each path, part/class/.../file or class/.../file, below so many folders.
 
     By default, below those that all have in common. Parts are ``train``, ``validation`` (or ``val``,
@@ -88,9 +94,9 @@ def labels_of_paths(names: Sequence[str], source: str, below: int | None = None)
 
     Examples
     --------
-    >>> labels_of_paths(["d/train/cat/1.png", "d/train/dog/big/1.png", "d/val/cat/2.png"], "d.tar")
+    >>> labels_of_paths(["d/train/cat/1.png", "d/train/dog/big/1.png", "d/val/cat/2.png"], str)
     [('train', 'cat'), ('train', 'dog'), ('validation', 'cat')]
-    >>> labels_of_paths(["cat/1.png", "dog/1.png"], "d.tar")
+    >>> labels_of_paths(["cat/1.png", "dog/1.png"], str)
     [('train', 'cat'), ('train', 'dog')]
     """
     paths = [[part for part in name.split("/") if part not in ("", ".")] for name in names]
@@ -100,9 +106,9 @@ def labels_of_paths(names: Sequence[str], source: str, below: int | None = None)
     for name, path in zip(names, paths, strict=True):
         part, *inside = path[below:] if parted else ["train", *path[below:]]
         if part not in PARTS:
-            raise FormatError(f"{part!r} beside 'train' is neither val nor test", path=f"{source}: {name}")
+            raise FormatError(f"{part!r} beside 'train' is neither val nor test", path=where(name))
         if len(inside) < 2:
-            raise FormatError("lies in no class folder", path=f"{source}: {name}")
+            raise FormatError("lies in no class folder", path=where(name))
         labels.append((PARTS[part], inside[0]))
     return labels
 

@@ -79,8 +79,11 @@ class FolderRecords(Records):
 
         return [state(name) for name in self._names]
 
+    def where(self, name: str) -> str:
+        return os.path.join(self.path, *name.split("/"))
+
     def labels_of(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        return labels_of_paths(names, self.path, below=0)
+        return labels_of_paths(names, self.where, below=0)
 
     def note(self) -> str:
         return left_out_note(self._others)
