@@ -10,7 +10,6 @@ from typing import Any
 from minicnn import backends
 from minicnn.cli.output import print_json, table
 from minicnn.core.threads import get_num_threads
-from minicnn.data import sources
 from minicnn.train.evaluate import open_run, read_result
 from minicnn.train.metrics import Metrics
 
@@ -30,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     source = None
     if args.data or args.data_dir:
         config = trained.config
-        source = sources.load(args.data or config.data, args.data_dir or config.data_dir or None)
+        source = trained.other_source(args.data or config.data, args.data_dir or config.data_dir or None)
     started = time.perf_counter()
     metrics = trained.evaluate(source)
     if args.json:

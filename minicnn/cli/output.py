@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["print_json", "tell", "table"]
+__all__ = ["counting", "print_json", "table", "tell"]
 
 
 def print_json(value: Any) -> None:
@@ -42,6 +43,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         texts.append("  ".join(cells).rstrip())
     return "\n".join(texts)
+
+
+def counting(every: float = 2.0) -> Callable[[str, int, int], None]:
+    """What tells on standard error, every few seconds, how far a long piece of work is.
+
+    Returns
+    -------
+    callable
+        ``count(what, done, total)``; a total of 0 is unknown.
+    """
+    last = time.monotonic()
+
+    def count(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            tell(f"{what}: {done:,}" + (f" of {total:,}" if total else ""))
+
+    return count
 
 
 def tell(text: str) -> None:

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from minicnn import models
-from minicnn.cli.output import print_json, tell
+from minicnn.cli.output import counting, print_json, tell
 from minicnn.data.catalog import CATALOG
 from minicnn.errors import OptionError
 from minicnn.train.callbacks import progress
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_zeros(args)
     _refuse_device(given.get("device", "cpu"))
     config = continued(given) if args.resume else Config.from_dict(given)
-    result = train(config, resume=args.resume, callbacks=[progress()], tell=tell)
+    result = train(config, resume=args.resume, callbacks=[progress()], tell=tell, progress=counting())
     if args.json:
         print_json(result)
         return 0

@@ -10,10 +10,14 @@ import numpy as np
 from minicnn.data.records.base import Records
 from minicnn.errors import FormatError, LabelError
 
-__all__ = ["MAX_SIDE", "Plan", "Seen", "arrange"]
+__all__ = ["MAX_SIDE", "ImageSize", "Plan", "Seen", "arrange"]
 
 MAX_SIDE = 224  # pixels: the size that larger images, or those of many sizes, are brought to
 _MAX_CLASS = 65_535  # a class index beyond is a mistake
+
+
+# Height and width as one number, the whole shape (C, H, W), or None: as the images are.
+ImageSize = int | tuple[int, int, int] | None
 
 
 class Seen(NamedTuple):
@@ -58,9 +62,13 @@ class Plan(NamedTuple):
 
 
 def arrange(
-    sources: Sequence[Records], seen: Sequence[Seen], skipped: Container[int], image_size: int | None
+    sources: Sequence[Records],
+    seen: Sequence[Seen],
+    skipped: Container[int],
+    image_size: ImageSize,
+    classes: Sequence[str] | None,
 ) -> Plan:
-    """Where all images go but those skipped.
+    """Where all images go but those skipped. ``image_size`` and ``classes`` are settled where they are None.
 
     Raises
     ------
@@ -80,14 +88,12 @@ def arrange(
     learned = [labels[number] for number in good if parts[number] == "train"]
     if not learned:
         raise FormatError("no images to train on", path=where)
-    classes = _classes(learned, where)
+    classes = _classes(learned, where) if classes is None else list(classes)
     index_of = {name: index for index, name in enumerate(classes)}
     for number in good:
         if str(labels[number]) not in index_of:
             name = sources[seen[number].source].where(seen[number].name)
-            raise FormatError(
-                f"{labels[number]!r} is not one of the {len(classes)} classes to train on", path=name
-            )
+            raise FormatError(f"{labels[number]!r} is not one of the {len(classes)} classes", path=name)
     targets = [index_of.get(str(label), -1) for label in labels]
     names: dict[str, list[str]] = {}
     chosen: dict[str, list[int]] = {}
@@ -130,13 +136,15 @@ def _classes(labels: Sequence[str | int], where: str) -> list[str]:
     return sorted(names) or [str(index) for index in range(max(indices) + 1)]
 
 
-def _image_shape(images: Sequence[Seen], side: int | None) -> tuple[tuple[int, int, int], bool]:
+def _image_shape(images: Sequence[Seen], asked: ImageSize) -> tuple[tuple[int, int, int], bool]:
     """(C, H, W) that suits the images; whether any of them has to be scaled for it."""
     channels = 1 if all(image.grey for image in images) else 3
     sizes = {image.size for image in images if image.size is not None}
     height, width = min(sizes)
-    if side is not None:
-        height = width = side
+    if isinstance(asked, tuple):
+        channels, height, width = asked
+    elif asked is not None:
+        height = width = asked
     elif len(sizes) > 1 or max(height, width) > MAX_SIDE:
         sides = sorted(min(image.size) for image in images if image.size is not None)
         height = width = min(sides[len(sides) // 2], MAX_SIDE)

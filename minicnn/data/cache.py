@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minicnn.data.arrange import ImageSize
 from minicnn.data.pack import PackedImages, is_pack, open_pack
 from minicnn.data.packing import Progress, pack
 from minicnn.data.records.base import Records
@@ -36,7 +37,8 @@ def cache_dir() -> Path:
 def packed(
     sources: Sequence[Records],
     *,
-    image_size: int | None,
+    image_size: ImageSize,
+    classes: Sequence[str] | None,
     skip_bad: bool,
     progress: Progress,
 ) -> tuple[dict[str, Any], dict[str, PackedImages]]:
@@ -47,12 +49,19 @@ def packed(
     FormatError, LabelError, OSError
         As :func:`~minicnn.data.packing.pack`; also if images were left out before and shall not be now.
     """
-    place = [[os.path.abspath(source.path), source.part, type(source).__name__] for source in sources]
-    folder = cache_dir() / "packs" / _name(sources[0].path, place + [image_size])
-    origin = {"source": place[0][0], "key": _digest([source.key() for source in sources])}
+    paths = [os.path.abspath(source.path) for source in sources]
+    decides = [
+        paths,
+        [source.part for source in sources],
+        image_size,
+        None if classes is None else list(classes),
+    ]
+    folder = cache_dir() / "packs" / _name(paths[0], decides)
+    origin = {"paths": paths, "key": _digest([source.key() for source in sources])}
     facts = _described(folder)
     if facts.get("origin") != origin or (facts["skipped"] and not skip_bad):
-        pack(sources, folder, image_size=image_size, skip_bad=skip_bad, origin=origin, progress=progress)
+        options: dict[str, Any] = {"image_size": image_size, "classes": classes, "skip_bad": skip_bad}
+        pack(sources, folder, origin=origin, progress=progress, **options)
     return open_pack(folder)
 
 

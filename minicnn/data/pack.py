@@ -187,7 +187,7 @@ class PackedImages(ImageArrays):
 
 def _load(path: str, dtype: Any) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path)  # it refuses pickles
     except FileNotFoundError as error:
         raise FormatError("no such file", path=path) from error
     except (ValueError, EOFError) as error:

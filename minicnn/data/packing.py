@@ -7,7 +7,6 @@ be read ends it with an error that names the image, or is left out and listed.
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.arrange import Plan, Seen, arrange
+from minicnn.data.arrange import ImageSize, Plan, Seen, arrange
 from minicnn.data.formats.files import PathLike
-from minicnn.data.formats.images import decode, header
+from minicnn.data.formats.images import decode_to, header
 from minicnn.data.pack import HASH_BYTES, Writer, writing
 from minicnn.data.records.base import Record, Records
 from minicnn.data.threads import ordered_in_threads
@@ -35,7 +34,8 @@ def pack(
     sources: Sequence[Records],
     out: PathLike,
     *,
-    image_size: int | None = None,
+    image_size: ImageSize = None,
+    classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     workers: int = 2,
     origin: Any = None,
@@ -51,9 +51,11 @@ def pack(
         Where the images come from.
     out : path-like
         A folder that is made, or replaced when all is done.
-    image_size : int, optional
-        Height and width. By default those of the images if they are all equal and at most 224, and otherwise
-        the median of their shorter sides, at most 224.
+    image_size : int or (int, int, int), optional
+        Height and width, or (C, H, W). By default those of the images if they are all equal and at most 224,
+        and otherwise the median of their shorter sides, at most 224; colour if any image has it.
+    classes : sequence of str, optional
+        The names of the classes in the order of their indices; by default those that there are, sorted.
     skip_bad : bool
         Leave out what cannot be read, and list it.
     workers : int
@@ -66,7 +68,8 @@ def pack(
     Raises
     ------
     FormatError
-        If an image cannot be read and ``skip_bad`` is False, or a class has no image left.
+        If an image cannot be read and ``skip_bad`` is False, or a class has no image left, or
+        is not among ``classes``.
     LabelError
         If a class index is negative or too large.
     OSError
@@ -74,7 +77,7 @@ def pack(
     """
     seen, skipped = _look(sources, skip_bad, progress)
     while True:
-        plan = arrange(sources, seen, skipped, image_size)
+        plan = arrange(sources, seen, skipped, image_size, classes)
         _require_space(out, plan)
         with writing(out, plan.image_shape) as writer:
             for part, names in plan.names.items():
@@ -134,13 +137,13 @@ def _decode(
     progress: Progress,
 ) -> dict[int, str]:
     """Decode and write all images that have a place; why some could not be, by their numbers."""
-    channels, height, width = plan.image_shape
-    read = functools.partial(_pixels, mode="L" if channels == 1 else "RGB", size=(width, height))
 
     def store(task: tuple[int, Record, str]) -> tuple[int, str]:
         number, record, name = task
         try:
-            writer.put(*plan.places[number], read(record, name))
+            with record.open() as file:
+                pixels = decode_to(file, name, plan.image_shape)
+            writer.put(*plan.places[number], pixels)
         except FormatError as error:
             if not skip_bad:
                 raise
@@ -166,17 +169,6 @@ def _placed(sources: Sequence[Records], plan: Plan) -> Iterator[tuple[int, Recor
             if number in plan.places:
                 yield number, record, source.where(record.name)
             number += 1
-
-
-def _pixels(record: Record, name: str, mode: str, size: tuple[int, int]) -> np.ndarray:
-    """The bytes of an image: its middle, scaled so that the shorter side fits."""
-    with record.open() as file:
-        image = decode(file, name, mode, least=size)
-    if image.size != size:
-        from PIL import Image, ImageOps
-
-        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    return np.asarray(image)
 
 
 def _facts(

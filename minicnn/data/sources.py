@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.arrange import ImageSize
 from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.formats.files import PathLike
@@ -99,8 +100,9 @@ class Source:
 def load(
     name_or_path: PathLike,
     data_dir: PathLike | None = None,
-    image_size: int | None = None,
+    image_size: ImageSize = None,
     *,
+    classes: Sequence[str] | None = None,
     skip_bad: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> Source:
@@ -125,9 +127,12 @@ def load(
           ``idx1`` for ``idx3``), and so is a test pair (``t10k`` or ``test`` for ``train``)
     data_dir : path-like, optional
         Where the files of a data set known by name are; the folder ``data`` by default.
-    image_size : int, optional
-        Height and width for images from files. By default that of the images if they are all equal, and
-        otherwise the median of their shorter sides, at most 224.
+    image_size : int or (int, int, int), optional
+        Height and width for images from files, or (C, H, W). By default that of the images if they are all
+        equal, and otherwise the median of their shorter sides, at most 224.
+    classes : sequence of str, optional
+        The names of the classes of images from files, in the order of their indices; by default those that
+        there are, sorted.
     skip_bad : bool
         Leave out images that cannot be read, and list them in ``Source.skipped``.
     progress : callable
@@ -151,14 +156,16 @@ def load(
     (1438, 359, (1, 8, 8))
     """
     name = os.fspath(name_or_path)
-    if image_size is not None and image_size < 1:
+    if isinstance(image_size, int) and image_size < 1:
         raise OptionError(expected="image_size >= 1", got=str(image_size), op="data")
     known = CATALOG.get(name.lower().replace("_", "-"))
     if known is not None:
         return _load_known(known.name, "data" if data_dir is None else data_dir)
     records = _records(name)
     if records is not None:
-        facts, parts = packed(records, image_size=image_size, skip_bad=skip_bad, progress=progress)
+        facts, parts = packed(
+            records, image_size=image_size, classes=classes, skip_bad=skip_bad, progress=progress
+        )
         return _packed_source(name, facts, parts)
     if is_pack(name):
         return _packed_source(name, *open_pack(name))

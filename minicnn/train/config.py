@@ -52,6 +52,10 @@ class Config:
 
     data: str = option("digits", "path of images, or name of a data set; default: digits")
     data_dir: str = option("", "directory of the data set's files", resumable=True)
+    image_size: int = option(
+        0, "height and width of images from files; default: by the data set", low=0, high=8192
+    )
+    skip_bad: bool = option(False, "leave out images that cannot be read, and list them")
     model: str = option("", "name of a model; default: by the data set")
     epochs: int = option(0, "passes over the training images; default: by the data set", low=0)
     max_steps: int = option(0, "stop after this many updates; 0: at the end", low=0, resumable=True)

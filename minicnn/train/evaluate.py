@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn import models
 from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
-from minicnn.data import DataLoader, Subset, stratified_split
-from minicnn.data.formats import open_image
+from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data.formats.files import opened
+from minicnn.data.formats.images import decode_to, image_header
+from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import CheckpointError, FormatError, OptionError
 from minicnn.io import load
@@ -22,9 +26,9 @@ from minicnn.nn import functional as F
 from minicnn.train.config import Config, load_toml
 from minicnn.train.losses import LOSSES
 from minicnn.train.metrics import Metrics
-from minicnn.train.preprocess import fit_size, plain
+from minicnn.train.preprocess import plain
 
-__all__ = ["Recorded", "Run", "measure", "open_run", "read_result", "test_set"]
+__all__ = ["Recorded", "Run", "load_source", "measure", "open_run", "read_result", "test_set"]
 
 HELD_OUT = 0.1  # of the training images, as a test set where the data have none
 _BATCH = 256
@@ -71,19 +75,28 @@ class Run:
         OptionError
             If images or classes are not those the model was trained for, or the run's own are gone.
         """
+        own = source is None or source.fingerprint == self.recorded.data_fingerprint
         source = source or self._source()
         if len(source.classes) != len(self.recorded.classes):
             raise _other("classes", len(self.recorded.classes), len(source.classes))
         if list(source.image_shape) != list(self.recorded.image_shape):
             raise _other("images of shape", tuple(self.recorded.image_shape), source.image_shape)
-        return measure(self.model, test_set(source, self._transform()), self.recorded.classes, self.config)
+        # Of a set that the model has learned from, the part set aside; of any other, all there is.
+        transform = self._transform()
+        images = (
+            test_set(source, transform) if own else (source.test or source.train).with_transform(transform)
+        )
+        return measure(self.model, images, self.recorded.classes, self.config)
+
+    def other_source(self, data: str, data_dir: str | None = None) -> Source:
+        """Another data set, its images brought to the shape that the model was trained on."""
+        shape: Any = tuple(self.recorded.image_shape)
+        return sources.load(data, data_dir, shape, classes=self.recorded.classes)
 
     def _source(self) -> Source:
         """The run's own data set."""
-        from minicnn.data import sources
-
         try:
-            return sources.load(self.config.data, self.config.data_dir or None)
+            return load_source(self.config)
         except OptionError as error:
             raise OptionError(
                 f"the images of this run, {self.config.data!r}, are gone", hint="--data names another place"
@@ -102,20 +115,24 @@ class Run:
         FormatError
             If a file is not an image.
         """
-        channels, height, width = self.recorded.image_shape
         transform = self._transform()
-        images = [open_image(path, "L" if channels == 1 else "RGB") for path in paths]
-        for path, image in zip(paths, images, strict=True):
-            if image.size != (width, height):
-                size = f"{image.height} x {image.width}"
-                tell(f"{path}: {size} pixels; the middle is scaled to {height} x {width}")
-        fitting = [fit_size(image, height, width) for image in images]
-        batch = Tensor([transform(image).numpy() for image in fitting]).to(self.config.device)
+        images = [self._read(path, tell) for path in paths]
+        batch = Tensor([transform(image).numpy() for image in images]).to(self.config.device)
         self.model.eval()
         with no_grad(), fusing(self.config.compile):
             probabilities = F.softmax(self.model(batch), dim=1).cpu().tolist()
         named = [zip(self.recorded.classes, row, strict=True) for row in probabilities]
         return [sorted(pairs, key=lambda pair: -pair[1]) for pairs in named]
+
+    def _read(self, path: str | Path, tell: Callable[[str], object]) -> np.ndarray:
+        """The pixels of an image file, as those of the training images were read."""
+        _, height, width = self.recorded.image_shape
+        facts = image_header(path)
+        if (facts["height"], facts["width"]) != (height, width):
+            size = f"{facts['height']} x {facts['width']}"
+            tell(f"{path}: {size} pixels; the middle is scaled to {height} x {width}")
+        with opened(path) as file:
+            return decode_to(file, path, self.recorded.image_shape)
 
     def _transform(self) -> Any:
         return plain(self.recorded.mean, self.recorded.std)
@@ -150,6 +167,14 @@ def open_run(directory: str | Path) -> Run:
     model = models.build(config.model, len(recorded.classes), tuple(recorded.image_shape))
     model.load_state_dict(load(weights))
     return Run(directory, config, recorded, model.to(config.device).eval())
+
+
+def load_source(config: Config, progress: Progress = lambda what, done, total: None) -> Source:
+    """The data set of a configuration."""
+    size = config.image_size or None
+    return sources.load(
+        config.data, config.data_dir or None, size, skip_bad=config.skip_bad, progress=progress
+    )
 
 
 def read_result(directory: Path) -> dict[str, Any]:

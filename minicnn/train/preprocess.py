@@ -9,7 +9,7 @@ from minicnn import transforms
 from minicnn.errors import OptionError
 from minicnn.train.config import suggest
 
-__all__ = ["AUGMENTATIONS", "augmented", "fit_size", "plain"]
+__all__ = ["AUGMENTATIONS", "augmented", "plain"]
 
 # By name: from (height, width) of the images to a transform of a picture.
 AUGMENTATIONS: dict[str, Callable[[int, int], Any]] = {
@@ -57,12 +57,3 @@ def augmented(names: str, mean: Sequence[float], std: Sequence[float], image_sha
             )
     changes = [AUGMENTATIONS[name](height, width) for name in chosen]
     return transforms.Compose([*changes, *plain(mean, std).transforms])
-
-
-def fit_size(image: Any, height: int, width: int) -> Any:
-    """A PIL image brought to a size: the middle of it, scaled so that the shorter side fits."""
-    if image.size == (width, height):
-        return image
-    from PIL import Image, ImageOps
-
-    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)

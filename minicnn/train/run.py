@@ -17,6 +17,7 @@ from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
 from minicnn.io import atomic, checkpoint, save
@@ -27,7 +28,7 @@ from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
-from minicnn.train.evaluate import Recorded, measure, read_result, split_test, test_set
+from minicnn.train.evaluate import Recorded, load_source, measure, read_result, split_test, test_set
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import augmented, plain
 from minicnn.train.recipes import chosen, resolved
@@ -42,6 +43,7 @@ def train(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     tell: Callable[[str], object] = lambda line: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Train, validate, test, and write the run directory.
 
@@ -55,6 +57,8 @@ def train(
         Told of the progress.
     tell : callable
         Gets, line by line, what will be trained on what, and what has been chosen.
+    progress : callable
+        See :func:`minicnn.data.packing.pack`.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def train(
         As :meth:`Trainer.fit`.
     """
     started = time.perf_counter()
-    source = sources.load(config.data, config.data_dir or None)
+    source = load_source(config, progress=progress)
     if len(source.classes) < 2:
         raise OptionError(
             f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
@@ -91,6 +95,8 @@ def train(
             tell(_opening(config.model, model, parts, recorded))
             if source.note:
                 tell(source.note)
+            if source.skipped:
+                tell(_left_out(source.skipped, Path(config.out)))
             if left := chosen(given, config):
                 tell(f"chosen for these data: {left}")
             timer = Timer()
@@ -119,6 +125,13 @@ def _opening(name: str, model: Module, parts: _Parts, recorded: Recorded) -> str
     )
 
 
+def _left_out(skipped: Sequence[tuple[str, str]], out: Path) -> str:
+    """Write the list of images that cannot be read, and say so."""
+    atomic.write(out / "skipped.txt", "".join(f"{name}: {reason}\n" for name, reason in skipped))
+    name, reason = skipped[0]
+    return f"{len(skipped)} images cannot be read and are left out ({name}: {reason}; all in skipped.txt)"
+
+
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Compute with so many threads for a block."""
@@ -143,7 +156,7 @@ def _parts(source: Source, config: Config) -> _Parts:
     """The images to learn from, to validate on, and to test on; the last are seen only at the end."""
     indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
     held_out = indices[:0]
-    if config.val_fraction:
+    if config.val_fraction and source.validation is None:
         labels = np.asarray(source.train.targets)[indices]
         kept, chosen = stratified_split(labels, config.val_fraction, seed=config.seed)
         indices, held_out = indices[kept], indices[chosen]
@@ -161,7 +174,9 @@ def _parts(source: Source, config: Config) -> _Parts:
     lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
     loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
     checked: Any = Subset(source.train.with_transform(usual), held_out)
-    validation = DataLoader(checked, **options) if len(held_out) else None
+    if source.validation is not None:
+        checked = source.validation.with_transform(usual)
+    validation = DataLoader(checked, **options) if len(checked) else None
     return _Parts(loader, validation, test_set(source, usual), (mean, std))
 
 

@@ -67,8 +67,8 @@ def folder_of_images(tmp_path):
 
 def test_evaluate_refuses_data_with_other_classes(trained, folder_of_images, command):
     done = command("evaluate", trained, "--data", folder_of_images)
-    assert done.code == 2
-    assert "expected classes 10, as the model was trained for, got 2" in done.err
+    assert done.code == 3
+    assert "0.png: 'dark' is not one of the 10 classes" in done.err
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict"])

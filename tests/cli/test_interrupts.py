@@ -32,9 +32,9 @@ def test_a_signal_swallowed_before_the_training_stops_it(tmp_path, command, monk
 
     load = run.sources.load
 
-    def interrupted(*words):
+    def interrupted(*words, **options):
         swallow(number)
-        return load(*words)
+        return load(*words, **options)
 
     monkeypatch.setattr(run.sources, "load", interrupted)
     done = command("train", "--epochs", "2", "--out", tmp_path / "r")

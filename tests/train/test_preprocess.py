@@ -8,7 +8,7 @@ from PIL import Image
 
 from minicnn.core.random import new_generator, use_generator
 from minicnn.errors import OptionError
-from minicnn.train.preprocess import AUGMENTATIONS, augmented, fit_size, plain
+from minicnn.train.preprocess import AUGMENTATIONS, augmented, plain
 
 GREY = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3)
 COLOUR = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
@@ -44,9 +44,3 @@ def test_standard_never_mirrors_grey_images():
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(OptionError, match="there is no augmentation 'rotat'; did you mean 'rotate'"):
         augmented("flip,rotat", [0.5], [0.5], (1, 8, 8))
-
-
-def test_fit_size_takes_the_middle():
-    wide = Image.fromarray(np.repeat(np.array([[0, 0, 200, 200, 90, 90]], np.uint8), 2, axis=0))
-    assert np.asarray(fit_size(wide, 2, 2)).tolist() == [[200, 200]] * 2
-    assert fit_size(GREY, 8, 8) is GREY

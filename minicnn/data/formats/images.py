@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -12,7 +13,7 @@ from minicnn.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "decode", "header", "image_header", "open_image"]
+__all__ = ["FORMATS", "MAX_PIXELS", "decode", "decode_to", "header", "image_header", "open_image"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 MAX_PIXELS = 64_000_000
@@ -84,6 +85,22 @@ def decode(
         raise
     except Exception as error:  # a decoder may fail in any way on a damaged file
         raise FormatError(f"damaged or cut off: {error}", path=path) from error
+
+
+def decode_to(file: BinaryIO, path: PathLike, image_shape: Sequence[int]) -> np.ndarray:
+    """An open image file as bytes (H, W) or (H, W, 3): its middle, scaled so that the shorter side fits.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+    """
+    channels, height, width = image_shape
+    image = decode(file, path, "L" if channels == 1 else "RGB", (width, height))
+    if image.size != (width, height):
+        from PIL import Image, ImageOps
+
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def image_header(path: PathLike) -> dict[str, Any]:
