@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import minicnn
-from minicnn.cli import bench, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.cli import bench, data, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
 from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
 from minicnn.train.config import suggest
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Any] = {
     "gradcheck": gradcheck,
     "bench": bench,
     "info": info,
+    "data": data,
     "load": load,
     "verify": verify,
     "digest": digest,

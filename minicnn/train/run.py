@@ -17,6 +17,7 @@ from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data.duplicates import Overlap, image_hashes, overlaps
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -95,6 +96,8 @@ def train(
             tell(_opening(config.model, model, parts, recorded))
             if source.note:
                 tell(source.note)
+            for overlap in parts.overlaps:
+                tell(str(overlap))
             if source.skipped:
                 tell(_left_out(source.skipped, Path(config.out)))
             if left := chosen(given, config):
@@ -107,6 +110,7 @@ def train(
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
             test = measure(model, parts.test, source.classes, config).report()
             result = _result(config, trainer, parts.validation, test)
+            result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
             result |= _timings(Path(config.out), timer, time.perf_counter() - started)
             _finish(config, model, source, result, test)
     return result
@@ -144,12 +148,13 @@ def _threads(number: int) -> Iterator[None]:
 
 
 class _Parts(NamedTuple):
-    """The loaders of a run, and mean and standard deviation of what it learns from."""
+    """The loaders of a run, mean and standard deviation of what it learns from, and images in two of them."""
 
     train: DataLoader
     validation: DataLoader | None
     test: Any
     statistics: tuple[list[float], list[float]]
+    overlaps: list[Overlap]
 
 
 def _parts(source: Source, config: Config) -> _Parts:
@@ -177,7 +182,19 @@ def _parts(source: Source, config: Config) -> _Parts:
     if source.validation is not None:
         checked = source.validation.with_transform(usual)
     validation = DataLoader(checked, **options) if len(checked) else None
-    return _Parts(loader, validation, test_set(source, usual), (mean, std))
+    shared = overlaps(_hashes(source, indices, held_out))
+    return _Parts(loader, validation, test_set(source, usual), (mean, std), shared)
+
+
+def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
+    """The hashes of the images that a run learns from, validates on and tests on."""
+    known = image_hashes(source.train)
+    set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
+    return {
+        "training": known[learned],
+        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
+        "test": known[set_aside] if source.test is None else image_hashes(source.test),
+    }
 
 
 def _model(config: Config, source: Source) -> Module:
