@@ -73,6 +73,7 @@ class Config:
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
     threads: int = option(0, "threads to compute with; default: MINICNN_NUM_THREADS, else 1", low=0)
     workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
+    processes: bool = option(False, "workers are processes, for transforms in pure Python", resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")
     compile: bool = option(True, "compute neighbouring layers at once; default: on")

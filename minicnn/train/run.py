@@ -64,9 +64,9 @@ def train(
     Returns
     -------
     dict
-        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, digest,
-        backend, threads, macro_f1, run, data, model``; also written to ``result.json``. Measures are None
-        where there are no images to take them on.
+        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second,
+        loader_share, digest, backend, threads, macro_f1, shared_images, run, data, model``; also written
+        to ``result.json``. Measures are None where there are no images to take them on.
 
     Raises
     ------
@@ -111,7 +111,8 @@ def train(
             test = measure(model, parts.test, source.classes, config).report()
             result = _result(config, trainer, parts.validation, test)
             result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
-            result |= _timings(Path(config.out), timer, time.perf_counter() - started)
+            share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
+            result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
             _finish(config, model, source, result, test)
     return result
 
@@ -173,6 +174,7 @@ def _parts(source: Source, config: Config) -> _Parts:
     options: dict[str, Any] = {
         "batch_size": config.batch_size,
         "num_workers": config.workers,
+        "multiprocessing_context": "spawn" if config.processes and config.workers else None,
         "seed": config.seed,
     }
     # Batch normalization cannot learn from a single image, so such a rest is left out.
@@ -249,9 +251,13 @@ def _result(
     }
 
 
-def _timings(directory: Path, timer: Timer, seconds: float) -> dict[str, float]:
+def _timings(directory: Path, timer: Timer, seconds: float, loader_share: float) -> dict[str, float]:
     """What was measured now or, where nothing was left to train, before."""
-    now = {"seconds": seconds, "images_per_second": timer.images_per_second}
+    now = {
+        "seconds": seconds,
+        "images_per_second": timer.images_per_second,
+        "loader_share": loader_share,
+    }
     before = {} if timer.updates else read_result(directory)
     return {name: before.get(name, value) for name, value in now.items()}
 
