@@ -114,9 +114,7 @@ class Trainer:
         if clip_norm < 0 or checkpoint_every < 0:
             raise OptionError("clip_norm and checkpoint_every must not be negative", op="Trainer")
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.scheduler = scheduler
-        self.clip_norm = clip_norm
-        self.seed = seed
+        self.scheduler, self.clip_norm, self.seed = scheduler, clip_norm, seed
         self.device, self.compile = device, compile
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.checkpoint_every = checkpoint_every
