@@ -13,7 +13,7 @@ import numpy as np
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "numbers"]
 
 
 class Metrics:
@@ -73,7 +73,7 @@ class Metrics:
             If classes are not whole numbers.
         """
         targets = _labels(targets)
-        scores = _numbers(predictions)
+        scores = numbers(predictions)
         predictions = scores.argmax(axis=1) if scores.ndim == 2 else _labels(scores)
         if targets.ndim != 1 or targets.shape != predictions.shape:
             raise ShapeError(
@@ -150,6 +150,8 @@ class Metrics:
             "macro_precision": self.macro(self.precision),
             "macro_recall": self.macro(self.recall),
             "macro_f1": self.macro(self.f1),
+            # Of single labels each wrong one is missed once and taken once: all three are the accuracy.
+            **dict.fromkeys(("micro_precision", "micro_recall", "micro_f1"), self.accuracy),
         }
         return {
             "count": self.count,
@@ -164,16 +166,17 @@ class Metrics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the counts of :meth:`state_dict`."""
-        self.confusion = _numbers(state["confusion"]).astype(np.int64).reshape(self.confusion.shape)
+        self.confusion = numbers(state["confusion"]).astype(np.int64).reshape(self.confusion.shape)
         self.loss_sum = float(state["loss_sum"])
 
 
-def _numbers(values: Any) -> np.ndarray:
+def numbers(values: Any) -> np.ndarray:
+    """The numbers of a tensor or of anything like an array."""
     return values.cpu_array() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _labels(values: Any) -> np.ndarray:
-    labels = _numbers(values)
+    labels = numbers(values)
     if labels.size and labels.dtype.kind not in "iu":
         raise DTypeError(expected="classes as whole numbers", got=str(labels.dtype), op="Metrics")
     return labels.astype(np.int64)

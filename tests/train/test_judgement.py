@@ -1,0 +1,131 @@
+"""Top-k, calibration and intervals, against scikit-learn and literal loops."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from minicnn.errors import OptionError, ShapeError
+from minicnn.train.judgement import BINS, Judgement, bootstrap
+
+
+def case(seed, count=200, classes=7):
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, classes, count)
+    scores = rng.normal(size=(count, classes)) * 2
+    scores[np.arange(count), targets] += 1.5
+    return targets, scores
+
+
+def judged(targets, scores, parts=3, classes=7):
+    found = Judgement(classes)
+    for part in np.array_split(np.arange(len(targets)), parts):
+        found.update(targets[part], scores[part], loss=1.0)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_top_k_is_scikit_learns(seed):
+    targets, scores = case(seed)
+    found = judged(targets, scores)
+    for k in range(1, 7):
+        expected = reference.top_k_accuracy_score(targets, scores, k=k, labels=np.arange(7))
+        assert found.top(k) == pytest.approx(expected, abs=1e-12)
+    assert found.top(1) == found.accuracy
+    assert found.top(7) == 1
+
+
+def test_of_equal_scores_the_lower_index_comes_first():
+    found = Judgement(3)
+    found.update([0, 1, 2], np.zeros((3, 3)))
+    assert [found.top(k) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert found.top(1) == found.accuracy
+
+
+def expected_calibration_error(targets, scores):
+    """The definition, image by image."""
+    chances = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in scores]
+    total = 0.0
+    for b in range(1, BINS + 1):
+        inside = [
+            (p, t) for p, t in zip(chances, targets, strict=True) if (b - 1) / BINS < p.max() <= b / BINS
+        ]
+        if inside:
+            right = sum(p.argmax() == t for p, t in inside) / len(inside)
+            sure = sum(p.max() for p, _ in inside) / len(inside)
+            total += len(inside) / len(targets) * abs(right - sure)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_calibration_error_is_its_definition(seed):
+    targets, scores = case(seed)
+    assert judged(targets, scores).calibration_error == pytest.approx(
+        expected_calibration_error(targets, scores), abs=1e-12
+    )
+
+
+def test_a_model_that_is_as_sure_as_it_is_right_is_calibrated():
+    found = Judgement(2)
+    scores = np.tile([np.log(3), 0.0], (4, 1))  # 75 % sure
+    found.update([0, 0, 0, 1], scores)
+    assert found.calibration_error == pytest.approx(0, abs=1e-12)
+    found.update([1, 1, 1, 1], scores)
+    assert found.calibration_error == pytest.approx(0.75 - 3 / 8)
+
+
+def test_the_worst_errors_are_the_surest_ones():
+    targets, scores = case(3, 500)
+    found = judged(targets, scores)
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    wrong = [i for i in range(500) if scores[i].argmax() != targets[i]]
+    expected = sorted(wrong, key=lambda i: -chances[i].max())[:25]
+    assert [one.image for one in found.worst] == expected
+    assert all(one.target == targets[one.image] for one in found.worst)
+    assert all(one.prediction == scores[one.image].argmax() for one in found.worst)
+    assert found.worst[0].confidence == pytest.approx(chances[expected[0]].max())
+
+
+@pytest.mark.parametrize("count, right", [(50, 35), (400, 380)])
+def test_intervals_cover_as_often_as_they_say(count, right):
+    """In 95 % of repetitions, up to what 400 of them can show."""
+    rng = np.random.default_rng(1)
+    rate = right / count
+    covered = 0
+    for seed in range(400):
+        found = rng.binomial(count, rate)
+        matrix = np.array([[found, count - found], [0, 0]])
+        low, high = bootstrap(matrix, lambda m: m[:, 0, 0] / m.sum(axis=(1, 2)), samples=400, seed=seed)
+        covered += low <= rate <= high
+    assert 0.90 <= covered / 400 <= 0.98
+
+
+def test_the_bootstrap_is_that_of_the_images():
+    """Drawing cells and drawing images give the same distribution."""
+    targets, scores = case(0, 120, 4)
+    found = judged(targets, scores, classes=4)
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(4000):
+        i = rng.integers(0, 120, 120)
+        values.append(reference.f1_score(targets[i], scores[i].argmax(axis=1), average="macro"))
+    low, high = found.report()["intervals"]["macro_f1"]
+    assert (low, high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.01)
+
+
+def test_the_report_names_them_all():
+    report = judged(*case(0)).report()
+    assert report["micro_f1"] == report["accuracy"]
+    assert report["intervals"]["accuracy"][0] < report["accuracy"] < report["intervals"]["accuracy"][1]
+    assert sum(row[0] for row in report["calibration_bins"]) == report["count"] == 200
+    assert report["top5_accuracy"] >= report["accuracy"]
+    empty = Judgement(3).report()
+    assert (empty["count"], empty["accuracy"]) == (0, None)
+
+
+def test_nothing_is_counted_of_what_is_refused():
+    found = Judgement(3)
+    with pytest.raises(OptionError, match="expected scores"):
+        found.update([0], [1])
+    with pytest.raises(ShapeError):
+        found.update([0, 1], np.zeros((3, 3)))
+    assert found.count == found.bins.sum() == found.top(3) == 0
