@@ -1,5 +1,7 @@
 """The convolution kernels: every geometry, every level, exactly where the algorithm is exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -300,3 +302,33 @@ def test_shapes_that_do_not_fit_are_refused(native):
         native.conv_forward(y, x, w, None, algorithm="direct", **plain)
     with pytest.raises(ValueError, match="winograd does not take"):
         native.conv_forward(y, x, np.zeros((4, 3, 3, 3), np.float32), None, algorithm="winograd", **plain)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf], ids=str)
+def test_winograd_spreads_what_is_not_finite_over_the_tiles_that_see_it_and_no_further(level, odd, rng):
+    """To all of a tile of 4 x 4 results, and of the gradient to all weights of the two channels that meet."""
+    x, w, gy = (
+        rng.standard_normal(s).astype(np.float32) for s in ((2, 8, 14, 11), (9, 8, 3, 3), (2, 9, 14, 11))
+    )
+    tile_of = np.indices((14, 11)) // 4
+    for which, (n, c, i, j) in itertools.product(
+        range(2), [(0, 3, 0, 0), (1, 2, 5, 7), (1, 7, 13, 10), (0, 0, 8, 4)]
+    ):
+        arrays = [x, gy]
+        arrays[which] = arrays[which].copy()
+        arrays[which][n, c, i, j] = odd
+        with np.errstate(invalid="ignore"):
+            found, right = (
+                convolution(images, kernels, None, lambda shape: arrays[1], **SAME)  # noqa: B023
+                for images, kernels in ((arrays[0], w), (arrays[0].astype(np.float64), w.astype(np.float64)))
+            )
+        near = [np.isin(tile_of[k], np.arange(at - 1, at + 2) // 4) for k, at in enumerate((i, j))]
+        reached = {name: np.zeros(found[name].shape, bool) for name in PASSES}
+        reached["gx" if which else "y"][n] = near[0] & near[1]
+        reached["gw"][(c,) if which else (slice(None), c)] = True
+        for name in PASSES:
+            a, b = found[name], right[name]
+            assert not np.isfinite(a[~np.isfinite(b)]).any(), f"{name}: it is lost"
+            assert np.isfinite(a[~reached[name]]).all(), f"{name}: it goes too far"
+            both = np.isfinite(a) & np.isfinite(b)
+            assert np.abs(a[both] - b[both]).max() < 1e-3
