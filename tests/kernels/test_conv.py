@@ -332,3 +332,24 @@ def test_winograd_spreads_what_is_not_finite_over_the_tiles_that_see_it_and_no_f
             assert np.isfinite(a[~reached[name]]).all(), f"{name}: it goes too far"
             both = np.isfinite(a) & np.isfinite(b)
             assert np.abs(a[both] - b[both]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "weights", "changed", "reason"),
+    [
+        ("winograd", (4, 4, 5, 3), {}, "its kernel is 5 x 3, not 3 x 3"),
+        ("winograd", (4, 4, 3, 3), {"stride": (1, 2)}, "its stride is 1 x 2, not 1"),
+        ("winograd", (4, 4, 3, 3), {"dilation": (2, 2)}, "its dilation is 2 x 2, not 1"),
+        ("winograd", (4, 2, 3, 3), {"groups": 2}, "it has 2 groups, not 1"),
+        ("winograd", (4, 4, 3, 3), {"padding": ((0, 0), (0, 0))}, "its padding is 0, 0 x 0, 0, not 1"),
+        ("winograd", (4, 4, 3, 3), {"padding": ((1, 2), (1, 0))}, "its padding is 1, 2 x 1, 0, not 1"),
+        ("depthwise", (4, 2, 3, 3), {"groups": 2}, "its groups, channels in and channels out are 2, 4, 4"),
+    ],
+)
+def test_an_algorithm_says_why_it_does_not_take_a_convolution(native, algorithm, weights, changed, reason):
+    from minicnn.backends.native.conv import conv2d_native
+
+    attrs = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1} | changed
+    x, w = np.zeros((1, 4, 8, 8), np.float32), np.zeros(weights, np.float32)
+    declined = conv2d_native.algorithms[algorithm](np, x, w, **attrs)
+    assert f"{algorithm} does not take this convolution: {reason}" in declined.reason
