@@ -14,7 +14,7 @@ from minicnn.core.fusion import fusing
 from minicnn.core.plan import trace
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor, as_array
-from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.errors import BackendError, DTypeError, OptionError, ShapeError
 from minicnn.nn.module import Module
 from minicnn.typing import Array
 
@@ -49,6 +49,9 @@ class Frozen:
         self._for_one: Callable[[Array], Array] | None = None
         self._for_many: Callable[[Array], Array] | None = None
         self.reason = self._become_program(np.array(images, order="C"))
+        self._served = dispatch.program_counts(
+            f"frozen {type(model).__name__}", dispatch.backend_of((images,)).name
+        )
         if self.reason is not None:
             dispatch.require_kernel(f"the model runs operation by operation: {self.reason}")
 
@@ -70,8 +73,10 @@ class Frozen:
         if x.dtype != self.dtype:
             raise DTypeError(expected=f"images of {self.dtype}", got=str(x.dtype), op="Frozen")
         program = self._for_one if len(x) == 1 else self._for_many
-        if program is None or not len(x):
+        if program is None:
+            self._served.decline(str(self.reason))
             return Tensor.wrap(self._run_model(x))
+        self._served.kernel += 1
         return Tensor.wrap(program(np.ascontiguousarray(x)))
 
     def _run_model(self, x: Array) -> Array:
@@ -88,14 +93,12 @@ class Frozen:
         try:
             plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
         except Exception as error:  # whatever the model does with two images
-            return f"it cannot be traced: {error}"
-        programs = []
-        for count in (1, MANY):
-            lowered = backend.lower(plan, count)
-            if isinstance(lowered, Declined):
-                return lowered.reason
-            programs.append(lowered[0])
-            self.instructions = lowered[1]
+            return f"it cannot be traced: {_words(error)}"
+        lowered = backend.lower(plan, (1, MANY))
+        if isinstance(lowered, Declined):
+            return lowered.reason
+        programs = [program for program, _ in lowered]
+        self.instructions = lowered[1][1]
         for sample in (images, images[:1], _noise(images)):
             difference = self._difference(programs[len(sample) > 1], sample)
             if difference is not None:
@@ -109,7 +112,7 @@ class Frozen:
         try:
             expected = self._run_model(images.copy())
         except Exception as error:  # whatever the model does with so many images
-            return f"it does not take {len(images)} images: {error}"
+            return f"it does not take {len(images)} images: {_words(error)}"
         got = program(images.copy())
         if got.shape != expected.shape:
             return MISMATCH
@@ -122,6 +125,13 @@ class Frozen:
     def __repr__(self) -> str:
         lines = [f"operation by operation: {self.reason}"] if self.reason else self.instructions
         return "\n  ".join(["Frozen(", *lines]) + "\n)"
+
+
+def _words(error: Exception) -> str:
+    """An error as a reason; strict mode's hint comes once, at the end."""
+    if isinstance(error, BackendError) and error.hint == dispatch.STRICT_HINT:
+        error.hint = None
+    return str(error)
 
 
 def _noise(images: Array) -> Array:
@@ -138,6 +148,10 @@ def freeze(model: Module, images: Tensor) -> Frozen:
     the convolutions before it; a call runs all layers without going back to Python. Training the model
     further, or choosing another precision, does not change what was frozen.
 
+    It becomes a program if it computes float32 on the native backend with operations that programs have
+    instructions for, each image by itself: convolutions, dense layers, normalizations, pooling and means,
+    activations, softmax, arithmetic, concatenation, padding and views. docs/serving.md has the whole table.
+
     Parameters
     ----------
     model : Module
@@ -145,7 +159,7 @@ def freeze(model: Module, images: Tensor) -> Frozen:
         images: what it computes is written down once, so a branch that depends on the numbers in the
         images must not be frozen. The given images and random ones are used to check that; a model
         that fails, has hooks, or an operation that programs lack, runs operation by operation as ever
-        (``reason`` says why; in strict mode it is an error).
+        (``reason`` says why, and so does ``minicnn.backends.report()``; in strict mode it is an error).
     images : Tensor, (N, ...)
         At least one image, such as the model is used with; any number may be given later.
 

@@ -77,10 +77,11 @@ def _declined(*arrays) -> Declined | None:
     return declined
 
 
-def _correlate(x, w, b, size, *, z=None, with_relu=False, **attrs):
+def _correlate(kernel, x, w, b, size, *, z=None, with_relu=False, **attrs):
     """The convolution, plus z, through a ReLU."""
     y = _native.empty((len(x), len(w), *size))
     chosen = algorithm(w.shape, x.shape, attrs)
+    kernel.count_algorithm("native", chosen)
     later = z is not None and chosen == "depthwise"  # which adds nothing itself
     _native.conv_forward(
         y,
@@ -99,19 +100,19 @@ def _correlate(x, w, b, size, *, z=None, with_relu=False, **attrs):
     return y
 
 
-def _spread(gy, w, channels, size, **attrs):
+def _spread(kernel, gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
-    _native.conv_backward_data(
-        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, gx.shape, attrs), **attrs
-    )
+    chosen = algorithm(w.shape, gx.shape, attrs)
+    kernel.count_algorithm("native", chosen)
+    _native.conv_backward_data(gx, one_run(gy), one_run(w), algorithm=chosen, **attrs)
     return gx
 
 
-def _weight_gradient(gy, x, shape, **attrs):
+def _weight_gradient(kernel, gy, x, shape, **attrs):
     gw = _native.empty(shape)
-    _native.conv_weight_gradient(
-        gw, one_run(gy), one_run(x), algorithm=gradient_algorithm(shape, x.shape, attrs), **attrs
-    )
+    chosen = gradient_algorithm(shape, x.shape, attrs)
+    kernel.count_algorithm("native", chosen)
+    _native.conv_weight_gradient(gw, one_run(gy), one_run(x), algorithm=chosen, **attrs)
     return gw
 
 
@@ -128,19 +129,24 @@ def conv2d_native(xp, x, w, b=None, *, stride=(1, 1), padding=((0, 0), (0, 0)), 
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     size = conv2d.output_shape(x, w, **attrs)[2:]
-    return _correlate(x, w, b, size, **attrs), (x, w)
+    return _correlate(conv2d.forward_kernel, x, w, b, size, **attrs), (x, w)
 
 
 @conv2d.backward_kernel.overlay("native")
 def conv2d_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _gradients(conv2d.backward_kernel, gy, saved, needs, **attrs)
+
+
+def _gradients(kernel, gy, saved, needs, **attrs):
+    """The gradients of x, w and b."""
     x, w = saved
     declined = _declined(gy, x, w)
     if declined:
         return declined
     gy = one_run(gy)
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    gx = _spread(gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(gy, x, w.shape, **attrs) if needs[1] else None
+    gx = _spread(kernel, gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, gy, x, w.shape, **attrs) if needs[1] else None
     gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
     return (gx, gw, gb)[: len(needs)]
 
@@ -163,7 +169,7 @@ def conv_transpose2d_native(
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     size = conv_transpose2d.output_shape(x, w, output_padding=output_padding, **attrs)[2:]
-    y = _spread(x, w, w.shape[1] * groups, size, **attrs)
+    y = _spread(conv_transpose2d.forward_kernel, x, w, w.shape[1] * groups, size, **attrs)
     if b is not None:
         y += b[:, None, None]
     return y, (x, w)
@@ -179,8 +185,9 @@ def conv_transpose2d_backward_native(
         return declined
     gy = one_run(gy)
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    gx = _correlate(gy, w, None, x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(x, gy, w.shape, **attrs) if needs[1] else None
+    kernel = conv_transpose2d.backward_kernel
+    gx = _correlate(kernel, gy, w, None, x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, x, gy, w.shape, **attrs) if needs[1] else None
     gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
     return (gx, gw, gb)[: len(needs)]
 
@@ -191,7 +198,8 @@ def conv2d_relu_native(xp, x, w, b=None, *, stride, padding, dilation, groups):
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = _correlate(x, w, b, conv2d.output_shape(x, w, **attrs)[2:], with_relu=True, **attrs)
+    size = conv2d.output_shape(x, w, **attrs)[2:]
+    y = _correlate(conv2d_relu.forward_kernel, x, w, b, size, with_relu=True, **attrs)
     return y, (x, w, y)
 
 
@@ -201,17 +209,17 @@ def conv2d_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilati
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _through_relu(gy, saved, needs, **attrs)[0]
+    return _through_relu(conv2d_relu.backward_kernel, gy, saved, needs, **attrs)[0]
 
 
-def _through_relu(gy, saved, needs, **attrs):
+def _through_relu(kernel, gy, saved, needs, **attrs):
     """The gradients of x, w and b behind a ReLU with the result y, and what it lets through."""
     x, w, y = saved
     masked = _native.empty(gy.shape)
     gb = _native.empty(gy.shape[1:2]) if len(needs) > 2 and needs[2] else None
     _native.bias_gradient(gb, masked, one_run(gy), one_run(y))
-    gx = _spread(masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(masked, x, w.shape, **attrs) if needs[1] else None
+    gx = _spread(kernel, masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, masked, x, w.shape, **attrs) if needs[1] else None
     return (gx, gw, gb)[: len(needs)], masked
 
 
@@ -221,13 +229,14 @@ def conv2d_add_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups)
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _correlate(x, w, b, z.shape[2:], z=z, **attrs), (x, w)
+    return _correlate(conv2d_add.forward_kernel, x, w, b, z.shape[2:], z=z, **attrs), (x, w)
 
 
 @conv2d_add.backward_kernel.overlay("native")
 def conv2d_add_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    gradients = conv2d_backward_native(xp, gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    kernel = conv2d_add.backward_kernel
+    gradients = _gradients(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
     if type(gradients) is Declined:
         return gradients
     gx, gw, *gb = gradients
@@ -240,7 +249,7 @@ def conv2d_add_relu_native(xp, x, w, z, b=None, *, stride, padding, dilation, gr
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = _correlate(x, w, b, z.shape[2:], z=z, with_relu=True, **attrs)
+    y = _correlate(conv2d_add_relu.forward_kernel, x, w, b, z.shape[2:], z=z, with_relu=True, **attrs)
     return y, (x, w, y)
 
 
@@ -250,7 +259,8 @@ def conv2d_add_relu_backward_native(xp, gy, saved, needs, *, stride, padding, di
     if declined:
         return declined
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    (gx, gw, *gb), gz = _through_relu(gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    kernel = conv2d_add_relu.backward_kernel
+    (gx, gw, *gb), gz = _through_relu(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
     return (gx, gw, gz if needs[2] else None, *gb)
 
 
