@@ -8,6 +8,7 @@ import pytest
 import minicnn
 from minicnn import nn
 from minicnn.nn import functional as F
+from minicnn.testing.guard import available, guarded
 
 SHAPE = (8, 12, 10)
 PAGE = Path(__file__).parents[2] / "docs/serving.md"
@@ -176,6 +177,18 @@ def test_results_are_the_same_for_any_number_of_threads(steady, name, rng):
     x = random(rng, 9, *SHAPE)
     frozen = minicnn.freeze(MODELS[name], x)
     steady(lambda: [frozen(x).numpy(), frozen(x[:1]).numpy()])
+
+
+@pytest.mark.skipif(not available(), reason="no guard pages")
+@pytest.mark.parametrize("end", ["start", "end"])
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_around_the_images_is_read(level, name, end, rng):
+    frozen = minicnn.freeze(MODELS[name], random(rng, 1, *SHAPE))
+    for n in (1, 3):
+        x = random(rng, n, *SHAPE)
+        alone = guarded(x.numpy(), end)
+        assert np.array_equal(frozen(alone).numpy(), frozen(x).numpy())
+        assert np.array_equal(alone, x.numpy())
 
 
 def test_what_moves_numbers_is_exact(level, rng):

@@ -17,7 +17,7 @@ from minicnn.backends.native.arrays import FLOAT32, one_run
 from minicnn.core.plan import Plan, Slot, Step
 from minicnn.typing import Array, Shape
 
-__all__ = ["IMAGES", "Lowering", "Place", "UnfitError", "check", "constant", "run_strides"]
+__all__ = ["IMAGES", "Instruction", "Lowering", "Place", "UnfitError", "check", "constant", "run_strides"]
 
 IMAGES = 2  # of the input that a plan is traced with
 ARENA = 512 * 1024  # floats that the results of a chunk may take; more, if the weights take more
