@@ -244,11 +244,13 @@ class Kernel:
         kernels[name] = self
 
     def overlay(self, backend: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: attach a backend's kernel; its parameters must be named as the reference's."""
+        """Decorator: attach a backend's kernel. Its parameters are named as the reference's; ``**attrs`` may
+        stand for attributes that it passes on.
+        """
 
         def attach(function: Callable[..., Any]) -> Callable[..., Any]:
             ours, theirs = (list(inspect.signature(f).parameters) for f in (self.reference, function))
-            if ours != theirs:
+            if ours != theirs and not _passes_on(self.reference, function):
                 raise TypeError(f"{self.name} on {backend}: parameters {theirs}, expected {ours}")
             self.overlays[backend] = function
             return function
@@ -286,6 +288,16 @@ class Kernel:
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Run on arrays, on the backend that serves them."""
         return self.run(backend_of(operands), operands, attributes)
+
+
+def _passes_on(reference: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    """Whether a function has the reference's operands, and ``**attrs`` for some of its attributes."""
+    ours, theirs = (inspect.signature(f).parameters.values() for f in (reference, function))
+    operands, same = (
+        [p.name for p in group if p.kind is p.POSITIONAL_OR_KEYWORD] for group in (ours, theirs)
+    )
+    attributes, named = ({p.name for p in group if p.kind is p.KEYWORD_ONLY} for group in (ours, theirs))
+    return operands == same and named <= attributes and any(p.kind is p.VAR_KEYWORD for p in theirs)
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -75,6 +75,7 @@ class Op:
         view: bool = False,
         shape: Callable[..., Shape] | None = None,
         dtype: Callable[..., np.dtype] | None = None,
+        attributes_of: Op | None = None,
     ) -> None:
         functools.update_wrapper(self, forward)
         self.name = forward.__name__.removesuffix("_")
@@ -90,11 +91,14 @@ class Op:
         self._validates = False
         self._shapes: dict[Any, Shape] = {}
         parameters = list(inspect.signature(forward).parameters.values())[1:]  # without xp
+        if attributes_of is not None:
+            theirs = attributes_of.__signature__.parameters.values()
+            parameters[-1:] = [p for p in theirs if p.kind is p.KEYWORD_ONLY]
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.defaults: Attrs = {p.name: p.default for p in keywords if p.default is not p.empty}
         self._has_attrs = bool(keywords)
         self.operands: tuple[str, ...] = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        self.__signature__ = inspect.Signature(parameters)
+        self.__signature__: inspect.Signature = inspect.Signature(parameters)
         ops[self.name] = self
 
     # -- declaring ---------------------------------------------------------------------------
@@ -290,6 +294,8 @@ def op(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
     dtype : callable, optional
         ``dtype(*operands, **attributes)``, the result's element type in an abstract run; by default
         the first operand's.
+    attributes_of : Op, optional
+        Whose attributes the forward takes as ``**attrs``, for an operation that passes them on.
     """
     if forward is None:
         return lambda function: Op(function, **options)

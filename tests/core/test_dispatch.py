@@ -111,6 +111,26 @@ def test_an_overlay_has_the_references_parameters(fast):
             return x
 
 
+def test_an_overlay_may_pass_attributes_on_but_has_all_operands(fast):
+    @fast.overlay("fast")
+    def passes_on(xp, x, **attrs):
+        return x, attrs
+
+    dispatch.set_backend("fast")
+    assert fast(ONE, by=2)[1] == {"by": 2}
+    with pytest.raises(TypeError, match="tripled on fast: parameters"):
+
+        @fast.overlay("fast")
+        def renamed(xp, z, **attrs):
+            return z
+
+    with pytest.raises(TypeError, match="tripled on fast: parameters"):
+
+        @fast.overlay("fast")
+        def unknown(xp, x, *, wrong, **attrs):
+            return x
+
+
 def test_a_kernels_name_is_unique(fast):
     with pytest.raises(ValueError, match="'tripled' is registered twice"):
         Kernel(lambda xp, x: x, "tripled")

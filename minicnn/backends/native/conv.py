@@ -116,152 +116,112 @@ def _weight_gradient(kernel, gy, x, shape, **attrs):
     return gw
 
 
-def _bias_gradient(gy):
-    gb = _native.empty(gy.shape[1:2])
-    _native.bias_gradient(gb, None, one_run(gy), None)
-    return gb
+def _forward(kernel, x, w, b, z=None, *, with_relu=False, **attrs):
+    """The convolution, plus z, through a ReLU; and what its backward pass needs."""
+    declined = _declined(x, w, z, b)
+    if declined:
+        return declined
+    size = conv2d.output_shape(x, w, **attrs)[2:]
+    y = _correlate(kernel, x, w, b, size, z=z, with_relu=with_relu, **attrs)
+    return y, (x, w, y) if with_relu else (x, w)
+
+
+def _backward(kernel, gy, saved, needs, **attrs):
+    """The gradients of x, w and b, behind a ReLU if its result was saved; and what that lets through."""
+    declined = _declined(gy, *saved)
+    if declined:
+        return declined, gy
+    x, w, *through = saved
+    gy = one_run(gy)
+    gb = _native.empty(gy.shape[1:2]) if len(needs) > 2 and needs[2] else None
+    if through:
+        masked = _native.empty(gy.shape)
+        _native.bias_gradient(gb, masked, gy, one_run(through[0]))
+        gy = masked
+    elif gb is not None:
+        _native.bias_gradient(gb, None, gy, None)
+    gx = _spread(kernel, gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, gy, x, w.shape, **attrs) if needs[1] else None
+    return (gx, gw, gb)[: len(needs)], gy
+
+
+def _backward_with_addition(kernel, gy, saved, needs, **attrs):
+    """The same for the operands x, w, z, b: what reaches the sum is the gradient of z."""
+    gradients, gz = _backward(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    if type(gradients) is Declined:
+        return gradients
+    gx, gw, *gb = gradients
+    return (gx, gw, gz if needs[2] else None, *gb)
 
 
 @conv2d.forward_kernel.overlay("native")
-def conv2d_native(xp, x, w, b=None, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
-    declined = _declined(x, w, b)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    size = conv2d.output_shape(x, w, **attrs)[2:]
-    return _correlate(conv2d.forward_kernel, x, w, b, size, **attrs), (x, w)
+def conv2d_native(xp, x, w, b=None, **attrs):
+    return _forward(conv2d.forward_kernel, x, w, b, **attrs)
 
 
 @conv2d.backward_kernel.overlay("native")
-def conv2d_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _gradients(conv2d.backward_kernel, gy, saved, needs, **attrs)
+def conv2d_backward_native(xp, gy, saved, needs, **attrs):
+    return _backward(conv2d.backward_kernel, gy, saved, needs, **attrs)[0]
 
 
-def _gradients(kernel, gy, saved, needs, **attrs):
-    """The gradients of x, w and b."""
-    x, w = saved
-    declined = _declined(gy, x, w)
-    if declined:
-        return declined
-    gy = one_run(gy)
-    gx = _spread(kernel, gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(kernel, gy, x, w.shape, **attrs) if needs[1] else None
-    gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
-    return (gx, gw, gb)[: len(needs)]
+@conv2d_relu.forward_kernel.overlay("native")
+def conv2d_relu_native(xp, x, w, b=None, **attrs):
+    return _forward(conv2d_relu.forward_kernel, x, w, b, with_relu=True, **attrs)
+
+
+@conv2d_relu.backward_kernel.overlay("native")
+def conv2d_relu_backward_native(xp, gy, saved, needs, **attrs):
+    return _backward(conv2d_relu.backward_kernel, gy, saved, needs, **attrs)[0]
+
+
+@conv2d_add.forward_kernel.overlay("native")
+def conv2d_add_native(xp, x, w, z, b=None, **attrs):
+    return _forward(conv2d_add.forward_kernel, x, w, b, z, **attrs)
+
+
+@conv2d_add.backward_kernel.overlay("native")
+def conv2d_add_backward_native(xp, gy, saved, needs, **attrs):
+    return _backward_with_addition(conv2d_add.backward_kernel, gy, saved, needs, **attrs)
+
+
+@conv2d_add_relu.forward_kernel.overlay("native")
+def conv2d_add_relu_native(xp, x, w, z, b=None, **attrs):
+    return _forward(conv2d_add_relu.forward_kernel, x, w, b, z, with_relu=True, **attrs)
+
+
+@conv2d_add_relu.backward_kernel.overlay("native")
+def conv2d_add_relu_backward_native(xp, gy, saved, needs, **attrs):
+    return _backward_with_addition(conv2d_add_relu.backward_kernel, gy, saved, needs, **attrs)
 
 
 @conv_transpose2d.forward_kernel.overlay("native")
-def conv_transpose2d_native(
-    xp,
-    x,
-    w,
-    b=None,
-    *,
-    stride=(1, 1),
-    padding=((0, 0), (0, 0)),
-    output_padding=(0, 0),
-    dilation=(1, 1),
-    groups=1,
-):
+def conv_transpose2d_native(xp, x, w, b=None, **attrs):
     declined = _declined(x, w, b)
     if declined:
         return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    size = conv_transpose2d.output_shape(x, w, output_padding=output_padding, **attrs)[2:]
-    y = _spread(conv_transpose2d.forward_kernel, x, w, w.shape[1] * groups, size, **attrs)
+    channels, *size = conv_transpose2d.output_shape(x, w, **attrs)[1:]
+    del attrs["output_padding"]
+    y = _spread(conv_transpose2d.forward_kernel, x, w, channels, size, **attrs)
     if b is not None:
         y += b[:, None, None]
     return y, (x, w)
 
 
 @conv_transpose2d.backward_kernel.overlay("native")
-def conv_transpose2d_backward_native(
-    xp, gy, saved, needs, *, stride, padding, output_padding, dilation, groups
-):
+def conv_transpose2d_backward_native(xp, gy, saved, needs, *, output_padding, **attrs):
     x, w = saved
     declined = _declined(gy, x, w)
     if declined:
         return declined
     gy = one_run(gy)
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     kernel = conv_transpose2d.backward_kernel
     gx = _correlate(kernel, gy, w, None, x.shape[2:], **attrs) if needs[0] else None
     gw = _weight_gradient(kernel, x, gy, w.shape, **attrs) if needs[1] else None
-    gb = _bias_gradient(gy) if len(needs) > 2 and needs[2] else None
+    gb = None
+    if len(needs) > 2 and needs[2]:
+        gb = _native.empty(gy.shape[1:2])
+        _native.bias_gradient(gb, None, gy, None)
     return (gx, gw, gb)[: len(needs)]
-
-
-@conv2d_relu.forward_kernel.overlay("native")
-def conv2d_relu_native(xp, x, w, b=None, *, stride, padding, dilation, groups):
-    declined = _declined(x, w, b)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    size = conv2d.output_shape(x, w, **attrs)[2:]
-    y = _correlate(conv2d_relu.forward_kernel, x, w, b, size, with_relu=True, **attrs)
-    return y, (x, w, y)
-
-
-@conv2d_relu.backward_kernel.overlay("native")
-def conv2d_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
-    declined = _declined(gy, *saved)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _through_relu(conv2d_relu.backward_kernel, gy, saved, needs, **attrs)[0]
-
-
-def _through_relu(kernel, gy, saved, needs, **attrs):
-    """The gradients of x, w and b behind a ReLU with the result y, and what it lets through."""
-    x, w, y = saved
-    masked = _native.empty(gy.shape)
-    gb = _native.empty(gy.shape[1:2]) if len(needs) > 2 and needs[2] else None
-    _native.bias_gradient(gb, masked, one_run(gy), one_run(y))
-    gx = _spread(kernel, masked, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(kernel, masked, x, w.shape, **attrs) if needs[1] else None
-    return (gx, gw, gb)[: len(needs)], masked
-
-
-@conv2d_add.forward_kernel.overlay("native")
-def conv2d_add_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups):
-    declined = _declined(x, w, z, b)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _correlate(conv2d_add.forward_kernel, x, w, b, z.shape[2:], z=z, **attrs), (x, w)
-
-
-@conv2d_add.backward_kernel.overlay("native")
-def conv2d_add_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    kernel = conv2d_add.backward_kernel
-    gradients = _gradients(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
-    if type(gradients) is Declined:
-        return gradients
-    gx, gw, *gb = gradients
-    return (gx, gw, gy if needs[2] else None, *gb)
-
-
-@conv2d_add_relu.forward_kernel.overlay("native")
-def conv2d_add_relu_native(xp, x, w, z, b=None, *, stride, padding, dilation, groups):
-    declined = _declined(x, w, z, b)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    y = _correlate(conv2d_add_relu.forward_kernel, x, w, b, z.shape[2:], z=z, with_relu=True, **attrs)
-    return y, (x, w, y)
-
-
-@conv2d_add_relu.backward_kernel.overlay("native")
-def conv2d_add_relu_backward_native(xp, gy, saved, needs, *, stride, padding, dilation, groups):
-    declined = _declined(gy, *saved)
-    if declined:
-        return declined
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    kernel = conv2d_add_relu.backward_kernel
-    (gx, gw, *gb), gz = _through_relu(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
-    return (gx, gw, gz if needs[2] else None, *gb)
 
 
 # -- each algorithm by itself, for measurements: see minicnn/bench/ladder.py -----------------------------

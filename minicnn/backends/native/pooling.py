@@ -16,28 +16,26 @@ WIDEST_STRIDE = 64  # the kernel's memory, for all rows of a window, grows with 
 
 
 @max_pool2d.forward_kernel.overlay("native")
-def max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
-    return _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+def max_pool2d_native(xp, x, **attrs):
+    return _max_pool2d(x, **attrs)
 
 
 @max_pool2d.backward_kernel.overlay("native")
-def max_pool2d_backward_native(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
-    return _max_pool2d_backward(gy, *saved, None, kernel_size, stride, padding, dilation)
+def max_pool2d_backward_native(xp, gy, saved, needs, **attrs):
+    return _max_pool2d_backward(gy, *saved, None, **attrs)
 
 
 @relu_max_pool2d.forward_kernel.overlay("native")
-def relu_max_pool2d_native(xp, x, *, kernel_size, stride, padding, dilation, ceil_mode):
-    return _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, with_relu=True)
+def relu_max_pool2d_native(xp, x, **attrs):
+    return _max_pool2d(x, **attrs, with_relu=True)
 
 
 @relu_max_pool2d.backward_kernel.overlay("native")
-def relu_max_pool2d_backward_native(
-    xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode
-):
-    return _max_pool2d_backward(gy, *saved, kernel_size, stride, padding, dilation)
+def relu_max_pool2d_backward_native(xp, gy, saved, needs, **attrs):
+    return _max_pool2d_backward(gy, *saved, **attrs)
 
 
-def _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, *, with_relu=False):
+def _max_pool2d(x, *, kernel_size, stride, padding, dilation, ceil_mode, with_relu=False):
     """y and what is saved, of max(0, x) if ``with_relu``."""
     declined = not_float32(x)
     if declined:
@@ -52,12 +50,13 @@ def _max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, *, with_re
     return y, (index, x.shape, y) if with_relu else (index, x.shape)
 
 
-def _max_pool2d_backward(gy, index, shape, y, *window):
+def _max_pool2d_backward(gy, index, shape, y, *, kernel_size, stride, padding, dilation, ceil_mode):
     """The gradient of x, behind a ReLU with the result y if there is one."""
     declined = not_float32(gy)
     if declined:
         return declined
     gx = _native.empty(shape)
+    window = (kernel_size, stride, padding, dilation)
     _native.max_pool2d_backward(gx, one_run(gy), optional_run(y), one_run(index), *window)
     return (gx,)
 

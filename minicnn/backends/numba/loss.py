@@ -9,6 +9,7 @@ from numba import prange
 
 from minicnn.backends.numba.arrays import not_one_float_type, one_run
 from minicnn.backends.numba.parallel import parallel
+from minicnn.backends.numba.probability import largest
 from minicnn.core.dispatch import Declined
 from minicnn.ops.loss import cross_entropy
 from minicnn.ops.reducing import reduce_loss
@@ -25,10 +26,7 @@ def cross_entropy_forward(losses, weights, p, x, target, w, ignore_index, smooth
     """
     N, C = x.shape
     for n in prange(N):
-        top = x[n, 0]
-        for c in range(C):
-            if not x[n, c] <= top and top == top:  # larger, or NaN
-                top = x[n, c]
+        top = largest(x[n])
         total = 0.0
         for c in range(C):
             p[n, c] = math.exp(x[n, c] - top)

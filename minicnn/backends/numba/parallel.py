@@ -23,7 +23,7 @@ import numba
 
 from minicnn.core import threads
 
-__all__ = ["parallel"]
+__all__ = ["called", "parallel"]
 
 _lock = threading.Lock()
 _threads = 0  # 0: as many as Numba takes by itself
@@ -76,3 +76,11 @@ def parallel(loops: Callable[..., None]) -> Callable[..., None]:
             compiled(*arguments)
 
     return run
+
+
+def called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: compile a function that the loops call.
+
+    Numba's cache looks at one file: after a change of it, touch the files whose loops call it.
+    """
+    return njit(cache=True, error_model="numpy")(function)

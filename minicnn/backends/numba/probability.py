@@ -8,11 +8,21 @@ import numpy as np
 from numba import prange
 
 from minicnn.backends.numba.arrays import not_one_float_type, one_run
-from minicnn.backends.numba.parallel import parallel
+from minicnn.backends.numba.parallel import called, parallel
 from minicnn.core.dispatch import Declined
 from minicnn.ops.probability import log_softmax, softmax
 
-__all__ = ["log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
+__all__ = ["largest", "log_softmax_backward", "log_softmax_forward", "softmax_backward", "softmax_forward"]
+
+
+@called
+def largest(row):
+    """max_c row[c]; NaN if any is."""
+    top = row[0]
+    for value in row[1:]:
+        if not value <= top and top == top:
+            top = value
+    return top
 
 
 @parallel
@@ -20,10 +30,7 @@ def softmax_forward(y, x):
     """y[n,c] = exp(x[n,c]) / Σ_k exp(x[n,k]), the largest score subtracted first."""
     N, C = x.shape
     for n in prange(N):
-        top = x[n, 0]
-        for c in range(C):
-            if not x[n, c] <= top and top == top:  # larger, or NaN
-                top = x[n, c]
+        top = largest(x[n])
         total = 0.0
         for c in range(C):
             y[n, c] = math.exp(x[n, c] - top)
@@ -49,10 +56,7 @@ def log_softmax_forward(y, x):
     """y[n,c] = x[n,c] - log Σ_k exp(x[n,k]), the largest score subtracted first."""
     N, C = x.shape
     for n in prange(N):
-        top = x[n, 0]
-        for c in range(C):
-            if not x[n, c] <= top and top == top:  # larger, or NaN
-                top = x[n, c]
+        top = largest(x[n])
         total = 0.0
         for c in range(C):
             total += math.exp(x[n, c] - top)

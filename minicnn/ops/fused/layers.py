@@ -14,12 +14,9 @@ from minicnn.typing import Shape
 
 __all__ = ["conv2d_add", "conv2d_add_relu", "conv2d_relu", "linear_relu"]
 
-_ONE = (1, 1)
-_NONE = ((0, 0), (0, 0))
 
-
-@op
-def conv2d_relu(xp, x, w, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, groups=1):
+@op(attributes_of=conv2d)
+def conv2d_relu(xp, x, w, b=None, **attrs):
     """A convolution and the ReLU behind it:  y = relu(conv2d(x, w, b)).
 
     Parameters
@@ -42,23 +39,21 @@ def conv2d_relu(xp, x, w, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, 
     >>> conv2d_relu(minicnn.tensor([[[[1.0, -1.0]]]]), minicnn.ones(1, 1, 1, 1)).tolist()
     [[[[1.0, 0.0]]]]
     """
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     y, saved = conv2d.forward_kernel.reference(xp, x, w, b, **attrs)
     y, _ = relu.forward_kernel.reference(xp, y)
     return y, (*saved, y)
 
 
 @conv2d_relu.backward
-def conv2d_relu_backward(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+def conv2d_relu_backward(xp, gy, saved, needs, **attrs):
     """dL/dx, dL/dw and dL/db by the chain rule: through the ReLU, then through the convolution."""
     x, w, y = saved
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     (gy,) = relu_backward(xp, gy, (y,), (True,))
     return conv2d_backward(xp, gy, (x, w), needs, **attrs)
 
 
-@op
-def conv2d_add(xp, x, w, z, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, groups=1):
+@op(attributes_of=conv2d)
+def conv2d_add(xp, x, w, z, b=None, **attrs):
     """A convolution and the addition behind it:  y = conv2d(x, w, b) + z.
 
     Parameters
@@ -88,7 +83,6 @@ def conv2d_add(xp, x, w, z, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE
     >>> conv2d_add(image, minicnn.ones(1, 1, 1, 1), image).tolist()
     [[[[2.0, -2.0]]]]
     """
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     y, saved = conv2d.forward_kernel.reference(xp, x, w, b, **attrs)
     return y + z, saved
 
@@ -104,15 +98,14 @@ def conv2d_add_shape(x: Any, w: Any, z: Any, b: Any = None, **attrs: Any) -> Sha
 
 
 @conv2d_add.backward
-def conv2d_add_backward(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+def conv2d_add_backward(xp, gy, saved, needs, **attrs):
     """As for the convolution, and dL/dz = dL/dy."""
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     gx, gw, *gb = conv2d_backward(xp, gy, saved, (*needs[:2], *needs[3:]), **attrs)
     return (gx, gw, gy if needs[2] else None, *gb)
 
 
-@op
-def conv2d_add_relu(xp, x, w, z, b=None, *, stride=_ONE, padding=_NONE, dilation=_ONE, groups=1):
+@op(attributes_of=conv2d)
+def conv2d_add_relu(xp, x, w, z, b=None, **attrs):
     """A convolution, an addition, and the ReLU behind it:  y = relu(conv2d(x, w, b) + z).
 
     Parameters
@@ -136,18 +129,16 @@ def conv2d_add_relu(xp, x, w, z, b=None, *, stride=_ONE, padding=_NONE, dilation
     >>> conv2d_add_relu(image, minicnn.ones(1, 1, 1, 1), image).tolist()
     [[[[2.0, 0.0]]]]
     """
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     y, saved = conv2d_add.forward_kernel.reference(xp, x, w, z, b, **attrs)
     y, _ = relu.forward_kernel.reference(xp, y)
     return y, (*saved, y)
 
 
 @conv2d_add_relu.backward
-def conv2d_add_relu_backward(xp, gy, saved, needs, *, stride, padding, dilation, groups):
+def conv2d_add_relu_backward(xp, gy, saved, needs, **attrs):
     """dL/dx, dL/dw, dL/dz and dL/db: through the ReLU, then as for :func:`conv2d_add`."""
     x, w, y = saved
     (gy,) = relu_backward(xp, gy, (y,), (True,))
-    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return conv2d_add_backward(xp, gy, (x, w), needs, **attrs)
 
 

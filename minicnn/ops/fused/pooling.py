@@ -9,10 +9,8 @@ from minicnn.ops.pooling import max_pool2d, max_pool2d_backward
 __all__ = ["relu_max_pool2d"]
 
 
-@op
-def relu_max_pool2d(
-    xp, x, *, kernel_size, stride, padding=((0, 0), (0, 0)), dilation=(1, 1), ceil_mode=False
-):
+@op(attributes_of=max_pool2d)
+def relu_max_pool2d(xp, x, **attrs):
     """A ReLU and the max pooling behind it:  y = max_pool2d(relu(x)), computed as relu(max_pool2d(x)).
 
     Parameters
@@ -37,8 +35,7 @@ def relu_max_pool2d(
     >>> relu_max_pool2d(x, kernel_size=(1, 2), stride=(1, 2)).tolist()
     [[[[2.0, 0.0]]]]
     """
-    attrs = {"padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
-    y, saved = max_pool2d.forward_kernel.reference(xp, x, kernel_size=kernel_size, stride=stride, **attrs)
+    y, saved = max_pool2d.forward_kernel.reference(xp, x, **attrs)
     y, _ = relu.forward_kernel.reference(xp, y)
     return y, (*saved, y)
 
@@ -47,9 +44,8 @@ relu_max_pool2d.shape(max_pool2d.output_shape)
 
 
 @relu_max_pool2d.backward
-def relu_max_pool2d_backward(xp, gy, saved, needs, *, kernel_size, stride, padding, dilation, ceil_mode):
+def relu_max_pool2d_backward(xp, gy, saved, needs, **attrs):
     """dL/dx by the chain rule: through the ReLU, then to the pixels that won."""
     *before, y = saved
     (gy,) = relu_backward(xp, gy, (y,), (True,))
-    attrs = {"padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
-    return max_pool2d_backward(xp, gy, before, needs, kernel_size=kernel_size, stride=stride, **attrs)
+    return max_pool2d_backward(xp, gy, before, needs, **attrs)
