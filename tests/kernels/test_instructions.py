@@ -100,6 +100,16 @@ def shuffled(x):
     return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
+def last(x):
+    """Channels last, as a view."""
+    return x.permute(0, 2, 3, 1)
+
+
+def views_of_a_copied_view(x):
+    x = last(x)
+    return F.relu(x).permute(0, 3, 1, 2)[:, 2:5] + x[:, :, :, ::3].permute(0, 3, 1, 2)
+
+
 ROW = minicnn.linspace(1, 2, 10)
 MATRIX = minicnn.linspace(-1, 1, 24).view(8, 3)
 MODELS = {
@@ -150,6 +160,8 @@ MODELS = {
             "stack": lambda x: minicnn.stack([x, F.relu(x)], 1),
             "contiguous": lambda x: x.permute(0, 2, 3, 1).contiguous(),
             "channel shuffle": shuffled,
+            "views of a copied view": views_of_a_copied_view,
+            "views of what NumPy lays out otherwise": lambda x: last(x).clamp(0, 1).permute(0, 3, 1, 2),
             "pad": lambda x: F.pad(x, (1, 0, 2, 3)),
         }.items()
     },

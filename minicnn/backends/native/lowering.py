@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minicnn import _native
 from minicnn.backends.native.arrays import FLOAT32, one_run
@@ -51,6 +52,7 @@ class Lowering:
         self.fixed = [0, 0]  # floats whatever the number of images
         self.uses: list[list[int]] = [[], []]  # of each buffer: the instructions that touch it
         self.places: dict[Slot, Place] = {}
+        self.runs: dict[Slot, int] = {}  # buffers of copies of views
         self.lines: list[str] = []  # what the instructions are, in words
         self.places[Slot(0)] = Place(0, 0, run_strides(plan.values[0].shape[1:]))
 
@@ -64,7 +66,7 @@ class Lowering:
         return len(self.floats) - 1
 
     def value(self, slot: Slot) -> Array:
-        """What the slot held in the traced call: its shape and its memory tell where it lies."""
+        """What the slot held in the traced call: its shape counts, not where it lay."""
         return self.plan.values[slot.number]
 
     def kept(self, array: Array | None, *key: Any, pack: Callable[[Array], Array] = np.array) -> Array | None:
@@ -94,8 +96,9 @@ class Lowering:
         whole = place.offset == 0 and self.floats[place.buffer] == size
         if whole and lies_so(place.strides, run_strides(shape), shape):
             return place.buffer
-        self.places[slot] = self.copied(place, shape)
-        return self.places[slot].buffer
+        if slot not in self.runs:
+            self.runs[slot] = self.copied(place, shape).buffer
+        return self.runs[slot]
 
     def expanded(self, slot: Slot, shape: Shape) -> int:
         """The buffer of an operand that is broadcast to ``shape``, the batch included, in one run."""
@@ -159,22 +162,24 @@ class Lowering:
         return self.program
 
     def view(self, step: Step) -> None:
-        """A step that only looks at its operand in another way."""
+        """A step that only looks at its operand in another way: at memory where that lies as it does here."""
         (slot,) = (o for o in step.operands if isinstance(o, Slot))
-        value, base, place = self.value(step.result), self.value(slot), self.places[slot]
+        place, floats = self.places[slot], self.floats[self.places[slot].buffer]
+        memory = np.empty(IMAGES * floats, FLOAT32)
+        steps = [4 * s for s in (floats, *place.strides)]
+        base = as_strided(memory[place.offset :], self.value(slot).shape, steps)
+        operands = (base if o is slot else o for o in step.operands)
+        value, _ = step.op.forward_kernel.reference(np, *operands, **step.attrs)
         check(value)
-        steps = tuple(s // 4 for s in value.strides)
-        if not np.may_share_memory(value, base):  # it had to be copied
+        if not np.may_share_memory(value, memory):  # it had to be copied
             if step.op.name != "reshape":
                 raise UnfitError(f"{step.op.name} that has to copy")
             self.places[step.result] = Place(self.operand(slot), 0, run_strides(value.shape[1:]))
             return
-        moved = (address(value) - address(base)) // 4
-        if not lies_so(place.strides, tuple(s // 4 for s in base.strides[1:]), base.shape[1:]):
-            raise UnfitError(f"{step.op.name} of what lies in another order than the traced array")
-        if steps[0] != base.strides[0] // 4:
+        step_of_images, *steps = (s // 4 for s in value.strides)
+        if step_of_images != floats:
             raise UnfitError(f"{step.op.name} across images")
-        self.places[step.result] = Place(place.buffer, place.offset + moved, steps[1:])
+        self.places[step.result] = Place(place.buffer, (address(value) - address(memory)) // 4, tuple(steps))
 
     def chunk(self) -> int:
         """How many images are computed at a time: for each chunk all weights are read anew."""
