@@ -112,7 +112,6 @@ _registry: dict[str, Backend] = {}  # by name, in order of registration
 serving: dict[type, Backend] = {}  # by array type: the active one
 kernels: dict[str, Kernel] = {}  # by name, all kernels there are
 programs: dict[str, dict[str, Served]] = {}  # of frozen models, by name and backend
-STRICT_HINT = "unset MINICNN_STRICT to let the reference serve it"
 
 
 def _strict_from(value: str) -> bool:
@@ -206,7 +205,7 @@ def set_strict(strict: bool) -> None:
 def require_kernel(missing: str) -> None:
     """In strict mode, refuse to go on without what is missing."""
     if _strict:
-        raise BackendError(missing, hint=STRICT_HINT)
+        raise BackendError(missing, hint="unset MINICNN_STRICT to let the reference serve it")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from minicnn.core.fusion import fusing
 from minicnn.core.plan import trace
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor, as_array
-from minicnn.errors import BackendError, DTypeError, OptionError, ShapeError
+from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.nn.module import Module
 from minicnn.typing import Array
 
@@ -48,7 +48,8 @@ class Frozen:
         self.instructions: list[str] = []
         self._for_one: Callable[[Array], Array] | None = None
         self._for_many: Callable[[Array], Array] | None = None
-        self.reason = self._become_program(np.array(images, order="C"))
+        with dispatch.use_strict(False):  # the program counts, not what the model is traced and compared with
+            self.reason = self._become_program(np.array(images, order="C"))
         self._served = dispatch.program_counts(
             f"frozen {type(model).__name__}", dispatch.backend_of((images,)).name
         )
@@ -93,7 +94,7 @@ class Frozen:
         try:
             plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
         except Exception as error:  # whatever the model does with two images
-            return f"it cannot be traced: {_words(error)}"
+            return f"it cannot be traced: {error}"
         lowered = backend.lower(plan, (1, MANY))
         if isinstance(lowered, Declined):
             return lowered.reason
@@ -112,7 +113,7 @@ class Frozen:
         try:
             expected = self._run_model(images.copy())
         except Exception as error:  # whatever the model does with so many images
-            return f"it does not take {len(images)} images: {_words(error)}"
+            return f"it does not take {len(images)} images: {error}"
         got = program(images.copy())
         if got.shape != expected.shape:
             return MISMATCH
@@ -125,13 +126,6 @@ class Frozen:
     def __repr__(self) -> str:
         lines = [f"operation by operation: {self.reason}"] if self.reason else self.instructions
         return "\n  ".join(["Frozen(", *lines]) + "\n)"
-
-
-def _words(error: Exception) -> str:
-    """An error as a reason; strict mode's hint comes once, at the end."""
-    if isinstance(error, BackendError) and error.hint == dispatch.STRICT_HINT:
-        error.hint = None
-    return str(error)
 
 
 def _noise(images: Array) -> Array:

@@ -7,6 +7,7 @@ import pytest
 
 import minicnn
 from minicnn import nn
+from minicnn.errors import BackendError
 from minicnn.nn import functional as F
 from minicnn.testing.guard import available, guarded
 
@@ -233,6 +234,15 @@ def test_what_has_no_instruction_is_refused_in_words(reason, rng):
     with np.errstate(all="ignore"):
         frozen = minicnn.freeze(Call(REFUSED[reason]), random(rng, *shape))
     assert reason in frozen.reason
+
+
+def test_strict_mode_asks_for_a_program_not_for_kernels_of_each_operation(rng):
+    x = random(rng, 2, *SHAPE)
+    with minicnn.backends.use_strict():
+        with pytest.raises(BackendError, match="does not serve mean"):
+            x.mean((2, 3))
+        frozen = minicnn.freeze(MODELS["global mean"], x)
+        assert frozen(x).shape == (2, 8)
 
 
 def test_a_constant_that_is_changed_later(rng):

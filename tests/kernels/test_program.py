@@ -254,9 +254,8 @@ def test_what_is_no_program_runs_as_ever_and_says_why(model, reason, rng):
     assert reason in frozen.reason
     assert reason in repr(frozen)
     assert np.array_equal(frozen(x).numpy(), evaluated(model, x))
-    with minicnn.backends.use_strict(), pytest.raises(BackendError) as refused:
+    with minicnn.backends.use_strict(), pytest.raises(BackendError, match=reason) as refused:
         minicnn.freeze(model, x)
-    assert reason.split()[-1] in str(refused.value)  # before there is a plan, the operation's own words
     assert str(refused.value).count("MINICNN_STRICT") == 1
 
 
