@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from minicnn import set_conv_precision
+import minicnn
+from minicnn import backends, nn, set_conv_precision
 from minicnn.backends.native import conv
 from minicnn.backends.native.conv import algorithm
 from minicnn.ops.conv import conv2d, conv_transpose2d
@@ -353,3 +354,32 @@ def test_an_algorithm_says_why_it_does_not_take_a_convolution(native, algorithm,
     x, w = np.zeros((1, 4, 8, 8), np.float32), np.zeros(weights, np.float32)
     declined = conv2d_native.algorithms[algorithm](np, x, w, **attrs)
     assert f"{algorithm} does not take this convolution: {reason}" in declined.reason
+
+
+@pytest.mark.parametrize(
+    ("layer", "algorithm"),
+    [
+        (nn.Conv2d(16, 16, 3, padding=1), "winograd"),
+        (nn.Conv2d(16, 16, 1), "direct"),
+        (nn.Conv2d(16, 16, 3, padding=1, groups=16), "depthwise"),
+        (nn.ConvTranspose2d(16, 16, 3, padding=1), "winograd"),
+    ],
+    ids=["winograd", "direct", "depthwise", "transposed"],
+)
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "fused"])
+def test_the_report_says_which_algorithm_served(layer, algorithm, compiled, rng):
+    x = minicnn.tensor(rng.standard_normal((2, 16, 12, 12)).astype(np.float32), requires_grad=True)
+
+    class Block(nn.Module):
+        def forward(self, x):
+            return nn.functional.relu(layer(x) + x)
+
+    model = minicnn.compile(Block()) if compiled else Block()
+    backends.reset_report()
+    model(x).sum().backward()
+    rows = {name: facts["native"] for name, facts in backends.report().items() if name.startswith("conv")}
+    forward, backward = sorted(rows)
+    assert backward == f"{forward}.backward"
+    assert ("_add_relu" in forward) == (compiled and isinstance(layer, nn.Conv2d))
+    assert rows[forward]["algorithms"] == {algorithm: 1}
+    assert rows[backward]["algorithms"] == {algorithm: 2}  # of the images, and of the weights
