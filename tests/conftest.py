@@ -49,10 +49,12 @@ def _same_random_numbers_for_every_test():
     random.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def _a_cache_of_its_own(tmp_path_factory, monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _a_cache_of_their_own(tmp_path_factory):
     """Tests neither use nor fill the user's cache."""
-    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINICNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import backends
-from minicnn.cli.output import print_json, table
+from minicnn.cli.output import print_json, table, tell
 from minicnn.core.threads import get_num_threads
 from minicnn.train.evaluate import open_run, read_result
-from minicnn.train.metrics import Metrics
+from minicnn.train.judgement import Judgement
 
 HELP = "accuracy, precision, recall, F1 and confusion matrix on a test set"
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         config = trained.config
         source = trained.other_source(args.data or config.data, args.data_dir or config.data_dir or None)
     started = time.perf_counter()
-    metrics = trained.evaluate(source)
+    metrics = trained.evaluate(source, tell=tell)
     if args.json:
         print_json(_facts(trained.directory, metrics, time.perf_counter() - started))
         return 0
@@ -44,7 +44,16 @@ def run(args: argparse.Namespace) -> int:
         for i, name in enumerate(metrics.classes)
     ]
     rows.append(["macro average", *(f"{metrics.macro(column):.2%}" for column in columns), metrics.count])
-    print(f"accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.4f}, on {metrics.count} images\n")
+    rows.append(["micro average", *(f"{metrics.accuracy:.2%}" for _ in columns), metrics.count])
+    facts = metrics.report()
+    low, high = facts["intervals"]["accuracy"]
+    print(
+        f"accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
+        f"loss {metrics.loss:.4f}, on {metrics.count} images"
+    )
+    if facts["top5_accuracy"] is not None:
+        print(f"top-5 accuracy {facts['top5_accuracy']:.2%}")
+    print(f"calibration error {metrics.calibration_error:.4f}\n")
     print(table(["class", "precision", "recall", "F1", "images"], rows))
     print("\nconfusion matrix (rows: true, columns: predicted)\n")
     counts = zip(metrics.classes, metrics.confusion.tolist(), strict=True)
@@ -52,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(directory: Path, metrics: Metrics, seconds: float) -> dict[str, Any]:
+def _facts(directory: Path, metrics: Judgement, seconds: float) -> dict[str, Any]:
     """What was measured now, and what the training left: null where its result is not there."""
     before, now = read_result(directory), metrics.report()
     return {

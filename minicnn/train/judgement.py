@@ -18,7 +18,7 @@ __all__ = ["Error", "Judgement", "bootstrap", "probabilities"]
 
 BINS = 15
 TOP = 5
-WORST = 25  # errors that are kept
+WORST = 24  # errors that are kept: four rows of six pictures
 
 
 class Error(NamedTuple):
@@ -60,7 +60,7 @@ class Judgement(Metrics):
     bins : (15, 3) array
         Of each bin: images, the sum of their confidences, and how many of them are right.
     worst : list of Error
-        The 25 errors with the highest confidence, the highest first.
+        The 24 errors with the highest confidence, the highest first.
 
     References
     ----------
@@ -123,20 +123,16 @@ class Judgement(Metrics):
         return float(np.abs(self.bins[:, 2] - self.bins[:, 1]).sum()) / max(self.count, 1)
 
     def report(self) -> dict[str, Any]:
-        """As :meth:`Metrics.report`, with the measures and intervals of this class."""
-        facts = super().report()
-        if not self.count:
-            return facts
+        """As :meth:`Metrics.report`, with the measures of this class; None where they say nothing."""
         measures = {"accuracy": _accuracy, "macro_f1": _macro_f1}
-        several = {f"top{k}_accuracy": self.top(k) for k in (TOP,) if k < len(self.classes)}
-        return {
-            **facts,
-            **several,
-            "calibration_error": self.calibration_error,
-            "calibration_bins": self.bins.tolist(),
-            "intervals": {name: list(bootstrap(self.confusion, of)) for name, of in measures.items()},
-            "worst": [one._asdict() for one in self.worst],
-        }
+        more: dict[str, Any] = dict.fromkeys((f"top{TOP}_accuracy", "calibration_error", "intervals"))
+        if self.count:
+            more["calibration_error"] = self.calibration_error
+            more["intervals"] = {name: list(bootstrap(self.confusion, of)) for name, of in measures.items()}
+            if len(self.classes) > TOP:
+                more[f"top{TOP}_accuracy"] = self.top(TOP)
+        worst = [one._asdict() for one in self.worst]
+        return {**super().report(), **more, "calibration_bins": self.bins.tolist(), "worst": worst}
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:

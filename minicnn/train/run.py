@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,7 @@ import minicnn
 from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.threads import get_num_threads, set_num_threads
-from minicnn.data import DataLoader, Subset, sources, stratified_split
-from minicnn.data.duplicates import Overlap, image_hashes, overlaps
+from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -29,9 +28,10 @@ from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
-from minicnn.train.evaluate import Recorded, load_source, measure, read_result, split_test, test_set
+from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
 from minicnn.train.losses import LOSSES
-from minicnn.train.preprocess import augmented, plain
+from minicnn.train.parts import Parts, parts_of
+from minicnn.train.pictures import as_bytes, draw_images
 from minicnn.train.recipes import chosen, resolved
 from minicnn.train.trainer import Trainer
 
@@ -87,7 +87,7 @@ def train(
     given, config = config, resolved(config, source)
     # The watch on the numbers takes the place of NumPy's warnings.
     with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
-        parts = _parts(source, config)
+        parts = parts_of(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
@@ -108,16 +108,17 @@ def train(
                 trainer.resume()
             write_config(config, recorded)
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-            test = measure(model, parts.test, source.classes, config).report()
+            test = measure(model, parts.test.open(), source.classes, config).report()
+            note_opening(Path(config.out), "train", test)
             result = _result(config, trainer, parts.validation, test)
             result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
             share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
             result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
-            _finish(config, model, source, result, test)
+            _finish(config, model, source, parts, result, test)
     return result
 
 
-def _opening(name: str, model: Module, parts: _Parts, recorded: Recorded) -> str:
+def _opening(name: str, model: Module, parts: Parts, recorded: Recorded) -> str:
     """What is trained on what, in a line."""
     channels, height, width = recorded.image_shape
     learned, validated = (
@@ -148,64 +149,13 @@ def _threads(number: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-class _Parts(NamedTuple):
-    """The loaders of a run, mean and standard deviation of what it learns from, and images in two of them."""
-
-    train: DataLoader
-    validation: DataLoader | None
-    test: Any
-    statistics: tuple[list[float], list[float]]
-    overlaps: list[Overlap]
-
-
-def _parts(source: Source, config: Config) -> _Parts:
-    """The images to learn from, to validate on, and to test on; the last are seen only at the end."""
-    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
-    held_out = indices[:0]
-    if config.val_fraction and source.validation is None:
-        labels = np.asarray(source.train.targets)[indices]
-        kept, chosen = stratified_split(labels, config.val_fraction, seed=config.seed)
-        indices, held_out = indices[kept], indices[chosen]
-    if not len(indices):
-        raise OptionError("no training image is left", hint="the data set is too small for these fractions")
-    mean, std = (list(values) for values in sources.statistics(source.train, indices))
-    usual = plain(mean, std)
-    learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
-    options: dict[str, Any] = {
-        "batch_size": config.batch_size,
-        "num_workers": config.workers,
-        "multiprocessing_context": "spawn" if config.processes and config.workers else None,
-        "seed": config.seed,
-    }
-    # Batch normalization cannot learn from a single image, so such a rest is left out.
-    lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
-    loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
-    checked: Any = Subset(source.train.with_transform(usual), held_out)
-    if source.validation is not None:
-        checked = source.validation.with_transform(usual)
-    validation = DataLoader(checked, **options) if len(checked) else None
-    shared = overlaps(_hashes(source, indices, held_out))
-    return _Parts(loader, validation, test_set(source, usual), (mean, std), shared)
-
-
-def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
-    """The hashes of the images that a run learns from, validates on and tests on."""
-    known = image_hashes(source.train)
-    set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
-    return {
-        "training": known[learned],
-        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
-        "test": known[set_aside] if source.test is None else image_hashes(source.test),
-    }
-
-
 def _model(config: Config, source: Source) -> Module:
     model = models.build(config.model, len(source.classes), source.image_shape)
     return model.to(config.device)
 
 
 def _trainer(
-    config: Config, model: Module, parts: _Parts, recorded: Recorded, callbacks: Sequence[Callback]
+    config: Config, model: Module, parts: Parts, recorded: Recorded, callbacks: Sequence[Callback]
 ) -> Trainer:
     optimizer = _optimizer(config, model)
     return Trainer(
@@ -273,7 +223,7 @@ def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | No
 
 
 def _finish(
-    config: Config, model: Module, source: Source, result: dict[str, Any], test: dict[str, Any]
+    config: Config, model: Module, source: Source, parts: Parts, result: dict[str, Any], test: dict[str, Any]
 ) -> None:
     """Write what a finished run leaves behind."""
     out = Path(config.out)
@@ -284,4 +234,24 @@ def _finish(
         print(reason, file=sys.stderr)
         return
     rows = summarize(model, (1, *source.image_shape))
-    report.write(out, result, test, rows)
+    report.write(out, result, test, rows, _pictures(source, parts, test))
+
+
+def _pictures(source: Source, parts: Parts, test: dict[str, Any]) -> dict[str, Any]:
+    """Training images as the model sees them, and the errors it was surest of."""
+    mean, std = (np.array(values)[:, None, None] for values in parts.statistics)
+    samples = [parts.train.dataset[i] for i in range(min(16, len(parts.train.dataset)))]
+    seen = [as_bytes(image.numpy() * std + mean) for image, _ in samples]
+    found = {
+        "Training images, as the model sees them": draw_images(seen, [source.classes[c] for _, c in samples])
+    }
+    errors = test.get("worst", [])
+    if errors:
+        images = [as_bytes(parts.test[e["image"]][0].numpy() * std + mean) for e in errors]
+        names = [(source.classes[e["target"]], source.classes[e["prediction"]]) for e in errors]
+        captions = [
+            f"{true}\ntaken for {taken}, {e['confidence']:.0%}"
+            for (true, taken), e in zip(names, errors, strict=True)
+        ]
+        found["Worst errors: test images that it was surest of"] = draw_images(images, captions, 6)
+    return found

@@ -25,7 +25,7 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _without_reports(monkeypatch):
     """Drawing takes longer than the training; the run `trained` has a report."""
-    monkeypatch.setattr("minicnn.train.report.write", lambda *args: None)
+    monkeypatch.setattr("minicnn.train.report.write", lambda *args, **more: None)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ def test_a_run_directory_holds_all_that_is_promised(trained):
         "result.json",
         "report.html",
         "curves.png",
+        "test_set.jsonl",
     }
     assert [p.suffix for p in (trained / "checkpoints").iterdir()] == [".safetensors"] * 2
     assert len([r for r in read(trained / "metrics.jsonl") if "lr" in r]) == 12
@@ -326,3 +327,13 @@ def test_resuming_with_other_data_is_refused(trained, tmp_path, command):
     (out / "config.toml").write_text(text.replace(before, "0" * 64))
     done = command("train", "--out", out, "--resume")
     assert (done.code, "cannot resume: data fingerprint differs" in done.err) == (2, True)
+
+
+def test_the_test_set_is_opened_once_and_logged(trained, tmp_path, command):
+    from minicnn.train.evaluate import note_opening
+
+    (line,) = (trained / "test_set.jsonl").read_text().splitlines()
+    assert json.loads(line)["by"] == "train"
+    assert json.loads(line)["images"] == 359
+    facts = {"count": 3, "accuracy": 0.5, "loss": 1.0}
+    assert [note_opening(tmp_path, "evaluate", facts) for _ in range(3)] == [1, 2, 3]

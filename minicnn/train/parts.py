@@ -1,0 +1,69 @@
+"""Which images a run learns from, validates on and tests on, and how they come."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data.duplicates import Overlap, image_hashes, overlaps
+from minicnn.data.sealed import Sealed
+from minicnn.data.sources import Source
+from minicnn.errors import OptionError
+from minicnn.train.config import Config
+from minicnn.train.evaluate import split_test, test_set
+from minicnn.train.preprocess import augmented, plain
+
+__all__ = ["Parts", "parts_of"]
+
+
+class Parts(NamedTuple):
+    """The loaders of a run, mean and standard deviation of what it learns from, and images in two of them."""
+
+    train: DataLoader
+    validation: DataLoader | None
+    test: Sealed
+    statistics: tuple[list[float], list[float]]
+    overlaps: list[Overlap]
+
+
+def parts_of(source: Source, config: Config) -> Parts:
+    """The images to learn from, to validate on, and to test on; the last are seen only at the end."""
+    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
+    held_out = indices[:0]
+    if config.val_fraction and source.validation is None:
+        labels = np.asarray(source.train.targets)[indices]
+        kept, chosen = stratified_split(labels, config.val_fraction, seed=config.seed)
+        indices, held_out = indices[kept], indices[chosen]
+    if not len(indices):
+        raise OptionError("no training image is left", hint="the data set is too small for these fractions")
+    mean, std = (list(values) for values in sources.statistics(source.train, indices))
+    usual = plain(mean, std)
+    learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
+    options: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "num_workers": config.workers,
+        "multiprocessing_context": "spawn" if config.processes and config.workers else None,
+        "seed": config.seed,
+    }
+    # Batch normalization cannot learn from a single image, so such a rest is left out.
+    lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
+    loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
+    checked: Any = Subset(source.train.with_transform(usual), held_out)
+    if source.validation is not None:
+        checked = source.validation.with_transform(usual)
+    validation = DataLoader(checked, **options) if len(checked) else None
+    shared = overlaps(_hashes(source, indices, held_out))
+    return Parts(loader, validation, Sealed(test_set(source, usual)), (mean, std), shared)
+
+
+def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
+    """The hashes of the images that a run learns from, validates on and tests on."""
+    known = image_hashes(source.train)
+    set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
+    return {
+        "training": known[learned],
+        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
+        "test": known[set_aside] if source.test is None else image_hashes(source.test),
+    }
