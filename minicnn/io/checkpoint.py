@@ -32,7 +32,7 @@ __all__ = [
     "verify",
 ]
 
-FORMAT = 2
+FORMAT = 3
 
 # The fields of a checkpoint, and what they hold.
 STATE: dict[str, str] = {
@@ -45,6 +45,7 @@ STATE: dict[str, str] = {
     "optimizer": "state_dict",
     "scheduler": "state_dict, or None",
     "metrics": "what the current epoch has summed up so far",
+    "callbacks": "state_dicts by name: best values, averaged weights",
     "log_bytes": "length of metrics.jsonl",
     "config": "the options that decide the numbers, by name",
     "data_fingerprint": "SHA-256 of the data set",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,30 @@ __all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "WaitingTime", 
 
 
 class Callback:
-    """Base of all callbacks; each method may be left out. They do not change the numbers."""
+    """Base of all callbacks; each method may be left out.
+
+    What a callback keeps between epochs belongs into its state, so that a resumed training goes on as one that
+    was never stopped. Callbacks are told in the order in which the :class:`Trainer` got them.
+
+    Attributes
+    ----------
+    name : str
+        Under which a checkpoint keeps its state; empty if it has none.
+
+    Examples
+    --------
+    >>> class CountImages(Callback):
+    ...     name = "count_images"
+    ...     total = 0
+    ...     def on_step(self, trainer, record, images):
+    ...         self.total += images
+    ...     def state_dict(self):
+    ...         return {"total": self.total}
+    ...     def load_state_dict(self, state):
+    ...         self.total = state["total"]
+    """
+
+    name = ""
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
         """Training begins or goes on, ``batches`` an epoch, until ``epochs`` or ``max_steps`` are reached."""
@@ -25,10 +49,24 @@ class Callback:
         """An update was made; ``record`` has step, epoch, loss and lr."""
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """An epoch was completed; ``record`` is what :meth:`Trainer.fit` returns for it."""
+        """An epoch was completed; ``record`` is what :meth:`Trainer.fit` returns for it.
+
+        It is called before the checkpoint of this epoch is written. ``trainer.stop()`` makes it the last.
+        """
 
     def on_end(self, trainer: Trainer) -> None:
         """Training ended, was stopped, or failed."""
+
+    def evaluating(self, trainer: Trainer) -> AbstractContextManager[Any]:
+        """In force while the trainer measures, as averaged weights are."""
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: numbers, texts, arrays, and dicts of them."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of :meth:`state_dict`."""
 
 
 class Timer(Callback):

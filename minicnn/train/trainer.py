@@ -11,10 +11,9 @@ At heart it is the four lines of a hand-written loop, and gives the same numbers
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader
-from minicnn.errors import CheckpointError, NonFiniteError, OptionError
+from minicnn.errors import NonFiniteError, OptionError
 from minicnn.io import checkpoint
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
@@ -32,17 +31,18 @@ from minicnn.optim import Optimizer
 from minicnn.optim.lr_scheduler import ReduceLROnPlateau
 from minicnn.train import anomaly
 from minicnn.train.callbacks import Callback, WaitingTime
-from minicnn.train.checks import check_finite, check_repeatable, check_schedule, evaluation_mode
-from minicnn.train.log import Log, check_length
+from minicnn.train.checks import check_repeatable, check_schedule, evaluation_mode
+from minicnn.train.log import Log
 from minicnn.train.metrics import Metrics
+from minicnn.train.resumption import NEVER, Resumable
 from minicnn.train.signals import Interrupted, StopRequest
 
 __all__ = ["Interrupted", "Trainer"]
 
-_NEVER = (-1, -1)  # step and epoch of the newest checkpoint where there is none
+_MIXING = 0x6D6978  # tells the generator of a batch's mixing from that of its images
 
 
-class Trainer:
+class Trainer(Resumable):
     """Trains a classifier.
 
     Parameters
@@ -59,6 +59,13 @@ class Trainer:
         A learning-rate scheduler; stepped after each update, ``ReduceLROnPlateau`` after each validation.
     clip_norm : float
         Scale the gradient down to this norm where it is longer; 0 leaves it.
+    accumulate : int
+        Batches whose gradients make one update: a batch size of so many times the loader's.
+    mix : callable, optional
+        ``mix(images, labels)`` gives the images to train on and, for each, the probabilities of all classes,
+        as :class:`~minicnn.transforms.MixUp` does. Its randomness depends on seed, epoch and batch alone.
+    validation_loss : callable, optional
+        The loss to measure with; by default the one to train with.
     seed : int
         Kept in checkpoints. The order of the images comes from the loader's own seed.
     device : str
@@ -69,6 +76,8 @@ class Trainer:
         Directory for ``metrics.jsonl`` and ``checkpoints/``; without it nothing is written.
     checkpoint_every : int
         Updates between checkpoints; 0: only at the end of each epoch.
+    keep : int
+        How many of the newest checkpoints to keep, 2 at least: the newest may be damaged.
     identity : (mapping of str, str)
         Options that decide the numbers, and the data's fingerprint; kept in checkpoints and compared.
     callbacks : sequence of Callback
@@ -103,30 +112,40 @@ class Trainer:
         classes: int | Sequence[str],
         scheduler: Any = None,
         clip_norm: float = 0.0,
+        accumulate: int = 1,
+        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        validation_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         seed: int = 0,
         device: str = "cpu",
         compile: bool = True,
         run_dir: str | Path | None = None,
         checkpoint_every: int = 0,
+        keep: int = 2,
         identity: tuple[Mapping[str, Any], str] = ({}, ""),
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        if clip_norm < 0 or checkpoint_every < 0:
-            raise OptionError("clip_norm and checkpoint_every must not be negative", op="Trainer")
+        if clip_norm < 0 or checkpoint_every < 0 or accumulate < 1 or keep < 2:
+            raise OptionError(
+                expected="clip_norm and checkpoint_every >= 0, accumulate >= 1, keep >= 2",
+                got=f"{clip_norm}, {checkpoint_every}, {accumulate}, {keep}",
+                op="Trainer",
+            )
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler, self.clip_norm, self.seed = scheduler, clip_norm, seed
+        self.accumulate, self.mix, self.validation_loss = accumulate, mix, validation_loss or loss
         self.device, self.compile = device, compile
         self.run_dir = None if run_dir is None else Path(run_dir)
-        self.checkpoint_every = checkpoint_every
+        self.checkpoint_every, self.keep = checkpoint_every, keep
         self.identity = identity
         self.callbacks = list(callbacks)
         self.metrics = Metrics(classes)  # of the current epoch's training batches
         self.step = self.epoch = self.position = 0
         self.loading = WaitingTime()
         self._parameters = list(model.parameters())
-        self._stop = StopRequest()
+        self._signals = StopRequest()
+        self._stopped = False
         self._log: Log | None = None
-        self._saved = _NEVER  # step and epoch of the newest checkpoint
+        self._saved = NEVER  # step and epoch of the newest checkpoint
 
     # -- training ----------------------------------------------------------------------------
 
@@ -144,7 +163,8 @@ class Trainer:
         epochs : int
             When to end.
         max_steps : int
-            End after this many updates in all, even within an epoch; 0: no such limit.
+            End after this many updates in all, even within an epoch; 0: no such limit. Callbacks may end it
+            sooner by :meth:`stop`.
 
         Returns
         -------
@@ -165,12 +185,17 @@ class Trainer:
         """
         self._check(train, validation, epochs, max_steps)
         history: list[dict[str, Any]] = []
-        with self._stop, self._logging():
-            self._tell("on_start", len(train), epochs, max_steps)
+        with self._signals, self._logging():
+            self._stopped = False
+            self._tell("on_start", self.updates(len(train)), epochs, max_steps)
             try:
-                while self.epoch < epochs and (
-                    self.position == len(train)  # its validation is still to come
-                    or not (max_steps and self.step >= max_steps)
+                while (
+                    self.epoch < epochs
+                    and not self._stopped
+                    and (
+                        self.position == len(train)  # its validation is still to come
+                        or not (max_steps and self.step >= max_steps)
+                    )
                 ):
                     if self._train_epoch(train, max_steps):
                         history.append(self._end_epoch(validation))
@@ -180,13 +205,21 @@ class Trainer:
                 self._tell("on_end")
         return history
 
+    def stop(self) -> None:
+        """End the training with the present epoch."""
+        self._stopped = True
+
+    def updates(self, batches: int) -> int:
+        """How many updates so many batches make."""
+        return -(-batches // self.accumulate)
+
     def _check(self, train: DataLoader, validation: Any, epochs: int, max_steps: int) -> None:
         """Refuse a training that would fail later, or that its run directory could not take up again."""
-        updates = (epochs - self.epoch) * len(train) - self.position
+        updates = (epochs - self.epoch) * self.updates(len(train)) - self.updates(self.position)
         check_schedule(self.scheduler, min(updates, (max_steps or math.inf) - self.step), validation)
         if self.run_dir is not None:
             check_repeatable(train, validation)
-            if self._saved == _NEVER:
+            if self._saved == NEVER:
                 checkpoint.refuse_others(self.run_dir / "checkpoints")
 
     def _train_epoch(self, loader: DataLoader, max_steps: int) -> bool:
@@ -196,7 +229,9 @@ class Trainer:
         batches: Any = loader.batches(start=self.position)
         with closing(batches):
             for images, labels in self.loading.of(batches):
-                self._update(images, labels)
+                left = len(loader) - self.position
+                if not self._learn(images, labels, left):
+                    continue  # what is half added up is not saved
                 if self.checkpoint_every and self.step % self.checkpoint_every == 0:
                     self.save()
                 self._heed_signals()
@@ -204,33 +239,55 @@ class Trainer:
                     return False
         return True
 
-    def _update(self, images: Tensor, labels: Tensor) -> None:
-        """One step: forward, backward, and the update, if all numbers are finite."""
+    def _learn(self, images: Tensor, labels: Tensor, left: int) -> bool:
+        """One batch: forward, backward, and the update if it is its turn; False if it is not.
+
+        All numbers must be finite before the parameters change.
+        """
         images, labels = images.to(self.device), labels.to(self.device)
+        place = self.position % self.accumulate  # among the batches of this update
+        together = min(self.accumulate, place + left)
         random_state = random.get_state()
-        self.optimizer.zero_grad()
+        if not place:
+            self.optimizer.zero_grad()
+            self._sums = (0.0, 0)  # of the losses and the images of this update
+        images, targets = self._mixed(images, labels)
         with fusing(self.compile):
             scores = self.model(images)
-        loss = self.loss(scores, labels)
+        loss = self.loss(scores, targets)
         value = loss.item()
         if not math.isfinite(value):
-            raise self._explain(images, labels, random_state)
-        loss.backward()
+            raise self._explain(images, targets, random_state)
+        (loss if together == 1 else loss / together).backward()
         gradients = [p.grad.array for p in self._parameters if p.grad is not None]
         if not anomaly.all_finite(gradients):
-            raise self._explain(images, labels, random_state)
+            raise self._explain(images, targets, random_state)
+        self.metrics.update(labels, scores.detach(), value)  # before the update: it may refuse the labels
+        self._sums = (self._sums[0] + value, self._sums[1] + len(labels))
+        self.position += 1
+        if place + 1 < together:
+            return False
+        self._update(self._sums[0] / together, self._sums[1])
+        return True
+
+    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What to train on: the batch itself, or images mixed with each other and their probabilities."""
+        if self.mix is None:
+            return images, labels
+        with random.use_generator(random.new_generator(self.seed, self.epoch, self.position, _MIXING)):
+            return self.mix(images, labels)
+
+    def _update(self, loss: float, images: int) -> None:
         if self.clip_norm:
             clip_grad_norm_(self._parameters, self.clip_norm)
         rate = self.optimizer.param_groups[0]["lr"]
-        record = {"step": self.step + 1, "epoch": self.epoch, "loss": value, "lr": rate}
-        self.metrics.update(labels, scores.detach(), value)  # first: it may refuse the labels
         self.optimizer.step()
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         self.step += 1
-        self.position += 1
+        record = {"step": self.step, "epoch": self.epoch, "loss": loss, "lr": rate}
         self._note(record)
-        self._tell("on_step", record, len(labels))
+        self._tell("on_step", record, images)
 
     def _tell(self, event: str, *facts: Any) -> None:
         for callback in self.callbacks:
@@ -260,8 +317,8 @@ class Trainer:
         self.epoch += 1
         self.position = 0
         self.metrics = Metrics(self.metrics.classes)
-        self.save()
         self._tell("on_epoch", record)
+        self.save()
         return record
 
     def evaluate(self, loader: Iterable[Any]) -> Metrics:
@@ -271,130 +328,23 @@ class Trainer:
         if hasattr(loader, "set_epoch"):  # a resumed training shall see what an uninterrupted one sees
             loader.set_epoch(self.epoch)
         try:
-            with no_grad(), evaluation_mode(self.model):
+            with ExitStack() as stack:
+                for context in (no_grad(), evaluation_mode(self.model)):
+                    stack.enter_context(context)
+                for callback in self.callbacks:
+                    stack.enter_context(callback.evaluating(self))
                 for images, labels in loader:
                     images, labels = images.to(self.device), labels.to(self.device)
                     with fusing(self.compile):
                         scores = self.model(images)
-                    metrics.update(labels, scores, self.loss(scores, labels).item())
-                    if self._stop.signal is not None:
+                    metrics.update(labels, scores, self.validation_loss(scores, labels).item())
+                    if self._signals.signal is not None:
                         break
         finally:
             random.set_state(random_state)
         self._heed_signals()  # only now, so that what is saved is the state of before
         return metrics
 
-    # -- state -------------------------------------------------------------------------------
-
-    def state(self) -> dict[str, Any]:
-        """All that decides how the training goes on: the fields of :data:`minicnn.io.checkpoint.STATE`."""
-        return {
-            "step": self.step,
-            "epoch": self.epoch,
-            "position": self.position,
-            "seed": self.seed,
-            "random_state": random.get_state(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "metrics": self.metrics.state_dict(),
-            "log_bytes": self._log.sync() if self._log else 0,
-            "config": dict(self.identity[0]),
-            "data_fingerprint": self.identity[1],
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state of :meth:`state`; if that fails, nothing is changed.
-
-        Raises
-        ------
-        OptionError
-            If it belongs to another configuration or data set, naming the first option that differs.
-        CheckpointError
-            If it belongs to another model, optimizer or scheduler.
-        """
-        checkpoint.check_identity(state, *self.identity)
-        before = copy.deepcopy(self.state())
-        try:
-            self._take(state)
-        except BaseException:
-            self._take(before)
-            raise
-
-    def _take(self, state: dict[str, Any]) -> None:
-        if (self.scheduler is None) != (state["scheduler"] is None):
-            raise CheckpointError("either the checkpoint has a scheduler or this training, but not both")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.metrics.load_state_dict(state["metrics"])
-        random.set_state(state["random_state"])
-        self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
-
-    def save(self) -> Path | None:
-        """Write a checkpoint of the present state, unless this step has one; None without a run directory.
-
-        Raises
-        ------
-        NonFiniteError
-            If a number of the state is not finite: it would be no use to go on from.
-        OSError
-            If it cannot be written; earlier checkpoints are intact then.
-        """
-        if self.run_dir is None or self._saved == (self.step, self.epoch):
-            return None
-        state = self.state()
-        check_finite(state)
-        path = checkpoint.save(self.run_dir / "checkpoints", state)
-        self._saved = (self.step, self.epoch)
-        return path
-
-    def resume(self) -> bool:
-        """Go on from the newest good checkpoint of the run directory; False if there is none.
-
-        The log is cut back to what it was at the checkpoint.
-
-        Raises
-        ------
-        OptionError
-            If it belongs to another configuration or data set.
-        CheckpointError
-            If every checkpoint is damaged, or the newest good one does not fit this training or the log.
-        """
-        if self.run_dir is None or (found := checkpoint.latest(self.run_dir / "checkpoints")) is None:
-            return False
-        path, state = found
-        check_length(self.run_dir / "metrics.jsonl", state["log_bytes"])
-        self.load_state(state)
-        with closing(Log(self.run_dir / "metrics.jsonl")) as log:
-            log.truncate(state["log_bytes"])
-        checkpoint.drop_newer(path)
-        self._saved = (self.step, self.epoch)
-        return True
-
-    # -- on the side -------------------------------------------------------------------------
-
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        """Keep ``metrics.jsonl`` open; a training from the start begins it anew."""
-        if self.run_dir is None:
-            yield
-            return
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with closing(Log(self.run_dir / "metrics.jsonl")) as self._log:
-            if not (self.step or self.epoch):
-                self._log.truncate(0)
-            try:
-                yield
-            finally:
-                self._log.sync()
-                self._log = None
-
-    def _note(self, record: dict[str, Any]) -> None:
-        if self._log:
-            self._log.write(record)
-
     def _heed_signals(self) -> None:
-        if self._stop.signal is not None:
-            raise Interrupted(self._stop.signal, str(self.save() or ""))
+        if self._signals.signal is not None:
+            raise Interrupted(self._signals.signal, str(self.save() or ""))
