@@ -184,7 +184,8 @@ def normalized(image: Any, mean: np.ndarray, std: np.ndarray, inplace: bool) -> 
             op="Normalize",
         )
     statistics_for(mean, std, channels_of(image), image.shape)
-    mean, std = (values.astype(image.dtype, copy=False) for values in (mean, std))
+    if image.dtype != mean.dtype:
+        mean, std = mean.astype(image.dtype), std.astype(image.dtype)
     if isinstance(image, np.ndarray):  # the channels come last
         mean, std = mean[:, 0, 0], std[:, 0, 0]
     x = image.array if isinstance(image, Tensor) else image

@@ -33,6 +33,8 @@ __all__ = [
 
 def is_pil(image: Any) -> bool:
     """Whether it is a PIL image; without importing Pillow, for where it is not loaded there are none."""
+    if isinstance(image, (np.ndarray, Tensor)):  # the most frequent, and quickly told
+        return False
     # While another thread loads it, the module is there without its class, and there are no images either.
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(image, kind)
