@@ -16,7 +16,7 @@ import minicnn
 from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.threads import get_num_threads, set_num_threads
-from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data import DataLoader, Subset, check_fitted, statistics, stratified_split
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -162,7 +162,7 @@ def _parts(source: Source, config: Config) -> _Parts:
         indices, held_out = indices[kept], indices[chosen]
     if not len(indices):
         raise OptionError("no training image is left", hint="the data set is too small for these fractions")
-    mean, std = (list(values) for values in sources.statistics(source.train, indices))
+    mean, std = statistics(source.train, indices)
     usual = plain(mean, std)
     learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
     options: dict[str, Any] = {
@@ -177,7 +177,9 @@ def _parts(source: Source, config: Config) -> _Parts:
     if source.validation is not None:
         checked = source.validation.with_transform(usual)
     validation = DataLoader(checked, **options) if len(checked) else None
-    return _Parts(loader, validation, test_set(source, usual), (mean, std))
+    test = test_set(source, usual)
+    check_fitted(loader, checked, test)
+    return _Parts(loader, validation, test, (list(mean), list(std)))
 
 
 def _model(config: Config, source: Source) -> Module:
