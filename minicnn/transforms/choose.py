@@ -10,9 +10,11 @@ import numpy as np
 from minicnn.core.random import generator
 from minicnn.errors import OptionError
 from minicnn.transforms._arguments import to_chance
-from minicnn.transforms.base import Transform, to_transforms
+from minicnn.transforms.base import Compose, Transform, to_transforms
 
 __all__ = ["RandomApply", "RandomChoice", "RandomOrder"]
+
+all_keep_arrays = Compose.keeps_arrays  # the property of a chain: True if each of them does
 
 
 class _Several(Transform):
@@ -20,11 +22,6 @@ class _Several(Transform):
 
     def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
         self.transforms = to_transforms(transforms, type(self).__name__)
-
-    @property
-    def keeps_arrays(self) -> bool:
-        """True if each of them does."""
-        return all(getattr(transform, "keeps_arrays", False) for transform in self.transforms)
 
 
 class RandomApply(_Several):
@@ -40,6 +37,8 @@ class RandomApply(_Several):
     >>> RandomApply([abs, float], p=1)(-3)
     3.0
     """
+
+    keeps_arrays = all_keep_arrays
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]], p: float = 0.5) -> None:
         super().__init__(transforms)
@@ -73,6 +72,8 @@ class RandomChoice(_Several):
     3
     """
 
+    keeps_arrays = all_keep_arrays
+
     def __init__(self, transforms: Sequence[Callable[..., Any]], p: Sequence[float] | None = None) -> None:
         super().__init__(transforms)
         weights = np.ones(len(self.transforms)) if p is None else np.asarray(p, np.float64)
@@ -99,6 +100,8 @@ class RandomOrder(_Several):
     >>> RandomOrder([lambda x: x + 1, lambda x: x + 2])(0)
     3
     """
+
+    keeps_arrays = all_keep_arrays
 
     def __call__(self, image: Any) -> Any:
         for which in generator().permutation(len(self.transforms)):

@@ -166,8 +166,8 @@ class RandomPosterize(_Sometimes):
     """
 
     def __init__(self, bits: int, p: float = 0.5) -> None:
-        if bits not in range(9):
-            raise OptionError(expected="bits from 0 to 8", got=repr(bits), op="RandomPosterize")
+        if bits not in range(1, 9):
+            raise OptionError(expected="bits from 1 to 8", got=repr(bits), op="RandomPosterize")
         self.bits = bits
         super().__init__(p)
 

@@ -107,9 +107,10 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
 
 
 def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
-    """Power law: y = 255·gain·(x / 255)^gamma."""
+    """Power law: y = ⌊255.999·gain·(x / 255)^gamma⌋, at most 255."""
     to_factor(gamma, "adjust_gamma", "gamma")
-    table = [(255 + 1 - 1e-3) * gain * (level / 255) ** gamma for level in range(256)]
+    to_factor(gain, "adjust_gamma", "gain")
+    table = [min(255, int(255.999 * gain * (level / 255) ** gamma)) for level in range(256)]
 
     def run(pil: Any) -> Any:
         return pil.convert("RGB").point(table * 3).convert(pil.mode)
@@ -129,9 +130,9 @@ def invert(img: Any) -> Any:
 
 
 def posterize(img: Any, bits: int) -> Any:
-    """Keep so many of the highest bits of each number, 0 to 8."""
-    if bits not in range(9):
-        raise OptionError(expected="bits from 0 to 8", got=repr(bits), op="posterize")
+    """Keep so many of the highest bits of each number, 1 to 8."""
+    if bits not in range(1, 9):
+        raise OptionError(expected="bits from 1 to 8", got=repr(bits), op="posterize")
     return _operated(img, "posterize", int(bits))
 
 
