@@ -27,6 +27,8 @@ class Transform:
         From uint8 arrays (N, H, W[, C]), or a tensor (N, C, H, W), to the tensor of all results at once.
     on_batch_with : callable or None
         ``on_batch_with(following)``: what does the work of both on a batch in one pass, or None.
+    fitted_on : array or None
+        The fingerprints of the samples that it was fitted on; see :func:`minicnn.data.check_fitted`.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class Transform:
     takes_arrays: Any = False
     on_batch: Any = None
     on_batch_with: Any = None
+    fitted_on: Any = None
 
     def __init_subclass__(cls) -> None:
         if "__call__" in vars(cls):

@@ -8,7 +8,7 @@ from typing import Any
 from minicnn.core.random import generator
 from minicnn.errors import OptionError
 from minicnn.transforms import functional as F
-from minicnn.transforms._arguments import to_chance, to_factor, to_numbers, to_range
+from minicnn.transforms._arguments import to_chance, to_factor, to_numbers, to_range, to_span
 from minicnn.transforms.base import Transform
 from minicnn.transforms.functional.colour import to_kernel_size
 from minicnn.transforms.functional.kinds import channels_of, through_pillow
@@ -64,8 +64,7 @@ class ColorJitter(Transform):
         self.brightness = _around_one(brightness, "brightness")
         self.contrast = _around_one(contrast, "contrast")
         self.saturation = _around_one(saturation, "saturation")
-        (size, *other) = to_numbers(hue, (1, 2), "ColorJitter", "hue")
-        span = to_range(other and (size, *other) or (-size, size), "ColorJitter", "hue", -0.5, 0.5)
+        span = to_range(to_span(hue, "ColorJitter", "hue"), "ColorJitter", "hue", -0.5, 0.5)
         self.hue = None if span == (0, 0) else span
 
     @staticmethod

@@ -102,7 +102,8 @@ class Normalize(Transform):
     Parameters
     ----------
     mean, std : sequence of float
-        One number per channel, or one for all channels.
+        One number per channel, or one for all channels. Those of :func:`minicnn.data.statistics` remember
+        their samples.
     inplace : bool
         Change the tensor itself.
 

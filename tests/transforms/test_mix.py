@@ -67,8 +67,10 @@ def test_cutmix_is_its_formula(n):
                     cut += 1
                     for i in range(n):
                         expected[i, :, y, x] = images[i - 1, :, y, x]
+        before = images.copy()
         made, probabilities = under(transforms.CutMix(num_classes=4), images, labels, seed)
         assert np.array_equal(made, expected)
+        assert np.array_equal(images, before)
         shares.append(1 - cut / (height * width))
         assert np.allclose(probabilities, mixed_labels(labels, 4, shares[-1]), atol=1e-6)
     assert max(shares) == 1

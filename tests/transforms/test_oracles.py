@@ -271,7 +271,7 @@ def test_erase_of_every_kind():
         (np.array([0, 51, 255], np.uint8), np.float32, np.array([0, 51, 255], np.float32) / np.float32(255)),
         (np.array([0, 128, 255], np.uint8), np.int32, np.array([0, 128 << 23, 255 << 23], np.int32)),
         (np.array([0, 300, 65535], np.uint16), np.uint8, np.array([0, 1, 255], np.uint8)),
-        (np.array([0.0, 0.5, 1.0], np.float32), np.uint8, np.array([0, 127, 255], np.uint8)),
+        (np.array([0.0, 0.5, 0.999, 1.0], np.float32), np.uint8, np.array([0, 127, 255, 255], np.uint8)),
         (np.array([0.25], np.float32), np.float64, np.array([0.25])),
         (np.array([7], np.int16), np.int16, np.array([7], np.int16)),
     ],

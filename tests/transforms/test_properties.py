@@ -37,7 +37,7 @@ CHANGES = {
     "equalize": transforms.RandomEqualize(),
     "blur": transforms.GaussianBlur((3, 5)),
     "erase": transforms.RandomErasing(p=0.8, value=50),
-    "noise": transforms.RandomErasing(p=1, scale=(0.2, 0.5)),
+    "noise": transforms.RandomErasing(p=1, scale=(0.2, 0.5), value="random"),
     "cutout": transforms.Cutout(3, fill=8),
     "trivial": transforms.TrivialAugmentWide(),
     "trivial with a colour": transforms.TrivialAugmentWide(4, "bilinear", fill=77),

@@ -55,6 +55,14 @@ def test_affine_draws_nothing_it_was_not_asked_for():
     assert (along_x, along_y) == (5, 0)
 
 
+def test_the_fixed_point_of_a_turn():
+    a = pixels(6, 6)
+    turn = transforms.RandomAffine((180, 180), center=(2, 3))
+    assert np.array_equal(turn(a), F.affine(a, 180, (0, 0), 1, 0, center=(2, 3)))
+    assert np.array_equal(turn(a)[:, :4], a[::-1, 3::-1])
+    assert np.array_equal(transforms.RandomRotation((180, 180), center=(2, 3))(a), turn(a))
+
+
 def test_perspective_moves_corners_inwards():
     many = drawn(lambda: transforms.RandomPerspective.get_params(40, 20, 0.5))
     starts, ends = zip(*many, strict=True)
@@ -112,6 +120,12 @@ def test_changes_come_with_their_probability(make, change):
     assert changed + sum(image is a for image in made) == 600
 
 
+def test_grey_stays_grey():
+    for shape in ((4, 5), (4, 5, 1)):
+        a = np.arange(20, dtype=np.uint8).reshape(shape)
+        assert transforms.RandomGrayscale(p=1)(a) is a
+
+
 def test_blur_draws_its_width():
     assert spans(drawn(lambda: transforms.GaussianBlur.get_params(0.5, 2.5)), 0.5, 2.5)
     assert transforms.GaussianBlur(3, 0.7).sigma == (0.7, 0.7)
@@ -141,6 +155,8 @@ def test_erasing_writes_colours_and_noise():
     assert len(np.unique(new)) > 900
     assert abs(new.mean()) < 0.15
     assert abs(new.std() - 1) < 0.15
+    of_bytes = under(transforms.RandomErasing(1, (0.9, 0.9), (1, 1), "random"), np.zeros((40, 40), np.uint8))
+    assert len(np.unique(of_bytes)) > 250
 
 
 def test_erasing_leaves_what_no_rectangle_fits_in():
@@ -174,6 +190,7 @@ def test_cutout_of_an_even_side():
     top, left, height, width = zip(
         *drawn(lambda: transforms.Cutout.get_params(np.zeros((9, 9)), 4)), strict=True
     )
+    assert all(y >= 0 and y + h <= 9 for y, h in zip(top, height, strict=True))
     assert (min(top), max(top), min(height), max(height)) == (0, 6, 2, 4)
     assert (min(left), max(left), min(width), max(width)) == (0, 6, 2, 4)
 

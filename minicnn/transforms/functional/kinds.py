@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.errors import DTypeError, MiniCNNError, OptionError, ShapeError
 from minicnn.transforms._arguments import Fill
 
 __all__ = [
@@ -150,9 +150,9 @@ def through_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
 def _by_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
     try:
         return function(image)
+    except MiniCNNError:
+        raise
     except (OSError, ValueError, NotImplementedError) as error:
-        if isinstance(error, (OptionError, ShapeError)):
-            raise
         raise DTypeError(
             f"Pillow cannot do this to an image of mode {image.mode}: {error}",
             hint='image.convert("RGB") makes one that it can',
