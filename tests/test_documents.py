@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn import nn, optim
+from minicnn import nn, optim, transforms
+from minicnn.train.preprocess import AUGMENTATIONS
+
+Image = pytest.importorskip("PIL.Image")
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +28,7 @@ def test_the_page_of_operations_is_that_of_the_code():
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "kernels/README.md",
+        "docs/data.md",
         "docs/kernels.md",
         "docs/pytorch.md",
         "docs/serving.md",
@@ -52,6 +56,21 @@ def test_the_example_of_the_report_prints_it(capsys):
     printed = capsys.readouterr().out
     if minicnn.backends.active().name == "native":
         assert re.search(r"^conv2d \{'native': .*'algorithms': \{'winograd': 1\}", printed, re.MULTILINE)
+
+
+def test_the_page_on_data_lists_transforms_and_augmentations():
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`([\w-]+)[`(]", page))
+    assert set(transforms.__all__) - listed == {"InterpolationMode", "Transform", "functional"}
+    assert set(AUGMENTATIONS) <= listed
+    drawn = runpy.run_path(str(ROOT / "docs/make_augmentations.py"))
+    names = {re.match(r"\w*", name)[0] for name in drawn["CHANGES"]}
+    chains = {"Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder"}
+    numbers = {"ConvertImageDtype", "Normalize", "PILToTensor", "ToPILImage", "ToTensor"}
+    several = {"FiveCrop", "TenCrop", "InterpolationMode", "Transform", "functional"}
+    assert set(transforms.__all__) - names == chains | numbers | several
+    with Image.open(ROOT / "docs/augmentations.png") as image:
+        assert drawn["sheet"]().size == image.size
 
 
 def test_names_listed_as_absent_are_absent():

@@ -8,6 +8,7 @@ thread only; a loader uses that to make augmentation a function of (seed, epoch,
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,7 +48,10 @@ def new_generator(*key: int) -> np.random.Generator:
     True
     """
     # With its length in front, since NumPy gives (s, e) and (s, e, 0) the same stream.
-    return np.random.Generator(np.random.PCG64((len(key), *key)))
+    words: Any = (len(key), *key)
+    with suppress(OverflowError):  # larger numbers become several words
+        words = np.array(words, np.uint32)  # what NumPy would make of it, but sooner
+    return np.random.Generator(np.random.PCG64(words))
 
 
 class Generator(np.random.Generator):

@@ -2,6 +2,7 @@
 
 from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split, stratified_split
+from minicnn.data.discipline import check_fitted, fingerprints, statistics
 from minicnn.data.loader import DataLoader
 from minicnn.data.sampler import (
     BatchSampler,
@@ -24,8 +25,11 @@ __all__ = [
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
+    "check_fitted",
     "default_collate",
     "default_convert",
+    "fingerprints",
     "random_split",
+    "statistics",
     "stratified_split",
 ]

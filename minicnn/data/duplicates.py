@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.data.pack import HASH_BYTES, PackedImages
-from minicnn.data.vision import ImageArrays
-
-__all__ = ["Overlap", "image_hashes", "overlaps", "repeated"]
+__all__ = ["Overlap", "overlaps", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -40,32 +36,13 @@ class Overlap:
         return f"{second}: {what} among those of {first} too"
 
 
-def image_hashes(images: ImageArrays) -> np.ndarray:
-    """(N,) hashes of 16 bytes, equal for images of equal pixels.
-
-    Examples
-    --------
-    >>> images = ImageArrays(np.array([[[1]], [[2]], [[1]]], np.uint8), np.zeros(3, int), ["a"])
-    >>> hashes = image_hashes(images)
-    >>> bool(hashes[0] == hashes[2]), bool(hashes[0] == hashes[1])
-    (True, False)
-    """
-    if isinstance(images, PackedImages):
-        table = images.hashes
-    else:
-        contents = (np.ascontiguousarray(image).tobytes() for image in images.pixels)
-        digests = (hashlib.blake2b(content, digest_size=HASH_BYTES).digest() for content in contents)
-        table = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
-    return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)
-
-
 def overlaps(parts: Mapping[str, np.ndarray]) -> list[Overlap]:
     """Which images several parts have in common.
 
     Parameters
     ----------
     parts : mapping of str to array
-        :func:`image_hashes` of each, the one to learn from first.
+        :func:`~minicnn.data.discipline.fingerprints` of each, the one to learn from first.
 
     Returns
     -------

@@ -32,7 +32,7 @@ from minicnn.data.formats.files import PathLike
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import FormatError
 
-__all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "writing"]
+__all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
 
 VERSION = 1
 HASH_BYTES = 16
@@ -233,6 +233,11 @@ def open_pack(path: PathLike) -> tuple[dict[str, Any], dict[str, PackedImages]]:
     return facts, parts
 
 
+def pixel_hash(pixels: Any) -> bytes:
+    """What an image is known by: the BLAKE2b of its bytes, given as an array or as bytes."""
+    return hashlib.blake2b(pixels, digest_size=HASH_BYTES).digest()
+
+
 def fingerprint(part: PackedImages) -> bytes:
     """SHA-256 of one part: of its shape, pixels and labels."""
     digest = hashlib.sha256(f"{part.pixels.shape}".encode())
@@ -273,8 +278,7 @@ class Writer:
         descriptor, start = self._files[part]
         data = content.reshape(-1).data
         _write_at(descriptor, data, start + index * len(data))
-        digest = hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
-        self._hashes[part][index] = np.frombuffer(digest, np.uint8)
+        self._hashes[part][index] = np.frombuffer(pixel_hash(data), np.uint8)
 
     def finish(self, facts: dict[str, Any]) -> None:
         """All images are there: write down what they are."""

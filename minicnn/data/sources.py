@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.data.arrange import ImageSize
 from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
+from minicnn.data.discipline import Fitted, statistics
 from minicnn.data.formats.files import PathLike
 from minicnn.data.formats.npz import read_npz
 from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
@@ -25,8 +26,6 @@ from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
 from minicnn.errors import FormatError, OptionError
 
 __all__ = ["Source", "load", "records", "statistics"]
-
-_BLOCK = 1024  # images looked at together
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,20 @@ class Source:
     skipped: Sequence[tuple[str, str]] = ()
 
     @functools.cached_property
-    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def _statistics(self) -> tuple[Fitted, Fitted]:
         return statistics(self.train)
 
     @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over the training images, from 0 to 1. See :func:`statistics`."""
+    def mean(self) -> Fitted:
+        """Mean of each channel over all images of ``train``, from 0 to 1.
+
+        If part of them is for validation, take :func:`statistics` of the rest instead.
+        """
         return self._statistics[0]
 
     @property
-    def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel over the training images, from 0 to 1."""
+    def std(self) -> Fitted:
+        """Standard deviation of each channel over all images of ``train``, from 0 to 1."""
         return self._statistics[1]
 
     @functools.cached_property
@@ -185,49 +187,6 @@ def load(
     if name.lower().endswith(IMAGE_EXTENSIONS):
         raise FormatError("a single image; give the folder of class folders", path=name)
     return _load_pair(name)
-
-
-def statistics(
-    dataset: ImageArrays, indices: Iterable[int] | None = None
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, for ``Normalize``.
-
-    Fit them on the images that you train on: pass the indices of the training part where a
-    validation set is split off.
-
-    Parameters
-    ----------
-    dataset : ImageArrays
-        Its transform is left out.
-    indices : iterable of int, optional
-        The images to look at; all by default.
-
-    Returns
-    -------
-    mean, std : tuples of float, one number per channel, of pixels from 0 to 1
-        A channel without any variation has ``std`` 1.
-
-    Examples
-    --------
-    >>> mean, std = statistics(load("digits").train)
-    >>> f"{mean[0]:.3f} {std[0]:.3f}"
-    '0.305 0.376'
-    """
-    chosen = np.arange(len(dataset)) if indices is None else np.asarray(list(indices), np.int64)
-    if not len(chosen):
-        raise OptionError("statistics of no images", op="statistics")
-    counts: Any = 0
-    for start in range(0, len(chosen), _BLOCK):
-        images = dataset.pixels[chosen[start : start + _BLOCK]]
-        channels = images.reshape(-1, images.shape[3] if images.ndim == 4 else 1)
-        counts = counts + np.stack([np.bincount(channel, minlength=256) for channel in channels.T])
-    # Whole counts of each grey value: exact, whatever the order.
-    levels = np.arange(256) / 255
-    total = counts.sum(axis=1)
-    mean = counts @ levels / total
-    variance = (counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total
-    std = np.where(variance > 0, np.sqrt(variance), 1.0)
-    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def _load_known(name: str, root: PathLike) -> Source:

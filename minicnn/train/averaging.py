@@ -20,7 +20,7 @@ __all__ = ["MovingAverage"]
 
 
 class MovingAverage(Callback):
-    """Keeps the average of a model's weights over its last updates, and puts it in force where it is measured.
+    """Keeps the average of a model's weights over its last updates; it is in force where one measures.
 
     After update number t, for each parameter and each buffer of floating-point numbers w::
 

@@ -19,8 +19,8 @@ __all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "WaitingTime", 
 class Callback:
     """Base of all callbacks; each method may be left out.
 
-    What a callback keeps between epochs belongs into its state, so that a resumed training goes on as one that
-    was never stopped. Callbacks are told in the order in which the :class:`Trainer` got them.
+    What a callback keeps between epochs belongs into its state, so that a resumed training goes on as one
+    that was never stopped. Callbacks are told in the order in which the :class:`Trainer` got them.
 
     Attributes
     ----------

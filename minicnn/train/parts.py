@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data import DataLoader, Subset, sources, stratified_split
-from minicnn.data.duplicates import Overlap, image_hashes, overlaps
+from minicnn.data import DataLoader, Subset, check_fitted, statistics, stratified_split
+from minicnn.data.discipline import fingerprints
+from minicnn.data.duplicates import Overlap, overlaps
 from minicnn.data.sealed import Sealed
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -38,7 +39,7 @@ def parts_of(source: Source, config: Config) -> Parts:
         indices, held_out = indices[kept], indices[chosen]
     if not len(indices):
         raise OptionError("no training image is left", hint="the data set is too small for these fractions")
-    mean, std = (list(values) for values in sources.statistics(source.train, indices))
+    mean, std = statistics(source.train, indices)
     usual = plain(mean, std)
     learned = source.train.with_transform(augmented(config.augment, mean, std, source.image_shape))
     options: dict[str, Any] = {
@@ -54,16 +55,18 @@ def parts_of(source: Source, config: Config) -> Parts:
     if source.validation is not None:
         checked = source.validation.with_transform(usual)
     validation = DataLoader(checked, **options) if len(checked) else None
+    test = test_set(source, usual)
+    check_fitted(loader, checked, test)
     shared = overlaps(_hashes(source, indices, held_out))
-    return Parts(loader, validation, Sealed(test_set(source, usual)), (mean, std), shared)
+    return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared)
 
 
 def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
     """The hashes of the images that a run learns from, validates on and tests on."""
-    known = image_hashes(source.train)
+    known = fingerprints(source.train)
     set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
     return {
         "training": known[learned],
-        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
-        "test": known[set_aside] if source.test is None else image_hashes(source.test),
+        "validation": known[held_out] if source.validation is None else fingerprints(source.validation),
+        "test": known[set_aside] if source.test is None else fingerprints(source.test),
     }

@@ -68,7 +68,8 @@ class EarlyStopping(_Watch):
     Raises
     ------
     OptionError
-        If the patience is not positive or there is no such measure; while training, if there is no validation.
+        If the patience is not positive or there is no such measure; while training, if there is no
+        validation.
 
     References
     ----------
@@ -113,8 +114,8 @@ class EarlyStopping(_Watch):
 class BestModel(_Watch):
     """Keeps the weights of the epoch with the best value of a measure.
 
-    They are those that were measured: of the moving average, if there is one. With a run directory they are in
-    ``best.safetensors``, else in memory.
+    They are those that were measured: of the moving average, if there is one. With a run directory they are
+    in ``best.safetensors``, else in memory.
 
     Parameters
     ----------
@@ -155,7 +156,8 @@ class BestModel(_Watch):
         """Give the model its best weights; False if no epoch was completed."""
         if self.epoch is None:
             return False
-        trainer.model.load_state_dict(self._weights if self._path is None else load(self._path))
+        weights: Any = self._weights if self._path is None else load(self._path)
+        trainer.model.load_state_dict(weights)
         return True
 
     def state_dict(self) -> dict[str, Any]:

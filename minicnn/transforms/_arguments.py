@@ -11,14 +11,23 @@ import numpy as np
 from minicnn.errors import OptionError
 
 __all__ = [
+    "Fill",
     "InterpolationMode",
     "to_chance",
+    "to_factor",
+    "to_fill",
     "to_interpolation",
     "to_margins",
+    "to_numbers",
     "to_padding_mode",
     "to_pair",
+    "to_point",
+    "to_range",
+    "to_span",
     "to_tuple",
 ]
+
+Fill = float | Sequence[float]
 
 
 class InterpolationMode(enum.Enum):
@@ -84,6 +93,58 @@ def to_padding_mode(mode: str, op: str) -> str:
 
 def to_chance(p: float, op: str) -> float:
     """A probability, checked."""
-    if not 0 <= p <= 1:
-        raise OptionError(expected="p from 0 to 1", got=str(p), op=op)
+    if not (_is_finite(p) and 0 <= p <= 1):
+        raise OptionError(expected="p from 0 to 1", got=repr(p), op=op)
     return p
+
+
+def to_numbers(value: Any, lengths: Sequence[int] | None, op: str, name: str) -> tuple[float, ...]:
+    """One finite number or several: as many as is allowed, or any number but none."""
+    given = to_tuple(value)
+    if len(given) not in (lengths or (len(given) or 1,)) or not all(map(_is_finite, given)):
+        count = "" if lengths is None else " or ".join(map(str, lengths)) + " "
+        raise OptionError(expected=f"{name} of {count}finite numbers", got=repr(value), op=op)
+    return given
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, (int, float, np.integer, np.floating)) and bool(np.isfinite(number))
+
+
+def to_point(point: Sequence[float] | None, op: str) -> tuple[float, ...] | None:
+    """A place (x, y), checked."""
+    return None if point is None else to_numbers(point, (2,), op, "a center (x, y)")
+
+
+def to_span(value: Any, op: str, name: str) -> tuple[float, float]:
+    """From - to: two numbers in order, or one number for both sides of 0."""
+    given = to_numbers(value, (1, 2), op, name)
+    low, high = (-given[0], given[0]) if len(given) == 1 else given
+    if low > high:
+        raise OptionError(expected=f"{name} >= 0, or (from, to) in order", got=repr(value), op=op)
+    return float(low), float(high)
+
+
+def to_range(value: Any, op: str, name: str, low: float, high: float = float("inf")) -> tuple[float, float]:
+    """Two numbers in order within bounds."""
+    first, last = to_numbers(value, (2,), op, name)
+    if not low <= first <= last <= high:
+        bounds = f"{low} to {high}" if high < float("inf") else f"{low} on"
+        raise OptionError(expected=f"{name} (from, to) in order, from {bounds}", got=repr(value), op=op)
+    return first, last
+
+
+def to_fill(fill: Fill | None, op: str) -> Fill | None:
+    """A colour, one number or one per channel, checked."""
+    if fill is not None and not all(_is_finite(n) and 0 <= n <= 255 for n in to_tuple(fill) or (None,)):
+        raise OptionError(
+            expected="a fill of 1 number, or one per channel, from 0 to 255", got=repr(fill), op=op
+        )
+    return fill
+
+
+def to_factor(factor: float, op: str, name: str) -> float:
+    """A number from 0 on, checked."""
+    if not (_is_finite(factor) and factor >= 0):
+        raise OptionError(expected=f"{name} >= 0", got=repr(factor), op=op)
+    return factor

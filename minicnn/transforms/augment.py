@@ -1,30 +1,32 @@
-"""Random changes to the training images: crops, mirrors, rotation."""
+"""Random rectangles and mirrors."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 from minicnn.core.random import generator
 from minicnn.errors import OptionError, ShapeError
+from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
+    Fill,
     InterpolationMode,
     to_chance,
     to_interpolation,
     to_margins,
     to_padding_mode,
     to_pair,
-    to_tuple,
 )
-from minicnn.transforms._functional import Fill, crop, flip, pad, resized, size_of, through_pillow
 from minicnn.transforms.base import Transform
+from minicnn.transforms.functional.geometry import window
+from minicnn.transforms.functional.kinds import on_pixels, size_of
 
 __all__ = [
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
-    "RandomRotation",
     "RandomVerticalFlip",
 ]
 
@@ -66,7 +68,7 @@ class RandomCrop(Transform):
         padding_mode: str = "constant",
     ) -> None:
         self.size = to_pair(size, "RandomCrop")
-        self._margins = None if padding is None else to_margins(padding, "RandomCrop")
+        self._margins = to_margins(0 if padding is None else padding, "RandomCrop")
         self.padding = padding
         self.pad_if_needed = pad_if_needed
         self.fill = fill
@@ -75,28 +77,39 @@ class RandomCrop(Transform):
     @staticmethod
     def get_params(img: Any, output_size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Draw (top, left, height, width) for an image, to use them on several."""
-        height, width = size_of(img)
-        wanted_height, wanted_width = output_size
-        if height < wanted_height or width < wanted_width:
-            raise ShapeError(
-                expected=f"an image of at least {output_size}",
-                got=f"({height}, {width})",
-                hint="use padding or pad_if_needed=True",
-                op="RandomCrop",
-            )
-        rng = generator()
-        top = int(rng.integers(height - wanted_height + 1))
-        return top, int(rng.integers(width - wanted_width + 1)), wanted_height, wanted_width
+        return _place(size_of(img), output_size)
 
     def __call__(self, image: Any) -> Any:
-        if self._margins is not None:
-            image = pad(image, self._margins, self.fill, self.padding_mode)
-        if self.pad_if_needed:
-            height, width = size_of(image)
-            x, y = max(0, self.size[1] - width), max(0, self.size[0] - height)
-            if x or y:
-                image = pad(image, (x, y, x, y), self.fill, self.padding_mode)
-        return crop(image, *self.get_params(image, self.size))
+        wider = self._missing(size_of(image)) if self.pad_if_needed else (0, 0, 0, 0)
+        if self.padding_mode != "constant":
+            for margins in (self._margins, wider):
+                image = F.pad(image, margins, 0, self.padding_mode)
+            return F.crop(image, *self.get_params(image, self.size))
+        # A margin of one colour is not made: the part of it that lies in the rectangle is painted there.
+        left, up, right, down = map(operator.add, self._margins, wider)
+        height, width = size_of(image)
+        top, begin, h, w = _place((up + height + down, left + width + right), self.size)
+        return on_pixels(image, lambda a: window(a, top - up, begin - left, h, w, self.fill))
+
+    def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What the padded image lacks, as a margin on both sides."""
+        left, up, right, down = self._margins
+        x, y = max(0, self.size[1] - size[1] - left - right), max(0, self.size[0] - size[0] - up - down)
+        return x, y, x, y
+
+
+def _place(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Draw (top, left, height, width) of a rectangle."""
+    beyond_y, beyond_x = size[0] - wanted[0], size[1] - wanted[1]
+    if beyond_y < 0 or beyond_x < 0:
+        raise ShapeError(
+            expected=f"an image of at least {wanted}",
+            got=str(size),
+            hint="use padding or pad_if_needed=True",
+            op="RandomCrop",
+        )
+    rng = generator()
+    return int(rng.integers(beyond_y + 1)), int(rng.integers(beyond_x + 1)), *wanted
 
 
 class RandomResizedCrop(Transform):
@@ -163,8 +176,8 @@ class RandomResizedCrop(Transform):
         return (height - h) // 2, (width - w) // 2, h, w
 
     def __call__(self, image: Any) -> Any:
-        part = crop(image, *self.get_params(image, self.scale, self.ratio))
-        return resized(part, *self.size, self.interpolation)
+        place = self.get_params(image, self.scale, self.ratio)
+        return F.resized_crop(image, *place, self.size, self.interpolation)
 
 
 class RandomHorizontalFlip(Transform):
@@ -183,7 +196,7 @@ class RandomHorizontalFlip(Transform):
         self.p = to_chance(p, "RandomHorizontalFlip")
 
     def __call__(self, image: Any) -> Any:
-        return flip(image, horizontal=True) if generator().random() < self.p else image
+        return F.hflip(image) if generator().random() < self.p else image
 
 
 class RandomVerticalFlip(Transform):
@@ -202,74 +215,4 @@ class RandomVerticalFlip(Transform):
         self.p = to_chance(p, "RandomVerticalFlip")
 
     def __call__(self, image: Any) -> Any:
-        return flip(image, horizontal=False) if generator().random() < self.p else image
-
-
-class RandomRotation(Transform):
-    """Turn by a random angle, by Pillow.
-
-    Parameters
-    ----------
-    degrees : float or (float, float)
-        The angle is drawn evenly from -degrees to degrees, or from - to; counter-clockwise.
-    interpolation : InterpolationMode, str or int
-        ``nearest``, ``bilinear`` or ``bicubic``.
-    expand : bool
-        Make the image large enough to hold all of it.
-    center : (float, float), optional
-        The fixed point (x, y) in pixels from the upper left corner; the middle by default.
-    fill : float or sequence of float
-        The colour of what comes in from outside, one number or one per channel.
-
-    Raises
-    ------
-    OptionError
-        If the degrees are negative or not in order.
-    DTypeError
-        If a tensor or array is not uint8.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> RandomRotation((90, 90))(np.array([[1, 2], [3, 4]], np.uint8)).tolist()
-    [[2, 4], [1, 3]]
-    """
-
-    keeps_arrays = True
-
-    def __init__(
-        self,
-        degrees: float | Sequence[float],
-        interpolation: InterpolationMode | int | str = InterpolationMode.NEAREST,
-        expand: bool = False,
-        center: Sequence[float] | None = None,
-        fill: Fill = 0,
-    ) -> None:
-        given = to_tuple(degrees)
-        low, high = (float(given[0]) * (-1 if len(given) == 1 else 1), float(given[-1]))
-        if len(given) > 2 or not -math.inf < low <= high < math.inf:
-            raise OptionError(
-                expected="degrees >= 0, or (from, to) in order", got=repr(degrees), op="RandomRotation"
-            )
-        self.degrees = [low, high]
-        self.interpolation = to_interpolation(interpolation, "RandomRotation")
-        self.expand = expand
-        self.center = center
-        self.fill = fill
-
-    @staticmethod
-    def get_params(degrees: Sequence[float]) -> float:
-        """Draw an angle in degrees."""
-        return float(generator().uniform(degrees[0], degrees[1]))
-
-    def __call__(self, image: Any) -> Any:
-        angle = self.get_params(self.degrees)
-        resample = self.interpolation.number
-
-        def turn(pil: Any) -> Any:
-            bands = len(pil.getbands())
-            fill = tuple(self.fill) if isinstance(self.fill, Sequence) else (self.fill,) * bands
-            colour = tuple(map(int, fill)) if bands > 1 else fill[0]  # one number would be red for Pillow
-            return pil.rotate(angle, resample, self.expand, self.center, None, colour)
-
-        return through_pillow(image, turn, "RandomRotation")
+        return F.vflip(image) if generator().random() < self.p else image

@@ -8,7 +8,7 @@ from typing import Any
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 
-__all__ = ["Compose", "Lambda", "Transform"]
+__all__ = ["Compose", "Lambda", "Transform", "to_transforms"]
 
 
 class Transform:
@@ -27,6 +27,8 @@ class Transform:
         From uint8 arrays (N, H, W[, C]), or a tensor (N, C, H, W), to the tensor of all results at once.
     on_batch_with : callable or None
         ``on_batch_with(following)``: what does the work of both on a batch in one pass, or None.
+    fitted_on : array or None
+        The fingerprints of the samples that it was fitted on; see :func:`minicnn.data.check_fitted`.
 
     Examples
     --------
@@ -37,10 +39,11 @@ class Transform:
     Invert()
     """
 
-    keeps_arrays: bool = False
+    keeps_arrays: Any = False
     takes_arrays: Any = False
     on_batch: Any = None
     on_batch_with: Any = None
+    fitted_on: Any = None
 
     def __init_subclass__(cls) -> None:
         if "__call__" in vars(cls):
@@ -54,6 +57,15 @@ class Transform:
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
         return f"{type(self).__name__}({options})"
+
+
+def to_transforms(transforms: Sequence[Callable[..., Any]], op: str) -> list[Callable[..., Any]]:
+    """A list of what can be called, checked."""
+    given = list(transforms)
+    for transform in given:
+        if not callable(transform):
+            raise OptionError(expected="transforms that can be called", got=repr(transform), op=op)
+    return given
 
 
 class Compose(Transform):
@@ -79,15 +91,17 @@ class Compose(Transform):
     """
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        self.transforms = list(transforms)
-        for transform in self.transforms:
-            if not callable(transform):
-                raise OptionError(expected="transforms that can be called", got=repr(transform), op="Compose")
+        self.transforms = to_transforms(transforms, "Compose")
 
     def __call__(self, image: Any) -> Any:
         for transform in self.transforms:
             image = transform(image)
         return image
+
+    @property
+    def keeps_arrays(self) -> bool:
+        """True if each of them does."""
+        return all(getattr(transform, "keeps_arrays", False) for transform in self.transforms)
 
     @property
     def takes_arrays(self) -> bool:

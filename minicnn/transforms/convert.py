@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.errors import OptionError
 from minicnn.ops.images import standardize_bytes
-from minicnn.transforms._functional import channels_of, is_pil, size_of
+from minicnn.transforms import functional as F
 from minicnn.transforms.base import Transform
+from minicnn.transforms.functional.convert import normalized, planes_of, statistics_for, to_statistics
 
-__all__ = ["Grayscale", "Normalize", "ToPILImage", "ToTensor"]
+__all__ = ["ConvertImageDtype", "Grayscale", "Normalize", "PILToTensor", "ToPILImage", "ToTensor"]
 
 
 class ToTensor(Transform):
@@ -38,23 +39,11 @@ class ToTensor(Transform):
     takes_arrays = True
 
     def __call__(self, image: Any) -> Tensor:
-        if is_pil(image):
-            array = np.asarray(image)
-            if array.dtype == np.bool_:  # mode "1"
-                array = array.astype(np.uint8) * 255
-        elif isinstance(image, np.ndarray):
-            array = image
-        else:
-            raise DTypeError(expected="a PIL image or an array", got=type(image).__name__, op="ToTensor")
-        size_of(array)
-        planes = _planes(array[None])
-        if array.dtype == np.uint8:  # one image is little work, less than a kernel's preparation
-            return Tensor.wrap(standardize_bytes.reference(np, planes, None, None)[0])
-        return Tensor(np.array(planes[0], order="C"))
+        return F.to_tensor(image)
 
     def on_batch(self, images: np.ndarray) -> Tensor:
         """Arrays (N, H, W) or (N, H, W, C) of bytes as a tensor (N, C, H, W)."""
-        return Tensor.wrap(standardize_bytes(_planes(images), None, None))
+        return Tensor.wrap(standardize_bytes(planes_of(images), None, None))
 
     def on_batch_with(self, following: Any) -> Callable[[np.ndarray], Tensor] | None:
         """The same and the transform behind it in one pass, if there is a kernel for both."""
@@ -62,7 +51,7 @@ class ToTensor(Transform):
             return None
 
         def run(images: np.ndarray) -> Tensor:
-            planes = _planes(images)
+            planes = planes_of(images)
             return Tensor.wrap(
                 standardize_bytes(planes, *following.parameters_for(planes.shape[1], planes.shape))
             )
@@ -70,9 +59,41 @@ class ToTensor(Transform):
         return run
 
 
-def _planes(images: np.ndarray) -> np.ndarray:
-    """Arrays (N, H, W) or (N, H, W, C) seen as (N, C, H, W)."""
-    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+class PILToTensor(Transform):
+    """A PIL image or an array (H, W) or (H, W, C) as a tensor (C, H, W) of the same numbers.
+
+    Examples
+    --------
+    >>> PILToTensor()(np.array([[[255, 0, 51]]], np.uint8)).tolist()
+    [[[255]], [[0]], [[51]]]
+    """
+
+    takes_arrays = True
+
+    def __call__(self, image: Any) -> Tensor:
+        return F.pil_to_tensor(image)
+
+
+class ConvertImageDtype(Transform):
+    """Other numbers for the same picture; see :func:`minicnn.transforms.functional.convert_image_dtype`.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Floating point goes from 0 to 1, integers from 0 to their largest.
+
+    Examples
+    --------
+    >>> from minicnn.core.tensor import Tensor
+    >>> ConvertImageDtype(np.float32)(Tensor(np.array([0, 255], np.uint8))).tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def __call__(self, image: Any) -> Tensor:
+        return F.convert_image_dtype(image, self.dtype)
 
 
 class Normalize(Transform):
@@ -81,7 +102,8 @@ class Normalize(Transform):
     Parameters
     ----------
     mean, std : sequence of float
-        One number per channel, or one for all channels.
+        One number per channel, or one for all channels. Those of :func:`minicnn.data.statistics` remember
+        their samples.
     inplace : bool
         Change the tensor itself.
 
@@ -105,35 +127,15 @@ class Normalize(Transform):
         self.mean = mean
         self.std = std
         self._inplace = inplace
-        self._mean, self._std = (np.asarray(values, np.float32).reshape(-1, 1, 1) for values in (mean, std))
-        if len(self._mean) != len(self._std) or not len(self._mean):
-            raise OptionError(
-                expected="as many means as standard deviations", got=f"{mean} and {std}", op="Normalize"
-            )
-        if not (np.isfinite(self._mean).all() and np.isfinite(self._std).all() and (self._std > 0).all()):
-            raise OptionError(
-                expected="finite means and positive standard deviations",
-                got=f"{mean} and {std}",
-                op="Normalize",
-            )
+        self._mean, self._std = to_statistics(mean, std)
+
+    @property
+    def fitted_on(self) -> Any:
+        """The samples that the numbers were taken from, where they remember it."""
+        return getattr(self.mean, "fitted_on", None)
 
     def __call__(self, image: Any) -> Any:
-        if is_pil(image) or not hasattr(image, "dtype") or image.dtype.kind != "f":
-            got = str(image.dtype) if hasattr(image, "dtype") else type(image).__name__
-            raise DTypeError(
-                expected="a floating point tensor",
-                got=got,
-                hint="put ToTensor() before Normalize",
-                op="Normalize",
-            )
-        parameters = self.parameters_for(channels_of(image), image.shape)
-        mean, std = (values.astype(image.dtype, copy=False) for values in parameters)
-        if isinstance(image, np.ndarray):  # the channels come last
-            mean, std = mean[:, 0, 0], std[:, 0, 0]
-        x = image.array if isinstance(image, Tensor) else image
-        y = np.subtract(x, mean, out=x if self._inplace else None)
-        y /= std
-        return Tensor.wrap(y) if isinstance(image, Tensor) else y
+        return normalized(image, self._mean, self._std, self._inplace)
 
     def on_batch(self, images: Tensor) -> Tensor:
         """The same on a tensor (N, C, H, W)."""
@@ -141,13 +143,7 @@ class Normalize(Transform):
 
     def parameters_for(self, channels: int, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (C, 1, 1) or (1, 1, 1), for images of so many channels."""
-        if len(self._mean) not in (1, channels):
-            raise ShapeError(
-                expected=f"an image of {len(self._mean)} channels, one for each mean",
-                got=f"{channels} channels, shape {tuple(shape)}",
-                op="Normalize",
-            )
-        return self._mean, self._std
+        return statistics_for(self._mean, self._std, channels, shape)
 
 
 class Grayscale(Transform):
@@ -180,28 +176,7 @@ class Grayscale(Transform):
         self.num_output_channels = num_output_channels
 
     def __call__(self, image: Any) -> Any:
-        if is_pil(image):
-            grey = image.convert("L")
-            return grey.convert("RGB") if self.num_output_channels == 3 else grey
-        if channels_of(image) not in (1, 3):
-            raise ShapeError(expected="an image of 1 or 3 channels", got=str(image.shape), op="Grayscale")
-        if isinstance(image, Tensor) and image.ndim > 2 and image.dtype.kind == "f":
-            return Tensor.wrap(self._luma(image.cpu_array()))
-        if isinstance(image, np.ndarray) and image.dtype == np.uint8:
-            from PIL import Image
-
-            flat = image.reshape(image.shape[:2]) if channels_of(image) == 1 else np.ascontiguousarray(image)
-            return np.asarray(self(Image.fromarray(flat)))
-        raise DTypeError(
-            expected="a PIL image, a uint8 array or a floating point tensor (C, H, W)",
-            got=f"{type(image).__name__} of {image.dtype} {image.shape}",
-            op="Grayscale",
-        )
-
-    def _luma(self, x: np.ndarray) -> np.ndarray:
-        if x.shape[-3] == 3:
-            x = (0.299 * x[..., 0, :, :] + 0.587 * x[..., 1, :, :] + 0.114 * x[..., 2, :, :])[..., None, :, :]
-        return np.repeat(x, self.num_output_channels, axis=-3)
+        return F.to_grayscale(image, self.num_output_channels)
 
 
 class ToPILImage(Transform):
@@ -232,21 +207,4 @@ class ToPILImage(Transform):
         self.mode = mode
 
     def __call__(self, image: Any) -> Any:
-        if is_pil(image) or not isinstance(image, (np.ndarray, Tensor)):
-            raise DTypeError(expected="a tensor or an array", got=type(image).__name__, op="ToPILImage")
-        size_of(image)
-        if not 1 <= channels_of(image) <= 4 or image.ndim > 3:
-            raise ShapeError(expected="1 to 4 channels", got=str(image.shape), op="ToPILImage")
-        array = image.cpu_array() if isinstance(image, Tensor) else image
-        if isinstance(image, Tensor) and image.ndim == 3:
-            array = array.transpose(1, 2, 0)
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[:, :, 0]
-        if array.dtype.kind == "f":
-            array = (array * 255).astype(np.uint8)
-        if array.dtype != np.uint8:
-            raise DTypeError(expected="floating point or uint8 pixels", got=str(array.dtype), op="ToPILImage")
-        from PIL import Image
-
-        made = Image.fromarray(np.ascontiguousarray(array))
-        return made if self.mode in (None, made.mode) else made.convert(self.mode)
+        return F.to_pil_image(image, self.mode)

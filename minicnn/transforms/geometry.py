@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.errors import OptionError
+from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
+    Fill,
     InterpolationMode,
     to_interpolation,
     to_margins,
@@ -14,10 +16,9 @@ from minicnn.transforms._arguments import (
     to_pair,
     to_tuple,
 )
-from minicnn.transforms._functional import Fill, crop, pad, resized, size_of
 from minicnn.transforms.base import Transform
 
-__all__ = ["CenterCrop", "Pad", "Resize"]
+__all__ = ["CenterCrop", "FiveCrop", "Pad", "Resize", "TenCrop"]
 
 
 class Resize(Transform):
@@ -58,29 +59,18 @@ class Resize(Transform):
         antialias: bool | None = True,
     ) -> None:
         height, width = to_pair(size, "Resize")
-        self._shorter = len(to_tuple(size)) == 1
-        if max_size is not None and (not self._shorter or max_size <= height):
+        shorter = len(to_tuple(size)) == 1
+        if max_size is not None and (not shorter or max_size <= height):
             raise OptionError(
                 expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="Resize"
             )
-        self.size = height if self._shorter else (height, width)
+        self.size = height if shorter else (height, width)
         self.interpolation = to_interpolation(interpolation, "Resize")
         self.max_size = max_size
         self.antialias = antialias
-        self._target = (height, width)
 
     def __call__(self, image: Any) -> Any:
-        height, width = self._target
-        if self._shorter:
-            height, width = self._keeping_the_ratio(*size_of(image))
-        return resized(image, height, width, self.interpolation)
-
-    def _keeping_the_ratio(self, height: int, width: int) -> tuple[int, int]:
-        short, long = sorted((height, width))
-        new_short, new_long = self._target[0], int(self._target[0] * long / short)
-        if self.max_size is not None and new_long > self.max_size:
-            new_short, new_long = max(1, int(self.max_size * new_short / new_long)), self.max_size
-        return (new_short, new_long) if height <= width else (new_long, new_short)
+        return F.resize(image, self.size, self.interpolation, self.max_size, self.antialias)
 
 
 class Pad(Transform):
@@ -110,13 +100,13 @@ class Pad(Transform):
     keeps_arrays = True
 
     def __init__(self, padding: int | Sequence[int], fill: Fill = 0, padding_mode: str = "constant") -> None:
-        self._margins = to_margins(padding, "Pad")
+        to_margins(padding, "Pad")
         self.padding = padding
         self.fill = fill
         self.padding_mode = to_padding_mode(padding_mode, "Pad")
 
     def __call__(self, image: Any) -> Any:
-        return pad(image, self._margins, self.fill, self.padding_mode)
+        return F.pad(image, self.padding, self.fill, self.padding_mode)
 
 
 class CenterCrop(Transform):
@@ -140,11 +130,56 @@ class CenterCrop(Transform):
         self.size = to_pair(size, "CenterCrop")
 
     def __call__(self, image: Any) -> Any:
-        height, width = size_of(image)
-        top, left = _middle(height, self.size[0]), _middle(width, self.size[1])
-        return crop(image, top, left, *self.size)
+        return F.center_crop(image, self.size)
 
 
-def _middle(length: int, wanted: int) -> int:
-    """Where the middle part begins; negative where a margin has to come first."""
-    return round((length - wanted) / 2) if length >= wanted else -((wanted - length) // 2)
+class FiveCrop(Transform):
+    """Cut out the four corners and the middle: a tuple of five images.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        One side of a square, or (height, width).
+
+    Raises
+    ------
+    OptionError
+        If the image is smaller than the size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [int(part[0, 0]) for part in FiveCrop(2)(np.arange(16).reshape(4, 4))]
+    [0, 2, 8, 10, 5]
+    """
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        self.size = to_pair(size, "FiveCrop")
+
+    def __call__(self, image: Any) -> tuple[Any, ...]:
+        return F.five_crop(image, self.size)
+
+
+class TenCrop(Transform):
+    """What :class:`FiveCrop` cuts out, of the image and of the image mirrored: a tuple of ten images.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        One side of a square, or (height, width).
+    vertical_flip : bool
+        Mirror top and bottom instead of left and right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(TenCrop(2)(np.arange(16).reshape(4, 4)))
+    10
+    """
+
+    def __init__(self, size: int | Sequence[int], vertical_flip: bool = False) -> None:
+        self.size = to_pair(size, "TenCrop")
+        self.vertical_flip = vertical_flip
+
+    def __call__(self, image: Any) -> tuple[Any, ...]:
+        return F.ten_crop(image, self.size, self.vertical_flip)

@@ -27,6 +27,18 @@ def test_a_seed_repeats_everything():
     assert not np.array_equal(minicnn.rand(3), first[0])
 
 
+@pytest.mark.parametrize("key", [(0,), (3, 4, 5), (2**31, 2**32 - 1), (2**32, 1), (2**63 - 1, 2**40, 0)])
+def test_a_stream_is_numpys_of_the_key_and_its_length(key):
+    expected = np.random.Generator(np.random.PCG64((len(key), *key)))
+    assert random.new_generator(*key).bit_generator.state == expected.bit_generator.state
+    assert random.new_generator(*key, 0).bit_generator.state != expected.bit_generator.state
+
+
+def test_a_negative_key_is_refused():
+    with pytest.raises(ValueError, match="non-negative"):
+        random.new_generator(1, -1)
+
+
 @pytest.mark.parametrize("seed", [0, 2**70, -1, np.int64(5)])
 def test_any_integer_is_a_seed(seed):
     minicnn.manual_seed(seed)

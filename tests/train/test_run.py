@@ -14,6 +14,7 @@ import pytest
 
 import minicnn
 from minicnn.cli import main
+from minicnn.data import statistics
 from minicnn.train.config import load_toml
 
 
@@ -112,3 +113,11 @@ def fused_calls():
     report = minicnn.backends.report()
     names = ("conv2d_relu", "relu_max_pool2d", "linear_relu")
     return sum(report.get(name, {}).get("native", {}).get("kernel", 0) for name in names)
+
+
+def test_numbers_fitted_on_more_than_the_training_part_are_refused(monkeypatch, tmp_path, command):
+    monkeypatch.setattr("minicnn.train.run.statistics", lambda dataset, indices: statistics(dataset))
+    done = command("train", "--max-steps", "1", "--out", tmp_path / "r")
+    assert done.code == 2
+    assert "Normalize was fitted on 1438 samples, of which" in done.err
+    assert not (tmp_path / "r").exists()

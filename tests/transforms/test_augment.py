@@ -64,6 +64,20 @@ def test_a_crop_has_a_margin_where_needed():
     assert wide.shape == (2, 6)
 
 
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+@pytest.mark.parametrize("margins", [(3, 0, 1, 2), (2, 1), 2, 0, None])
+def test_a_padded_crop_is_a_crop_of_the_padded_image(mode, margins):
+    image = np.random.default_rng(0).integers(1, 256, (5, 6, 3), dtype=np.uint8)
+    crop = transforms.RandomCrop((4, 5), margins, fill=(7, 8, 9), padding_mode=mode)
+    padded = transforms.Pad(margins or 0, (7, 8, 9), mode)(image)
+    for seed in range(20):
+        with use_generator(new_generator(seed)):
+            made = crop(image)
+        with use_generator(new_generator(seed)):
+            top, left, height, width = crop.get_params(padded, (4, 5))
+        assert np.array_equal(made, padded[top : top + height, left : left + width])
+
+
 def test_a_crop_larger_than_the_image_is_refused():
     with pytest.raises(ShapeError, match=r"at least \(5, 5\), got \(4, 4\); use padding"):
         transforms.RandomCrop(5)(np.zeros((4, 4)))

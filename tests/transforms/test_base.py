@@ -12,7 +12,7 @@ import pytest
 import minicnn
 from minicnn import transforms
 from minicnn.errors import OptionError
-from minicnn.transforms._functional import is_pil
+from minicnn.transforms.functional.kinds import is_pil
 
 
 def test_compose_runs_in_order_and_prints_its_options():

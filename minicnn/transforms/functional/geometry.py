@@ -1,0 +1,396 @@
+"""Where the pixels go: mirrors, margins, rectangles, size, and maps of the plane."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import OptionError
+from minicnn.transforms._arguments import (
+    Fill,
+    InterpolationMode,
+    to_fill,
+    to_interpolation,
+    to_margins,
+    to_numbers,
+    to_padding_mode,
+    to_pair,
+    to_point,
+    to_tuple,
+)
+from minicnn.transforms.functional.kinds import (
+    colour_for,
+    is_pil,
+    on_array,
+    on_pixels,
+    size_of,
+    through_pillow,
+)
+
+__all__ = [
+    "affine",
+    "center_crop",
+    "crop",
+    "five_crop",
+    "hflip",
+    "pad",
+    "perspective",
+    "resize",
+    "resized_crop",
+    "rotate",
+    "ten_crop",
+    "vflip",
+    "window",
+]
+
+Interpolation = InterpolationMode | int | str
+_AFFINE, _PERSPECTIVE = 0, 2  # Pillow's numbers for the maps
+
+
+def hflip(img: Any) -> Any:
+    """Mirror left and right.
+
+    Examples
+    --------
+    >>> hflip(np.array([[1, 2, 3]])).tolist()
+    [[3, 2, 1]]
+    """
+    return img.transpose(0) if is_pil(img) else on_array(img, lambda a: a[:, ::-1])
+
+
+def vflip(img: Any) -> Any:
+    """Mirror top and bottom."""
+    return img.transpose(1) if is_pil(img) else on_array(img, lambda a: a[::-1])
+
+
+def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
+    """Cut out a rectangle; what lies beyond the image is 0.
+
+    Examples
+    --------
+    >>> crop(np.arange(1, 10).reshape(3, 3), 1, -1, 2, 3).tolist()
+    [[0, 4, 5], [0, 7, 8]]
+    """
+    if is_pil(img):
+        return img.crop((left, top, left + width, top + height))
+    return on_array(img, lambda a: window(a, top, left, height, width))
+
+
+def window(a: np.ndarray, top: int, left: int, height: int, width: int, fill: Fill = 0) -> np.ndarray:
+    """A rectangle of an array, and a colour where it lies outside."""
+    bottom, right = top + height, left + width
+    if min(top, left) >= 0 and bottom <= a.shape[0] and right <= a.shape[1]:
+        return a[top:bottom, left:right]
+    out = np.empty((height, width, *a.shape[2:]), a.dtype)
+    try:
+        out[...] = fill  # a colour lies along the last axis, that of the channels
+    except (OverflowError, ValueError) as error:
+        raise OptionError(
+            expected=f"a fill that fits {a.dtype} pixels of shape {a.shape[2:]}", got=repr(fill)
+        ) from error
+    inside = a[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    y, x = max(0, -top), max(0, -left)
+    out[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return out
+
+
+def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: str = "constant") -> Any:
+    """Add margins filled with a colour or from the image.
+
+    Parameters
+    ----------
+    padding : int or sequence of int
+        Pixels: on all sides; or (left and right, top and bottom); or (left, top, right, bottom).
+    fill : float or sequence of float
+        The colour of a constant margin, one number or one per channel.
+    padding_mode : {"constant", "edge", "reflect", "symmetric"}
+
+    Raises
+    ------
+    OptionError
+        If a number is negative, the mode is another one, or the pixels cannot hold the colour.
+    """
+    left, top, right, bottom = to_margins(padding, "pad")
+    if to_padding_mode(padding_mode, "pad") == "constant":
+        height, width = size_of(img)
+        whole = (-top, -left, top + height + bottom, left + width + right)
+        return on_pixels(img, lambda a: window(a, *whole, fill))
+
+    def padded(a: np.ndarray) -> np.ndarray:
+        axes = ((top, bottom), (left, right)) + ((0, 0),) * (a.ndim - 2)
+        return np.pad(a, axes, mode=padding_mode)  # type: ignore[call-overload]
+
+    return on_pixels(img, padded)
+
+
+def center_crop(img: Any, output_size: int | Sequence[int]) -> Any:
+    """Cut out the middle; an image that is too small gets a black margin."""
+    wanted = to_pair(output_size, "center_crop")
+    top, left = (_middle(length, part) for length, part in zip(size_of(img), wanted, strict=True))
+    return crop(img, top, left, *wanted)
+
+
+def _middle(length: int, wanted: int) -> int:
+    """Where the middle part begins; negative where a margin has to come first."""
+    return round((length - wanted) / 2) if length >= wanted else -((wanted - length) // 2)
+
+
+def five_crop(img: Any, size: int | Sequence[int]) -> tuple[Any, ...]:
+    """The four corners and the middle: top left, top right, bottom left, bottom right, middle.
+
+    Raises
+    ------
+    OptionError
+        If the image is smaller than the size.
+    """
+    height, width = to_pair(size, "five_crop")
+    bottom, right = (all_of - part for all_of, part in zip(size_of(img), (height, width), strict=True))
+    if bottom < 0 or right < 0:
+        raise OptionError(
+            expected=f"a size within the image {size_of(img)}", got=str((height, width)), op="five_crop"
+        )
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
+    return (*(crop(img, *corner, height, width) for corner in corners), center_crop(img, (height, width)))
+
+
+def ten_crop(img: Any, size: int | Sequence[int], vertical_flip: bool = False) -> tuple[Any, ...]:
+    """:func:`five_crop` of the image, and of the image mirrored."""
+    mirrored = vflip(img) if vertical_flip else hflip(img)
+    return five_crop(img, size) + five_crop(mirrored, size)
+
+
+def resize(
+    img: Any,
+    size: int | Sequence[int],
+    interpolation: Interpolation = InterpolationMode.BILINEAR,
+    max_size: int | None = None,
+    antialias: bool | None = True,
+) -> Any:
+    """Scale by Pillow, which smooths before it shrinks; an image that has the size stays itself.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        The length of the shorter side, the ratio kept; or (height, width).
+    interpolation : InterpolationMode, str or int
+    max_size : int, optional
+        With one ``size``: at most that long is the longer side.
+    antialias : bool
+        Taken for torchvision's sake; smoothing is always on.
+
+    Raises
+    ------
+    OptionError
+        If a size is not positive, or ``max_size`` comes with two sizes or is not larger than ``size``.
+    DTypeError
+        If a tensor or array is not uint8.
+    """
+    mode = to_interpolation(interpolation, "resize")
+    height, width = _target(size_of(img), size, max_size)
+    if (height, width) == size_of(img):
+        return img
+    return through_pillow(img, lambda pil: pil.resize((width, height), mode.number), "resize")
+
+
+def _target(now: tuple[int, int], size: int | Sequence[int], max_size: int | None) -> tuple[int, int]:
+    """(height, width) of the resized image."""
+    new_short, width = to_pair(size, "resize")
+    if len(to_tuple(size)) == 2 and max_size is None:
+        return new_short, width
+    if max_size is not None and (len(to_tuple(size)) == 2 or max_size <= new_short):
+        raise OptionError(
+            expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="resize"
+        )
+    short, long = sorted(now)
+    new_long = int(new_short * long / short)
+    if max_size is not None and new_long > max_size:
+        new_short, new_long = max(1, int(max_size * new_short / new_long)), max_size
+    return (new_short, new_long) if now[0] <= now[1] else (new_long, new_short)
+
+
+def resized_crop(
+    img: Any,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    size: int | Sequence[int],
+    interpolation: Interpolation = InterpolationMode.BILINEAR,
+    antialias: bool | None = True,
+) -> Any:
+    """:func:`crop`, then :func:`resize`."""
+    return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
+
+
+def rotate(
+    img: Any,
+    angle: float,
+    interpolation: Interpolation = InterpolationMode.NEAREST,
+    expand: bool = False,
+    center: Sequence[float] | None = None,
+    fill: Fill | None = None,
+) -> Any:
+    """Turn counter-clockwise by an angle in degrees, by Pillow.
+
+    Parameters
+    ----------
+    angle : float
+    interpolation : InterpolationMode, str or int
+        ``nearest``, ``bilinear`` or ``bicubic``.
+    expand : bool
+        Make the image large enough to hold all of it.
+    center : (float, float), optional
+        The fixed point (x, y) in pixels from the upper left corner; the middle by default.
+    fill : float or sequence of float, optional
+        The colour of what comes in from outside, one number or one per channel; 0 by default.
+    """
+    (angle,) = to_numbers(angle, (1,), "rotate", "an angle")
+    mode, fixed = _pixels_between(interpolation, "rotate"), to_point(center, "rotate")
+    to_fill(fill, "rotate")
+
+    def turn(pil: Any) -> Any:
+        return pil.rotate(angle, mode, expand, fixed, None, colour_for(pil, fill, "rotate"))
+
+    return through_pillow(img, turn, "rotate")
+
+
+def affine(
+    img: Any,
+    angle: float,
+    translate: Sequence[float],
+    scale: float,
+    shear: float | Sequence[float],
+    interpolation: Interpolation = InterpolationMode.NEAREST,
+    fill: Fill | None = None,
+    center: Sequence[float] | None = None,
+) -> Any:
+    """Turn, scale, shear and move, by Pillow: p ↦ c + t + s·R(a)·Y(sy)·X(sx)·(p - c).
+
+    R turns clockwise (y points down), X(sx) = [[1, -tan sx], [0, 1]] and Y(sy) = [[1, 0], [-tan sy, 1]] shear
+    along x and y.
+
+    Parameters
+    ----------
+    angle : float
+        Degrees, clockwise.
+    translate : (float, float)
+        Pixels to the right and down.
+    scale : float
+        Larger than 0.
+    shear : float or (float, float)
+        Degrees along x; or along x and y.
+    interpolation, fill, center
+        As for :func:`rotate`.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of its range.
+    DTypeError
+        If a tensor or array is not uint8.
+
+    Examples
+    --------
+    >>> affine(np.array([[1, 2, 3]], np.uint8), 0, (1, 0), 1, 0).tolist()
+    [[0, 1, 2]]
+    """
+    (angle,) = to_numbers(angle, (1,), "affine", "an angle")
+    move = to_numbers(translate, (2,), "affine", "translate")
+    (scale,) = to_numbers(scale, (1,), "affine", "scale")
+    if scale <= 0:
+        raise OptionError(expected="scale > 0", got=repr(scale), op="affine")
+    along = to_numbers(shear, (1, 2), "affine", "shear")
+    if len(along) == 1:  # a number shears along x, a list of one along both, as in torchvision
+        along = (along[0], along[0] if isinstance(shear, Sequence) else 0.0)
+    height, width = size_of(img)
+    fixed = to_point(center, "affine") or (width * 0.5, height * 0.5)
+    matrix = _inverse_affine(fixed, angle, move, scale, along)
+    return _mapped(img, _AFFINE, matrix, interpolation, fill, "affine")
+
+
+def _inverse_affine(
+    center: Sequence[float], angle: float, move: Sequence[float], scale: float, shear: Sequence[float]
+) -> list[float]:
+    """Where the result's pixel (x, y) comes from: (m0·x + m1·y + m2, m3·x + m4·y + m5)."""
+    turn, sx, sy = (math.radians(degrees) for degrees in (angle, *shear))
+    # [[a, b], [c, d]] = R · Y · X has determinant 1, so its inverse is [[d, -b], [-c, a]].
+    a, c = math.cos(turn - sy) / math.cos(sy), math.sin(turn - sy) / math.cos(sy)
+    b, d = -a * math.tan(sx) - math.sin(turn), -c * math.tan(sx) + math.cos(turn)
+    rows = [(d / scale, -b / scale), (-c / scale, a / scale)]
+    matrix: list[float] = []
+    for (x, y), fixed in zip(rows, center, strict=True):
+        matrix += [x, y, fixed - x * (center[0] + move[0]) - y * (center[1] + move[1])]
+    return matrix
+
+
+def perspective(
+    img: Any,
+    startpoints: Sequence[Sequence[float]],
+    endpoints: Sequence[Sequence[float]],
+    interpolation: Interpolation = InterpolationMode.BILINEAR,
+    fill: Fill | None = None,
+) -> Any:
+    """Move four points to four others as a camera would see it, by Pillow.
+
+    The result's pixel (x, y) comes from ((ax + by + c) / (gx + hy + 1), (dx + ey + f) / (gx + hy + 1)); the
+    eight numbers solve the equations that take each end point to its start point.
+
+    Parameters
+    ----------
+    startpoints, endpoints : four (x, y)
+        Top left, top right, bottom right, bottom left; before and after.
+    interpolation, fill
+        As for :func:`rotate`.
+
+    Raises
+    ------
+    OptionError
+        If there are not four points.
+    DTypeError
+        If a tensor or array is not uint8.
+    """
+    start, end = (
+        [to_numbers(point, (2,), "perspective", "points") for point in points]
+        for points in (startpoints, endpoints)
+    )
+    if len(start) != 4 or len(end) != 4:
+        raise OptionError(
+            expected="four start points and four end points",
+            got=f"{len(start)} and {len(end)}",
+            op="perspective",
+        )
+    if start == end:
+        return img
+    return _mapped(img, _PERSPECTIVE, _coefficients(start, end), interpolation, fill, "perspective")
+
+
+def _coefficients(start: list[tuple[float, ...]], end: list[tuple[float, ...]]) -> list[float]:
+    rows = []
+    for (x, y), (u, v) in zip(end, start, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    # Least squares: an image one pixel wide has corners that fall together.
+    solution = np.linalg.lstsq(np.array(rows, np.float64), np.array(start, np.float64).ravel(), rcond=None)[0]
+    return solution.tolist()
+
+
+def _mapped(
+    img: Any, kind: int, numbers: list[float], interpolation: Interpolation, fill: Fill | None, op: str
+) -> Any:
+    mode = _pixels_between(interpolation, op)
+    to_fill(fill, op)
+
+    def run(pil: Any) -> Any:
+        return pil.transform(pil.size, kind, numbers, mode, fillcolor=colour_for(pil, fill, op))
+
+    return through_pillow(img, run, op)
+
+
+def _pixels_between(interpolation: Interpolation, op: str) -> int:
+    """Pillow's number of a mode that maps of the plane know."""
+    mode = to_interpolation(interpolation, op)
+    if mode not in (InterpolationMode.NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
+        raise OptionError(expected="nearest, bilinear or bicubic", got=str(mode.value), op=op)
+    return mode.number
