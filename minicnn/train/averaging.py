@@ -94,6 +94,11 @@ class MovingAverage(Callback):
         finally:
             self._put(model, own)
 
+    def put_into(self, model: Module) -> None:
+        """Give the model the averages for good, if there are any."""
+        if self._averages:
+            self._put(model, self._averages)
+
     def evaluating(self, trainer: Trainer) -> Any:
         return self.in_force(trainer.model)
 

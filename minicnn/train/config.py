@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn.errors import OptionError
-from minicnn.train.choices import OPTIMIZERS, SCHEDULES
+from minicnn.train.choices import BALANCES, MIXES, OPTIMIZERS, SCHEDULES
 from minicnn.train.losses import LOSSES
+from minicnn.train.stopping import MONITORS
 
 __all__ = ["Config", "dump_toml", "load_toml", "suggest", "suggest_flag"]
 
@@ -65,9 +66,22 @@ class Config:
     momentum: float = option(0.9, "momentum of sgd", low=0, below=1)
     schedule: str = option("", "of the learning rate; default: onecycle", choices=("", *SCHEDULES))
     loss: str = option("cross_entropy", "default: cross_entropy", choices=tuple(LOSSES))
+    label_smoothing: float = option(0.0, "share of each label given to all classes evenly", low=0, below=1)
+    balance: str = option("none", "uneven classes: loss (weights), sample (drawn evenly)", choices=BALANCES)
     l1: float = option(0.0, "strength of L1 regularisation", low=0)
     weight_decay: float = option(0.0, "strength of weight decay (L2)", low=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: any", low=0)
+    accumulate: int = option(1, "batches whose gradients make one update", low=1)
+    ema: float = option(
+        0.0, "decay of a moving average of the weights, used to measure; 0: none", low=0, below=1
+    )
+    patience: int = option(0, "stop after so many epochs without a better monitor; 0: never", low=0)
+    monitor: str = option(
+        "val_loss", "what patience and best watch; default: val_loss", choices=tuple(MONITORS)
+    )
+    best: bool = option(False, "end with the weights of the best epoch; patience does that too")
+    mix: str = option("none", "mix images of a batch: mixup, cutmix or both in turn", choices=MIXES)
+    mix_alpha: float = option(0.0, "how much; default: 0.2 for mixup, 1 for cutmix", low=0)
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
@@ -81,6 +95,7 @@ class Config:
     checkpoint_every: int = option(
         0, "updates between checkpoints; 0: at the end of each epoch", low=0, resumable=True
     )
+    keep: int = option(2, "newest checkpoints to keep", low=2, resumable=True)
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from minicnn.core.tensor import Tensor
+from minicnn.errors import OptionError
 from minicnn.nn import functional as F
 
-__all__ = ["LOSSES", "mae", "mse"]
+__all__ = ["LOSSES", "mae", "mse", "training_loss"]
 
 
 def mae(logits: Tensor, targets: Tensor) -> Tensor:
@@ -19,8 +21,8 @@ def mae(logits: Tensor, targets: Tensor) -> Tensor:
     ----------
     logits : (N, K) Tensor
         z, one row an image.
-    targets : (N,) Tensor of int
-        t, the true classes, 0 to K - 1.
+    targets : (N,) Tensor of int, or (N, K) Tensor
+        t, the true classes, 0 to K - 1; or the probabilities of all classes in place of [k = t].
 
     Returns
     -------
@@ -58,6 +60,9 @@ def mse(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _one_hot(targets: Tensor, logits: Tensor) -> Tensor:
+    """Probabilities of all classes: of labels 0 and 1; targets may be probabilities already."""
+    if targets.ndim == 2:
+        return targets
     return F.one_hot(targets, logits.shape[1]).to(logits.dtype)
 
 
@@ -66,3 +71,31 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mae": mae,
     "mse": mse,
 }
+
+
+def training_loss(
+    name: str, *, label_smoothing: float = 0.0, weights: Tensor | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A loss by name, with what regularises it.
+
+    Parameters
+    ----------
+    name : str
+        Out of :data:`LOSSES`.
+    label_smoothing : float
+        The share of each label that all classes get evenly, in [0, 1); of cross-entropy only.
+    weights : (K,) Tensor, optional
+        How much an image of each class counts; of cross-entropy only.
+
+    Raises
+    ------
+    OptionError
+        If another loss is to be smoothed or weighted.
+    """
+    if not label_smoothing and weights is None:
+        return LOSSES[name]
+    if name != "cross_entropy":
+        raise OptionError(
+            expected="cross_entropy for label smoothing and class weights", got=name, op="option loss"
+        )
+    return functools.partial(F.cross_entropy, weight=weights, label_smoothing=label_smoothing)

@@ -6,12 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data import DataLoader, Subset, check_fitted, statistics, stratified_split
+from minicnn.data import (
+    DataLoader,
+    Subset,
+    WeightedRandomSampler,
+    check_fitted,
+    statistics,
+    stratified_split,
+)
 from minicnn.data.discipline import fingerprints
 from minicnn.data.duplicates import Overlap, overlaps
 from minicnn.data.sealed import Sealed
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
+from minicnn.train.choices import class_weights
 from minicnn.train.config import Config
 from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
@@ -20,13 +28,14 @@ __all__ = ["Parts", "parts_of"]
 
 
 class Parts(NamedTuple):
-    """The loaders of a run, mean and standard deviation of what it learns from, and images in two of them."""
+    """The loaders of a run, statistics and labels of what it learns from, images that are in two parts."""
 
     train: DataLoader
     validation: DataLoader | None
     test: Sealed
     statistics: tuple[list[float], list[float]]
     overlaps: list[Overlap]
+    labels: np.ndarray
 
 
 def parts_of(source: Source, config: Config) -> Parts:
@@ -34,8 +43,9 @@ def parts_of(source: Source, config: Config) -> Parts:
     indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
     held_out = indices[:0]
     if config.val_fraction and source.validation is None:
-        labels = np.asarray(source.train.targets)[indices]
-        kept, chosen = stratified_split(labels, config.val_fraction, seed=config.seed)
+        kept, chosen = stratified_split(
+            np.asarray(source.train.targets)[indices], config.val_fraction, seed=config.seed
+        )
         indices, held_out = indices[kept], indices[chosen]
     if not len(indices):
         raise OptionError("no training image is left", hint="the data set is too small for these fractions")
@@ -50,7 +60,12 @@ def parts_of(source: Source, config: Config) -> Parts:
     }
     # Batch normalization cannot learn from a single image, so such a rest is left out.
     lonely = len(indices) % config.batch_size == 1 and len(indices) > 1
-    loader = DataLoader(Subset(learned, indices), shuffle=True, drop_last=lonely, **options)
+    labels = np.asarray(source.train.targets)[indices]
+    order: dict[str, Any] = {"shuffle": True}
+    if config.balance == "sample":
+        weights = class_weights(labels, len(source.classes))[labels]
+        order = {"sampler": WeightedRandomSampler(weights, len(labels))}
+    loader = DataLoader(Subset(learned, indices), drop_last=lonely, **order, **options)
     checked: Any = Subset(source.train.with_transform(usual), held_out)
     if source.validation is not None:
         checked = source.validation.with_transform(usual)
@@ -58,7 +73,7 @@ def parts_of(source: Source, config: Config) -> Parts:
     test = test_set(source, usual)
     check_fitted(loader, checked, test)
     shared = overlaps(_hashes(source, indices, held_out))
-    return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared)
+    return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared, labels)
 
 
 def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:

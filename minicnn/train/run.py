@@ -15,6 +15,7 @@ import numpy as np
 import minicnn
 from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
+from minicnn.core.tensor import Tensor
 from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
@@ -24,15 +25,17 @@ from minicnn.io import atomic, checkpoint, save
 from minicnn.nn import Module
 from minicnn.nn.summary import summarize
 from minicnn.train import log, report
+from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
-from minicnn.train.choices import OPTIMIZERS, SCHEDULES
+from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
 from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
-from minicnn.train.losses import LOSSES
+from minicnn.train.losses import LOSSES, training_loss
 from minicnn.train.parts import Parts, parts_of
 from minicnn.train.pictures import as_bytes, draw_images
 from minicnn.train.recipes import chosen, resolved
+from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
 __all__ = ["train"]
@@ -103,14 +106,16 @@ def train(
             if left := chosen(given, config):
                 tell(f"chosen for these data: {left}")
             timer = Timer()
-            trainer = _trainer(config, model, parts, recorded, [timer, *callbacks])
+            keeping = _keeping(config)
+            trainer = _trainer(config, model, parts, recorded, [*keeping, timer, *callbacks])
             if resume:
                 trainer.resume()
             write_config(config, recorded)
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
+            best = _take_over(trainer, keeping)
             test = measure(model, parts.test.open(), source.classes, config).report()
             note_opening(Path(config.out), "train", test)
-            result = _result(config, trainer, parts.validation, test)
+            result = _result(config, trainer, parts.validation, test, best)
             result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
             share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
             result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
@@ -154,25 +159,65 @@ def _model(config: Config, source: Source) -> Module:
     return model.to(config.device)
 
 
+def _keeping(config: Config) -> list[Callback]:
+    """What keeps averages and best values, in the order in which each needs the one before."""
+    kept: list[Callback] = [MovingAverage(config.ema)] if config.ema else []
+    if config.best or config.patience:
+        kept.append(BestModel(config.monitor))
+    if config.patience:
+        kept.append(EarlyStopping(config.patience, config.monitor))
+    return kept
+
+
+def _take_over(trainer: Trainer, keeping: Sequence[Callback]) -> int | None:
+    """Give the model the weights that the run ends with: of its best epoch, whose number is returned, or
+    averaged ones.
+    """
+    for one in keeping:
+        if isinstance(one, BestModel) and one.restore(trainer):
+            return one.epoch
+    for one in keeping:
+        if isinstance(one, MovingAverage):
+            one.put_into(trainer.model)
+    return None
+
+
 def _trainer(
     config: Config, model: Module, parts: Parts, recorded: Recorded, callbacks: Sequence[Callback]
 ) -> Trainer:
     optimizer = _optimizer(config, model)
+    updates = -(-len(parts.train) // config.accumulate)  # an epoch
     return Trainer(
         model,
         optimizer,
-        LOSSES[config.loss],
+        training_loss(
+            config.loss,
+            label_smoothing=config.label_smoothing,
+            weights=_weights(config, parts, len(recorded.classes)),
+        ),
         classes=recorded.classes,
-        scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * len(parts.train)),
+        scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * updates),
         clip_norm=config.clip_norm,
+        accumulate=config.accumulate,
+        mix=mixing(config.mix, config.mix_alpha, len(recorded.classes)),
+        validation_loss=LOSSES[config.loss],
         seed=config.seed,
         device=config.device,
         compile=config.compile,
         run_dir=config.out,
         checkpoint_every=config.checkpoint_every,
+        keep=config.keep,
         identity=(config.decisive(), recorded.data_fingerprint),
         callbacks=callbacks,
     )
+
+
+def _weights(config: Config, parts: Parts, classes: int) -> Tensor | None:
+    """How much an image of each class counts in the loss."""
+    if config.balance != "loss":
+        return None
+    weights = class_weights(parts.labels, classes).astype(np.float32)
+    return Tensor(weights).to(config.device)
 
 
 def _optimizer(config: Config, model: Module) -> optim.Optimizer:
@@ -182,13 +227,14 @@ def _optimizer(config: Config, model: Module) -> optim.Optimizer:
 
 
 def _result(
-    config: Config, trainer: Trainer, validation: DataLoader | None, test: dict[str, Any]
+    config: Config, trainer: Trainer, validation: DataLoader | None, test: dict[str, Any], best: int | None
 ) -> dict[str, Any]:
     """What the training came to, apart from the time it took."""
     return {
         "test_accuracy": test["accuracy"],
         "test_loss": test["loss"],
-        "val_accuracy": _val_accuracy(trainer, validation),
+        "val_accuracy": _val_accuracy(trainer, validation, best),
+        "best_epoch": best,
         "macro_f1": test["macro_f1"],
         "epochs": trainer.epoch,
         "steps": trainer.step,
@@ -212,11 +258,13 @@ def _timings(directory: Path, timer: Timer, seconds: float, loader_share: float)
     return {name: before.get(name, value) for name, value in now.items()}
 
 
-def _val_accuracy(trainer: Trainer, validation: DataLoader | None) -> float | None:
+def _val_accuracy(trainer: Trainer, validation: DataLoader | None, best: int | None) -> float | None:
     """On the validation part, for the final parameters."""
     if validation is None or trainer.run_dir is None:
         return None
     epochs = [r for r in log.read(trainer.run_dir / "metrics.jsonl") if "val_accuracy" in r]
+    if best is not None:
+        return next(r["val_accuracy"] for r in epochs if r["epoch"] == best)
     if epochs and epochs[-1]["step"] == trainer.step:
         return epochs[-1]["val_accuracy"]
     return trainer.evaluate(validation).accuracy
