@@ -12,7 +12,20 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import minicnn
-from minicnn.cli import bench, data, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.cli import (
+    bench,
+    data,
+    digest,
+    evaluate,
+    find_lr,
+    gradcheck,
+    info,
+    load,
+    predict,
+    summary,
+    train,
+    verify,
+)
 from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
 from minicnn.train.config import suggest, suggest_flag
@@ -30,6 +43,7 @@ COMMANDS: dict[str, Any] = {
     "bench": bench,
     "info": info,
     "data": data,
+    "find-lr": find_lr,
     "load": load,
     "verify": verify,
     "digest": digest,

@@ -26,7 +26,15 @@ HELP = "train a model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments: one per field of :class:`Config`."""
+    """The command's own arguments."""
+    add_options(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out from its newest checkpoint"
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """CONFIG.toml, and one option per field of :class:`Config`."""
     parser.add_argument("config", nargs="?", metavar="CONFIG.toml", help="options as TOML")
     kinds: dict[str, dict[str, Any]] = {
         "str": {"type": str},
@@ -44,9 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=field.metadata["help"] + _known(field.name),
             **options,
         )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out from its newest checkpoint"
-    )
 
 
 def _known(name: str) -> str:
@@ -64,10 +69,10 @@ def _known(name: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    given = _given(args)
+    values = given(args)
     _refuse_zeros(args)
-    _refuse_device(given.get("device", "cpu"))
-    config = continued(given) if args.resume else Config.from_dict(given)
+    _refuse_device(values.get("device", "cpu"))
+    config = continued(values) if args.resume else Config.from_dict(values)
     result = train(config, resume=args.resume, callbacks=[progress()], tell=tell, progress=counting())
     if args.json:
         print_json(result)
@@ -95,7 +100,7 @@ def _refuse_device(name: Any) -> None:
         raise OptionError(f"--device must be cpu or cuda, got {name!r}")
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
+def given(args: argparse.Namespace) -> dict[str, Any]:
     """The options of the configuration file, and over them those of the command line."""
     values = {} if args.config is None else load_toml(args.config)
     recorded = values.pop("recorded", None)

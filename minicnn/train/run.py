@@ -32,13 +32,14 @@ from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
 from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
 from minicnn.train.losses import LOSSES, training_loss
+from minicnn.train.lr_finder import RateSearch, find_rate
 from minicnn.train.parts import Parts, parts_of
 from minicnn.train.pictures import as_bytes, draw_images
 from minicnn.train.recipes import chosen, resolved
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
-__all__ = ["train"]
+__all__ = ["search_rate", "train"]
 
 
 def train(
@@ -123,6 +124,30 @@ def train(
     return result
 
 
+def search_rate(
+    config: Config,
+    *,
+    steps: int = 100,
+    tell: Callable[[str], object] = lambda line: None,
+    progress: Progress = lambda what, done, total: None,
+) -> RateSearch:
+    """:func:`~minicnn.train.lr_finder.find_rate` for what :func:`train` would train."""
+    source = load_source(config, progress=progress)
+    config = resolved(config, source)
+    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+        parts = parts_of(source, config)
+        manual_seed(config.seed)
+        model = _model(config, source)
+        tell(f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}")
+        batches = ((x.to(config.device), y.to(config.device)) for x, y in _endless(parts.train))
+        return find_rate(model, _optimizer(config, model), batches, _loss(config, parts), steps=steps)
+
+
+def _endless(loader: DataLoader) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
 def _opening(name: str, model: Module, parts: Parts, recorded: Recorded) -> str:
     """What is trained on what, in a line."""
     channels, height, width = recorded.image_shape
@@ -190,11 +215,7 @@ def _trainer(
     return Trainer(
         model,
         optimizer,
-        training_loss(
-            config.loss,
-            label_smoothing=config.label_smoothing,
-            weights=_weights(config, parts, len(recorded.classes)),
-        ),
+        _loss(config, parts),
         classes=recorded.classes,
         scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * updates),
         clip_norm=config.clip_norm,
@@ -212,12 +233,13 @@ def _trainer(
     )
 
 
-def _weights(config: Config, parts: Parts, classes: int) -> Tensor | None:
-    """How much an image of each class counts in the loss."""
-    if config.balance != "loss":
-        return None
-    weights = class_weights(parts.labels, classes).astype(np.float32)
-    return Tensor(weights).to(config.device)
+def _loss(config: Config, parts: Parts) -> Callable[[Tensor, Tensor], Tensor]:
+    """What is made small: the loss, with smoothed labels and weighted classes."""
+    weights = None
+    if config.balance == "loss":
+        classes = len(parts.train.dataset.dataset.classes)
+        weights = Tensor(class_weights(parts.labels, classes).astype(np.float32)).to(config.device)
+    return training_loss(config.loss, label_smoothing=config.label_smoothing, weights=weights)
 
 
 def _optimizer(config: Config, model: Module) -> optim.Optimizer:

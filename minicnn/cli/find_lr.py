@@ -1,0 +1,50 @@
+"""Find a learning rate: a short training whose rate rises with each update; see where it learns.
+
+Options are those of `minicnn train`; nothing is trained for good.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from minicnn.cli import train as training
+from minicnn.cli.arguments import whole
+from minicnn.cli.output import counting, print_json, tell
+from minicnn.errors import OptionError
+from minicnn.io import atomic
+from minicnn.train import report
+from minicnn.train.config import Config
+from minicnn.train.lr_finder import draw_rates
+from minicnn.train.run import search_rate
+
+HELP = "find a learning rate, with a picture"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments, and those of `train`."""
+    training.add_options(parser)
+    parser.add_argument("--steps", type=whole(10, 10**5), default=100, help="updates to try (100)")
+    parser.add_argument("--plot", metavar="FILE", default="lr.png", help="the picture (lr.png)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    if reason := report.missing():
+        raise OptionError(f"no picture: {reason}")
+    args.resume = False
+    config = Config.from_dict(training.given(args))
+    found = search_rate(config, steps=args.steps, tell=tell, progress=counting())
+    figure = draw_rates(found)
+    atomic.write(args.plot, lambda file: figure.savefig(file, format="png", dpi=130))
+    facts: dict[str, Any] = {
+        "suggestion": found.suggestion,
+        "rates": found.rates.tolist(),
+        "losses": found.losses.tolist(),
+        "plot": args.plot,
+    }
+    if args.json:
+        print_json(facts)
+    else:
+        print(f"the loss falls most steeply at --lr {found.suggestion:.2g}; see {args.plot}")
+    return 0
