@@ -28,15 +28,15 @@ def swallow(number):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_swallowed_before_the_training_stops_it(tmp_path, command, monkeypatch, number, code):
-    from minicnn.train import run
+    from minicnn.data import sources
 
-    load = run.sources.load
+    load = sources.load
 
     def interrupted(*words, **options):
         swallow(number)
         return load(*words, **options)
 
-    monkeypatch.setattr(run.sources, "load", interrupted)
+    monkeypatch.setattr(sources, "load", interrupted)
     done = command("train", "--epochs", "2", "--out", tmp_path / "r")
     assert done.code == code
     assert done.err.splitlines()[-1].startswith(f"minicnn train: stopped by {signal.Signals(number).name}")
