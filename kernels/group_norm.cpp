@@ -118,16 +118,16 @@ int groups_forward(float *y, float *mean, float *var, const float *x, const floa
     });
 }
 
-/* Sums of a channel of a sample: of gy, and of gy * (x - mean). */
+/* Sums of a channel of a sample: of g = weight * gy, and of g * (x - mean). */
 struct Sums {
     double g = 0, centred = 0;
 
-    Sums(const float *gy, const float *x, float mean, ptrdiff_t L)
+    MK_INLINE_MEMBER Sums(const float *gy, const float *x, float mean, ptrdiff_t L, float weight)
     {
         each_block(L, [&](ptrdiff_t begin, ptrdiff_t end) {
             TwoSums<> sums;
             sums.add(end - begin, [&](ptrdiff_t i, auto part, vec &a, vec &b) {
-                vec g = part.stream(gy + begin + i);
+                vec g = part.stream(gy + begin + i) * weight;
                 a += g;
                 b += g * part.keep(part.stream(x + begin + i) - mean);
             });
@@ -149,9 +149,15 @@ int groups_backward(float *gx, float *gw, float *gb, const float *gy, const floa
             double total = 0, total_centred = 0;
             for (ptrdiff_t k = 0; k < K; k++) {
                 const ptrdiff_t at = (r * K + k) * L, c = r % G * K + k;
-                const Sums sums(gy + at, x + at, mean[r], L);
-                total += sums.g * number(w, c, 1);
-                total_centred += sums.centred * number(w, c, 1);
+                const float weight = number(w, c, 1);
+                const Sums sums(gy + at, x + at, mean[r], L, 1);
+                total += sums.g * weight;
+                total_centred += sums.centred * weight;
+                if (weight - weight != 0) { /* infinite: of gradients with two signs the products make NaN */
+                    const Sums weighted(gy + at, x + at, mean[r], L, weight);
+                    total += weighted.g;
+                    total_centred += weighted.centred;
+                }
                 own[c] = static_cast<float>(sums.centred * inverse);
                 own[C + c] = static_cast<float>(sums.g);
             }

@@ -31,6 +31,7 @@ def test_the_page_of_operations_is_that_of_the_code():
         "docs/data.md",
         "docs/kernels.md",
         "docs/pytorch.md",
+        "docs/serving.md",
     ],
 )
 def test_files_that_a_document_names_exist(document):
@@ -61,6 +62,15 @@ def test_the_page_on_data_lists_transforms_and_augmentations():
     assert set(transforms.__all__) - names == chains | numbers | several
     with Image.open(ROOT / "docs/augmentations.png") as image:
         assert drawn["sheet"]().size == image.size
+
+
+def test_the_example_of_the_report_prints_it(capsys):
+    text = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile("".join(code), "serving.md", "exec"), {"__name__": "serving"})
+    printed = capsys.readouterr().out
+    if minicnn.backends.active().name == "native":
+        assert re.search(r"^conv2d \{'native': .*'algorithms': \{'winograd': 1\}", printed, re.MULTILINE)
 
 
 def test_names_listed_as_absent_are_absent():

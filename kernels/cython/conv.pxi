@@ -58,13 +58,32 @@ cdef enum:
 CONV_ALGORITHMS = {"direct": DIRECT, "winograd": WINOGRAD, "depthwise": DEPTHWISE}
 
 
+cdef str misfit(int algorithm, mk_conv p):
+    """What keeps the algorithm from this convolution; None if it takes it."""
+    if algorithm == DEPTHWISE and not p.groups == p.C == p.K:
+        return f"its groups, channels in and channels out are {p.groups}, {p.C}, {p.K}, not the same number"
+    if algorithm != WINOGRAD:
+        return None
+    if not p.KH == p.KW == 3:
+        return f"its kernel is {p.KH} x {p.KW}, not 3 x 3"
+    if not p.stride_h == p.stride_w == 1:
+        return f"its stride is {p.stride_h} x {p.stride_w}, not 1"
+    if not p.dilation_h == p.dilation_w == 1:
+        return f"its dilation is {p.dilation_h} x {p.dilation_w}, not 1"
+    if p.groups != 1:
+        return f"it has {p.groups} groups, not 1"
+    if not (p.pad_top == p.pad_left == 1 and p.OH == p.H and p.OW == p.W):
+        bottom, right = p.OH + 2 - p.H - p.pad_top, p.OW + 2 - p.W - p.pad_left
+        return f"its padding is {p.pad_top}, {bottom} x {p.pad_left}, {right}, not 1 on all sides"
+    return None
+
+
 cdef int chosen(str algorithm, mk_conv p) except -1:
     """The algorithm's number, if it takes the case."""
     cdef int number = CONV_ALGORITHMS[algorithm]
-    cdef bint same = (p.KH == p.KW == 3 and p.stride_h == p.stride_w == p.dilation_h == p.dilation_w == p.groups == 1
-                      and p.pad_top == p.pad_left == 1 and p.OH == p.H and p.OW == p.W)
-    if (number == WINOGRAD and not same) or (number == DEPTHWISE and not p.groups == p.C == p.K):
-        raise ValueError(f"{algorithm} does not take this convolution")
+    reason = misfit(number, p)
+    if reason is not None:
+        raise ValueError(f"{algorithm} does not take this convolution: {reason}")
     return number
 
 

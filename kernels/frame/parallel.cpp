@@ -194,6 +194,11 @@ void prepare()
 
 int run_alone(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void *context)
 {
+    if (!scratch_bytes) { /* nothing to get, so nothing that can fail */
+        for (ptrdiff_t i = 0; i < tasks; i++)
+            task(context, i, nullptr);
+        return 0;
+    }
     Scratch *own = static_cast<Scratch *>(pthread_getspecific(own_scratch));
     if (!own) {
         own = static_cast<Scratch *>(calloc(1, sizeof(Scratch)));

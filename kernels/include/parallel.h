@@ -10,7 +10,8 @@ extern "C" {
 
 /* Runs task(context, i, scratch) for all i in 0 .. tasks-1 on the pool, and returns when all are done.
  * Each call gets `scratch_bytes` of memory of its own thread, aligned to 64 bytes, its contents undefined.
- * Returns 0, or -1 if the scratch memory could not be had; then no task has run. */
+ * Returns 0, or -1 if the scratch memory could not be had; then no task has run. Without scratch it cannot fail, and
+ * nothing has to be looked at. */
 typedef void (*mk_task)(const void *context, ptrdiff_t i, void *scratch);
 int mk_run(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void *context);
 

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from minicnn.backends import cudnn, mps
 from minicnn.core import device, dispatch
-from minicnn.core.dispatch import Backend, active, report, set_strict, use_strict
+from minicnn.core.dispatch import Backend, active, report, reset_report, set_strict, use_strict
 from minicnn.errors import BackendError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "mps",
     "names",
     "report",
+    "reset_report",
     "set_strict",
     "status",
     "table",

@@ -6,8 +6,10 @@
 ``cases``      which shapes; how many operations and bytes each needs
 ``ladder``     the ways to compute a case: loops, einsum, reference, compiled kernels
 ``roof``       what this machine's registers, caches and memory give at best
+``quiet``      waits for a quiet machine
 ``judge``      what is refused: figures of a busy machine, and figures above a roof
 ``steps/``     what runs in processes of its own, in other frameworks' environments too
-``report``     tables, Markdown, the roofline picture
+``report``     tables, Markdown
+``plot``       the picture: products under the roofs, bytes a second beside the copies
 =============  ===========================================================================
 """

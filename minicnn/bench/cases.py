@@ -14,7 +14,7 @@ from minicnn.core.op import ops
 from minicnn.errors import OptionError
 from minicnn.typing import Attrs, Shape
 
-__all__ = ["OPERATIONS", "Case", "Work", "leaves", "standard", "work_of"]
+__all__ = ["OPERATIONS", "PRODUCTS", "Case", "Work", "leaves", "standard", "work_of"]
 
 # The operations there are cases of, with attributes that their standard cases have.
 _ADAM = {"lr": 1e-6, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "l2": 0.0, "weight_decay": 0.0, "steps": [10]}
@@ -91,14 +91,24 @@ class Case:
     attrs: Attrs = field(default_factory=dict)
 
     def label(self) -> str:
-        """In a few words: ``conv2d 64x3x32x32 * 32x3x3x3 padding 1``."""
+        """In a few words, with the attributes that it is computed with.
+
+        What says nothing more is left out: of a product, whose weights have a shape, what is 0 or 1.
+
+        Examples
+        --------
+        >>> Case("conv2d", (64, 3, 32, 32), (32, 3, 3, 3), {"padding": ((1, 1), (1, 1))}).label()
+        'conv2d 64x3x32x32 * 32x3x3x3 padding 1'
+        >>> Case("max_pool2d", (64, 6, 28, 28)).label()
+        'max_pool2d 64x6x28x28 kernel-size 2 stride 2 padding 0'
+        """
         text = f"{self.op} {_x(self.shape)}"
         text += f" * {_x(self.weight)}" if self.weight else ""
-        usual = OPERATIONS[self.op] | {"kernel_size": (2, 2)}
-        for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
-            value = self.attrs.get(name, usual.get(name))
-            if value != usual.get(name):
-                text += f" {name} {_short(value)}"
+        attrs = self.full_attrs()
+        usual = OPERATIONS["conv2d"] if self.op in PRODUCTS else {"dilation": (1, 1)}
+        for name in ("kernel_size", "output_size", "stride", "padding", "dilation", "groups"):
+            if name in attrs and attrs[name] != usual.get(name):
+                text += f" {name.replace('_', '-')} {_short(attrs[name])}"
         return text
 
     def operands(self) -> list[Any]:
@@ -229,6 +239,7 @@ def _x(shape: Shape) -> str:
 
 def _short(value: Any) -> str:
     """An attribute as one types it: (1, 1) and ((1, 1), (1, 1)) are 1."""
-    while isinstance(value, tuple) and len(set(value)) == 1:
-        value = value[0]
-    return str(value).replace(" ", "")
+    if not isinstance(value, tuple):
+        return str(value)
+    parts = [_short(part) for part in value]
+    return parts[0] if len(set(parts)) == 1 else f"({','.join(parts)})"

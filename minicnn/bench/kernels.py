@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from minicnn.bench import judge
 from minicnn.bench.cases import Case
 from minicnn.bench.ladder import Candidate, Pass, errors, passes
-from minicnn.bench.roof import Roof
+from minicnn.bench.roof import Roof, home, serving_level
 from minicnn.bench.steps import clock
 
 try:
@@ -28,17 +28,20 @@ _SHORT = 0.02  # seconds: below it one more call costs little
 _LEAST = 5  # timings of a candidate, unless it is very slow
 ATTEMPTS = 3  # until the machine is quiet
 _SLOW = 1.0  # seconds: a candidate that takes longer is timed once or twice
+_LOOK = 1.0  # seconds: whether the machine is busy is looked at as often
+
+Wait = Callable[[], None]
 
 
 def measure_case(
-    case: Case, budget: float, force: bool, wanted: str | None = None
+    case: Case, budget: float, force: bool, wanted: str | None = None, wait: Wait = lambda: None
 ) -> Iterator[dict[str, Any]]:
     """The rows of every pass of a case; see :func:`measure_pass`."""
     for made in passes(case, wanted):
-        yield measure_pass(made, budget, force)
+        yield measure_pass(made, budget, force, wait)
 
 
-def measure_pass(made: Pass, budget: float, force: bool) -> dict[str, Any]:
+def measure_pass(made: Pass, budget: float, force: bool, wait: Wait = lambda: None) -> dict[str, Any]:
     """Time all candidates of a pass in turn.
 
     Parameters
@@ -48,6 +51,8 @@ def measure_pass(made: Pass, budget: float, force: bool) -> dict[str, Any]:
         Seconds to time each candidate for.
     force : bool
         Keep what was measured on a busy machine, and mark it.
+    wait : callable
+        Called when the machine was busy, before all is timed again.
 
     Returns
     -------
@@ -58,23 +63,25 @@ def measure_pass(made: Pass, budget: float, force: bool) -> dict[str, Any]:
     exact = {name: errors(c, made.truth) for name, c in made.candidates.items() if c.seconds is None}
     running = {name: made.candidates[name] for name, found in exact.items() if not isinstance(found, str)}
     scratch = {name: scratch_of(made, candidate) for name, candidate in running.items()}
-    roofs = {id(c.xp): Roof(made.work.moved, c.xp) for c in running.values()}
-    for _ in range(1 if force else ATTEMPTS):
-        times, used = race(running, list(roofs.values()), budget)
+    roofs = {_under(c): Roof(made.work.moved, c.xp, c.level) for c in running.values()}
+    for attempt in range(1 if force else ATTEMPTS):
+        if attempt:
+            wait()
+        times, used = race(running, list(roofs.values()), budget, whatever=force)
         reason = judge.busy(used.other_cpus)
         if reason is None:
             break
     rows = []
     for name, candidate in made.candidates.items():
-        row: dict[str, Any] = {"name": name}
+        row: dict[str, Any] = {"name": name, "extrapolated": candidate.seconds is not None}
         if isinstance(exact.get(name), str):
             row["refused"] = exact[name]
         elif candidate.seconds is not None:
-            row |= {"extrapolated": True, "median_s": candidate.seconds, **rates(made, candidate.seconds)}
+            row |= {"median_s": candidate.seconds, **rates(made, candidate.seconds)}
         elif reason and not force:
             row["refused"] = reason
         else:
-            roof = roofs[id(candidate.xp)]
+            roof = roofs[_under(candidate)]
             row |= figures(made, candidate, clock.spread(times[name]), roof)
             if "refused" not in row:
                 row |= {
@@ -91,11 +98,18 @@ def measure_pass(made: Pass, budget: float, force: bool) -> dict[str, Any]:
         "operations": work.operations,
         "bytes": work.moved,
         "intensity": work.intensity,
+        "data_in": home(work.moved),
+        "own_cpus": used.own_cpus,
         "other_cpus": used.other_cpus,
         "busy": bool(reason),
-        "roof": _facts(roofs.get(id(np))),
+        "roof": _facts(made, roofs.get((id(np), serving_level())) or roofs.get((id(np), None))),
         "candidates": rows,
     }
+
+
+def _under(candidate: Candidate) -> tuple[int, str | None]:
+    """Which roof a candidate stands under."""
+    return id(candidate.xp), candidate.level
 
 
 def figures(made: Pass, candidate: Candidate, times: clock.Spread, roof: Roof) -> dict[str, Any]:
@@ -117,6 +131,7 @@ def figures(made: Pass, candidate: Candidate, times: clock.Spread, roof: Roof) -
         "min_s": times.minimum,
         "repeats": times.count,
         "roof_fraction": bound / times.median,
+        "roof_level": roof.level,
         **rates(made, times.median),
     }
 
@@ -126,10 +141,13 @@ def rates(made: Pass, seconds: float) -> dict[str, float]:
     return {"gflops": made.work.operations / seconds / 1e9, "gbytes_per_s": made.work.moved / seconds / 1e9}
 
 
-def _facts(roof: Roof | None) -> dict[str, Any]:
+def _facts(made: Pass, roof: Roof | None) -> dict[str, Any]:
+    """The roof of a pass, and the time below which it cannot get."""
     if roof is None:
         return {}
     return {
+        "level": roof.level,
+        "seconds": roof.seconds(made.work.operations, made.work.read, made.work.written),
         "peak_gflops": roof.peak / 1e9,
         "copy_gbytes_per_s": roof.copy / 1e9,
         "measured_by": roof.describe(),
@@ -137,9 +155,14 @@ def _facts(roof: Roof | None) -> dict[str, Any]:
 
 
 def race(
-    candidates: dict[str, Candidate], roofs: list[Roof], budget: float
+    candidates: dict[str, Candidate], roofs: list[Roof], budget: float, whatever: bool = True
 ) -> tuple[dict[str, list[float]], clock.Usage]:
     """Time candidates and roofs in rounds, so that the machine's changes of speed hit all alike.
+
+    Parameters
+    ----------
+    whatever : bool
+        Go on though the machine is busy.
 
     Returns
     -------
@@ -151,6 +174,7 @@ def race(
     with clock.quiet():
         calls = {name: _calls(candidate) for name, candidate in candidates.items()}
         before = clock.snapshot()
+        due = time.perf_counter() + _LOOK
         active = list(candidates)
         while active:
             for roof in roofs:
@@ -166,6 +190,11 @@ def race(
                 times[name].append(seconds / count)
                 spent[name] += seconds
             active = [name for name in active if _goes_on(times[name], spent[name], budget)]
+            if active and not whatever and time.perf_counter() > due:
+                due = time.perf_counter() + _LOOK
+                used = clock.usage(before, clock.snapshot())
+                if judge.busy(used.other_cpus):
+                    return times, used
         return times, clock.usage(before, clock.snapshot())
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from minicnn import backends
 from minicnn.bench.cases import PRODUCTS, UPDATES, Case, Work, leaves, work_of
+from minicnn.bench.roof import serving_level
 from minicnn.core.dispatch import Declined, Kernel, kernels
 from minicnn.core.op import ops
 from minicnn.errors import MiniCNNError
@@ -25,7 +26,7 @@ from minicnn.ops import windows as geometry
 from minicnn.testing import op_registry
 from minicnn.typing import Shape
 
-__all__ = ["Candidate", "Pass", "passes"]
+__all__ = ["Candidate", "Pass", "pass_names", "passes"]
 
 _EINSUM_LIMIT = 2e9  # multiply-adds: it does about one in a nanosecond
 
@@ -44,12 +45,15 @@ class Candidate:
         The time where it is extrapolated, not measured: literal loops.
     xp : module
         Whose arrays it computes with.
+    level : str or None
+        The CPU level it is compiled for, under whose roof it stands; None: what the machine has.
     """
 
     run: Callable[[], Any]
     saving: float = 1.0
     seconds: float | None = None
     xp: Any = np
+    level: str | None = None
 
 
 @dataclass
@@ -71,15 +75,20 @@ def passes(case: Case, wanted: str | None = None) -> Iterator[Pass]:
     wanted : str, optional
         The only one to make.
     """
-    if case.op in UPDATES:
-        if wanted in (None, "update"):
+    for name in pass_names(case):
+        if wanted not in (None, name):
+            continue
+        if name == "update":
             yield _update(case)
-        return
-    if wanted in (None, "forward"):
-        yield _forward(case)
-    for name, needs in _needs(case).items():
-        if wanted in (None, name):
-            yield _backward(case, name, needs)
+        elif name == "forward":
+            yield _forward(case)
+        else:
+            yield _backward(case, name, _needs(case)[name])
+
+
+def pass_names(case: Case) -> tuple[str, ...]:
+    """What passes a case has."""
+    return ("update",) if case.op in UPDATES else ("forward", *_needs(case))
 
 
 def _needs(case: Case) -> dict[str, tuple[bool, ...]]:
@@ -153,7 +162,8 @@ def _candidates(
             for label, function in functions.items():
                 saving = getattr(function, "saving", None) or _possible_saving(case)
                 run = _call(function, loaded.xp, moved, attrs, results)
-                found[label] = Candidate(run, saving, xp=loaded.xp)
+                level = serving_level() if backend == "native" else None
+                found[label] = Candidate(run, saving, xp=loaded.xp, level=level)
     return found
 
 
@@ -208,7 +218,7 @@ def _teaching(case: Case, operands: list[Any], gy: Any, made: Pass) -> dict[str,
     """Literal loops, their time extrapolated from a small convolution; and one einsum over all windows."""
     multiply_adds = made.work.operations / 2
     seconds = _loops_second_per_multiply_add() * multiply_adds
-    found = {"loops (oracle), extrapolated": Candidate(lambda: None, seconds=seconds)}
+    found = {"loops (oracle)": Candidate(lambda: None, seconds=seconds)}
     if multiply_adds <= _EINSUM_LIMIT:
         found["einsum over windows"] = Candidate(lambda: _einsum(case, operands, gy, made.name))
     return found

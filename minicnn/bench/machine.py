@@ -12,9 +12,10 @@ import numpy as np
 
 import minicnn
 from minicnn import backends
+from minicnn.bench.roof import serving_level
 from minicnn.core.threads import get_num_threads, processors
 
-__all__ = ["cpu_name", "describe", "facts", "warnings"]
+__all__ = ["blas", "cpu_name", "describe", "facts", "libraries", "warnings"]
 
 SLOWS_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # variables that choose for OpenBLAS, mostly badly
 
@@ -26,7 +27,8 @@ def facts() -> dict[str, Any]:
         "cpu": cpu_name(),
         "processors": processors(),
         "threads": get_num_threads(),
-        "level": _level(),
+        "level": serving_level() or "no level",
+        "blas": blas(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "minicnn": minicnn.__version__,
@@ -36,10 +38,38 @@ def facts() -> dict[str, Any]:
 
 def describe(found: dict[str, Any]) -> str:
     """The same in a line."""
+    used = [f"{library['name']} {library['version']} on {_threads(library)}" for library in found["blas"]]
     return (
         "{date}: {cpu}, {threads} of {processors} processors, kernels for {level}; minicnn {minicnn} "
-        "({backend}), NumPy {numpy}, Python {python}".format(**found)
+        "({backend}), NumPy {numpy} with {libraries}, Python {python}".format(
+            **found, libraries=", ".join(used) or "a BLAS whose threads are not known"
+        )
     )
+
+
+def _threads(library: dict[str, Any]) -> str:
+    return f"{library['threads']} thread{'' if library['threads'] == 1 else 's'}"
+
+
+def blas() -> list[dict[str, Any]]:
+    """The BLAS libraries loaded, with the number of threads that each may use now."""
+    return [library for library in libraries() if library["kind"] == "blas"]
+
+
+def libraries() -> list[dict[str, Any]]:
+    """BLAS and OpenMP libraries loaded, with their threads."""
+    import threadpoolctl
+
+    return [
+        {
+            "name": library["internal_api"],
+            "version": library["version"] or "",
+            "kind": library["user_api"],
+            "kernels": library.get("architecture") or library["user_api"],
+            "threads": library["num_threads"],
+        }
+        for library in threadpoolctl.threadpool_info()
+    ]
 
 
 def warnings() -> list[str]:
@@ -49,14 +79,6 @@ def warnings() -> list[str]:
         for name in SLOWS_BLAS
         if os.environ.get(name)
     ]
-
-
-def _level() -> str:
-    if backends.unavailable("native"):
-        return "no level"
-    import minicnn._native as native
-
-    return str(native.level())
 
 
 def cpu_name() -> str:

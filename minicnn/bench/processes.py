@@ -122,6 +122,7 @@ def compare(
     force: bool,
     python: str | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    wait: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Measure minicnn, and in turn with it some peers.
 
@@ -137,6 +138,8 @@ def compare(
         Keep what was measured on a busy machine, and mark it.
     tell : callable
         Told what is measured next.
+    wait : callable
+        Called before each round.
 
     Returns
     -------
@@ -149,6 +152,7 @@ def compare(
     rounds: list[dict[str, dict[str, Any]]] = []
     quiet: list[dict[str, dict[str, Any]]] = []
     for attempt in range(pairs * ATTEMPTS):
+        wait()
         tell(f"{job.model}, batch {job.batch}, {job.mode}: round {attempt + 1}")
         found = {}
         for name in (name for name in names if name not in missing):

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.errors import BackendError
+__all__ = ["ESTIMATED", "kernel_rows", "markdown", "notes", "show", "step_rows"]
 
-__all__ = ["kernel_rows", "markdown", "plot", "show", "step_rows"]
-
+ESTIMATED = "~ estimated: timed on a small part of the work and scaled up"
 KERNEL_HEAD = (
     "computed by",
     "median",
@@ -44,23 +43,29 @@ def kernel_rows(measured: dict[str, Any]) -> list[list[str]]:
     rows = []
     for found in measured["candidates"]:
         if "refused" in found:
-            rows.append([found["name"], found["refused"], *[""] * 6])
+            rows.append([found["name"], found["refused"].partition(":")[0], *[""] * 6])
             continue
-        mark = " *" if measured["busy"] and "extrapolated" not in found else ""
+        about = "~" if found["extrapolated"] else ""
+        mark = " *" if measured["busy"] and not found["extrapolated"] else ""
         spread = "" if "q1_s" not in found else f"{seconds(found['q1_s'])} - {seconds(found['q3_s'])}"
         rows.append(
             [
                 found["name"],
-                seconds(found["median_s"]) + mark,
+                about + seconds(found["median_s"]) + mark,
                 spread,
-                number(found["gflops"]) if measured["operations"] else "-",
-                number(found["gbytes_per_s"]),
+                about + number(found["gflops"]) if measured["operations"] else "-",
+                about + number(found["gbytes_per_s"]),
                 percent(found.get("roof_fraction")),
                 size(found.get("scratch_bytes")),
                 "-" if "error_rms" not in found else f"{found['error_rms']:.1e}",
             ]
         )
     return rows
+
+
+def notes(measured: dict[str, Any]) -> list[str]:
+    """Why candidates of a pass have no figures, a line each."""
+    return [f"{found['name']} {found['refused']}" for found in measured["candidates"] if "refused" in found]
 
 
 def step_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -122,46 +127,6 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     texts = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([texts[0], "|" + "---|" * len(head), *texts[1:]])
-
-
-def plot(path: str, levels: dict[str, float], measured: Sequence[dict[str, Any]]) -> None:
-    """Draw the roofs, and every measured product under them.
-
-    Parameters
-    ----------
-    path : str
-        The picture; its ending chooses the format.
-    levels : dict
-        Copy bandwidth by level, in bytes a second.
-
-    Raises
-    ------
-    BackendError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BackendError("matplotlib is not installed; pip install minicnn[viz]") from error
-    products = [found for found in measured if found["operations"] and found["roof"]]
-    peak = max((found["roof"]["peak_gflops"] for found in products), default=1.0)
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.add_subplot(xscale="log", yscale="log")
-    axes.set(xlabel="operations per byte", ylabel="GFLOP/s", title="Products under the measured roofs")
-    span = [0.05, 1000.0]
-    for name, bandwidth in levels.items():
-        ridge = peak * 1e9 / bandwidth
-        axes.plot([span[0], ridge], [span[0] * bandwidth / 1e9, peak], linewidth=1, label=f"copy, {name}")
-    axes.plot(span, [peak, peak], color="black", linewidth=1, label=f"multiply-adds, {peak:.0f} GFLOP/s")
-    points: dict[str, list[tuple[float, float]]] = {}
-    for found in products:
-        for candidate in found["candidates"]:
-            if "gflops" in candidate and "extrapolated" not in candidate:
-                points.setdefault(candidate["name"], []).append((found["intensity"], candidate["gflops"]))
-    for name, pairs in points.items():
-        axes.plot(*zip(*pairs, strict=True), "o", markersize=4, label=name)
-    axes.legend(fontsize="small")
-    figure.savefig(path)
 
 
 # -- figures in words ------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ A kernel that does F multiply-adds and moves R bytes in and W bytes out cannot b
 
     max( F / FMA peak,   2 min(R, W) / copy  +  (R - W)⁺ / read  +  (W - R)⁺ / fill )
 
-with the rates of memory as large as what the kernel works on: smaller ones stay in the caches.
+with the rates of memory as large as what the kernel works on: smaller ones stay in the caches. The rates
+are those of one CPU level: vectors half as wide do half as many multiply-adds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ try:
 except ImportError:
     _native = None
 
-__all__ = ["Roof", "caches", "levels"]
+__all__ = ["Roof", "caches", "home", "levels", "serving_level"]
 
 _SAMPLE = 3e-4  # seconds: long beside the clock's steps, short beside a change of the processor's speed
 _LARGEST = 2**27  # bytes: enough to stand for the memory
@@ -73,19 +74,22 @@ class Roof:
         Bytes that the work reads and writes, all together.
     xp : module
         Where no native extension measures the roofs, the array module whose matmul and copyto do.
-    native : bool
-        Use the native extension, if it is there.
+    level : str, optional
+        The CPU level to measure with; the best of this machine by default, as NumPy uses it.
 
     Attributes
     ----------
     hard : bool
         Nothing can be faster. False for NumPy's matmul and copyto, which are no more than that.
+    level : str or None
+        The CPU level measured with; None where it is not known.
     """
 
-    def __init__(self, footprint: int, xp: Any = np, *, native: bool = True) -> None:
-        self.hard = native and _native is not None and xp is np
+    def __init__(self, footprint: int, xp: Any = np, level: str | None = None) -> None:
+        self.hard = _native is not None and xp is np
+        self.level = (level or _native.levels()[0]) if self.hard else None
         number = min(max(footprint, 2**14), _LARGEST) // 4 // 128 * 128
-        self.rates = _native_rates(number) if self.hard else _library_rates(number, xp)
+        self.rates = _native_rates(number, self.level) if self.level else _library_rates(number, xp)
 
     def sample(self, rounds: int = 1) -> None:
         """Time everything once more."""
@@ -123,20 +127,19 @@ class Roof:
     def describe(self) -> str:
         """Where the rates come from."""
         if self.hard:
-            return "roof: measured multiply-adds between registers, and measured copies"
+            return f"roof of {self.level}: measured multiply-adds between registers, and measured copies"
         return "roof: NumPy's measured matmul and copyto, no more: the native extension is missing"
 
 
-def _native_rates(number: int) -> dict[str, Rate]:
+def _native_rates(number: int, level: str) -> dict[str, Rate]:
     buffer = _aligned(number)
     x, y = buffer[: number // 2], buffer[number // 2 :]
     n = _native
-    step = n.roof_fma(1)
-    rates = {"fma": Rate(n.roof_fma, step, 1000)}
+    rates = {"fma": Rate(lambda k: n.roof_fma(k, level), n.roof_fma(1, level), 1000)}
     for name, streaming in (("", False), (" past the caches", True)):
-        rates["copy" + name] = Rate(lambda k, s=streaming: n.roof_copy(y, x, k, s), 4 * number)  # type: ignore[misc]
-        rates["fill" + name] = Rate(lambda k, s=streaming: n.roof_fill(buffer, k, s), 4 * number)  # type: ignore[misc]
-    rates["read"] = Rate(lambda k: n.roof_read(buffer, k), 4 * number)
+        rates["copy" + name] = Rate(lambda k, s=streaming: n.roof_copy(y, x, k, s, level), 4 * number)  # type: ignore[misc]
+        rates["fill" + name] = Rate(lambda k, s=streaming: n.roof_fill(buffer, k, s, level), 4 * number)  # type: ignore[misc]
+    rates["read"] = Rate(lambda k: n.roof_read(buffer, k, level), 4 * number)
     return rates
 
 
@@ -176,15 +179,31 @@ def caches() -> dict[str, int]:
     return found or dict(_ASSUMED)
 
 
-def levels() -> dict[str, float]:
+def serving_level() -> str | None:
+    """The CPU level whose kernels are in use; None without the native extension."""
+    return None if _native is None else str(_native.level())
+
+
+def levels(level: str | None = None) -> dict[str, float]:
     """The copy bandwidth of each level of the memory, in bytes a second, all threads together."""
-    threads = min(get_num_threads(), os.cpu_count() or 1)
-    sizes = caches()
-    last = max(sizes, key=lambda name: sizes[name])
+    sizes = _together()
+    half = {name: size // 2 for name, size in sizes.items()}
     found = {}
-    for name, size in [*sizes.items(), ("memory", min(4 * sizes[last], _LARGEST))]:
-        private = threads if name not in (last, "memory") else 1
-        roof = Roof(size * private // (1 if name == "memory" else 2))
+    for name, size in [*half.items(), ("memory", min(4 * max(sizes.values()), _LARGEST))]:
+        roof = Roof(size, level=level)
         roof.sample(5)
         found[name] = roof.copy
     return found
+
+
+def home(footprint: int) -> str:
+    """The first level of the memory in which so many bytes have room, spread over the threads."""
+    return next((name for name, size in _together().items() if footprint <= size), "memory")
+
+
+def _together() -> dict[str, int]:
+    """Bytes of the caches of all threads: each has its own but for the last, which they share."""
+    threads = min(get_num_threads(), os.cpu_count() or 1)
+    sizes = caches()
+    last = max(sizes, key=lambda name: sizes[name])
+    return {name: size * (1 if name == last else threads) for name, size in sizes.items()}

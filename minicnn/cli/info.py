@@ -10,7 +10,7 @@ import numpy as np
 
 import minicnn
 from minicnn import backends
-from minicnn.bench.machine import cpu_name
+from minicnn.bench.machine import cpu_name, libraries
 from minicnn.cli.output import print_json, table
 from minicnn.core.precision import get_conv_precision
 from minicnn.core.threads import get_num_threads, processors
@@ -57,7 +57,7 @@ def gather() -> dict[str, Any]:
         "kernels": backends.cpu_level(),
         "conv_precision": get_conv_precision(),
         "conv_algorithms": _conv_algorithms(),
-        "libraries": _libraries(),
+        "libraries": libraries(),
         "backends": backends.status(),
         "operations": backends.table(),
     }
@@ -76,18 +76,3 @@ def _cpu_features() -> list[str]:
     """Vector instruction sets that NumPy found."""
     found = np.show_config(mode="dicts")["SIMD Extensions"]
     return [*found.get("baseline", []), *found.get("found", [])]
-
-
-def _libraries() -> list[dict[str, Any]]:
-    """BLAS and OpenMP libraries loaded, with their threads."""
-    import threadpoolctl
-
-    return [
-        {
-            "name": library["internal_api"],
-            "version": library["version"] or "",
-            "kernels": library.get("architecture") or library["user_api"],
-            "threads": library["num_threads"],
-        }
-        for library in threadpoolctl.threadpool_info()
-    ]

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import minicnn
-from minicnn.cli import bench, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
+from minicnn.cli import bench, data, digest, evaluate, gradcheck, info, load, predict, summary, train, verify
 from minicnn.cli.output import tell
 from minicnn.errors import CheckpointError, FormatError, MiniCNNError, NonFiniteError
-from minicnn.train.config import suggest
+from minicnn.train.config import suggest, suggest_flag
 from minicnn.train.signals import Interrupted, raising
 
 __all__ = ["COMMANDS", "main"]
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Any] = {
     "gradcheck": gradcheck,
     "bench": bench,
     "info": info,
+    "data": data,
     "load": load,
     "verify": verify,
     "digest": digest,
@@ -124,7 +125,7 @@ def _refuse(args: argparse.Namespace, word: str) -> int:
     """Tell that the command does not know a word."""
     prog = f"minicnn {args.command}"
     if word.startswith("-"):
-        tell(f"{prog}: there is no option {word}; {suggest(word.lstrip('-'), args.options)}")
+        tell(f"{prog}: there is no option {word}; {suggest_flag(word, args.options)}")
     else:
         tell(f"{prog}: one argument too many: {word!r}\nsee {prog} --help")
     return 2
@@ -148,6 +149,6 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        options = [action.dest for action in command._actions if action.option_strings]
+        options = [action.option_strings[-1] for action in command._actions if action.option_strings]
         command.set_defaults(run=module.run, options=options)
     return parser

@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     accuracy = result["test_accuracy"]
     print(
         "no test images:" if accuracy is None else f"test accuracy {accuracy:.2%} after",
-        "{steps} updates in {seconds:.1f} s ({images_per_second:,.0f} images/s while training); "
+        "{steps} updates in {seconds:.1f} s ({images_per_second:,.0f} images/s while training, "
+        "{loader_share:.0%} of it waiting for images); "
         "saved in {run}".format(**result),
     )
     return 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import BackendError
+from minicnn.errors import BackendError, OptionError
 from minicnn.typing import ArrayModule
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "kernels",
     "register_backend",
     "report",
+    "reset_report",
     "set_backend",
     "set_strict",
     "use_backend",
@@ -53,7 +54,8 @@ class Backend:
     is_reference : bool
         True if it has no kernels of its own: the reference is all it runs, so that is no fallback.
     lower : callable, optional
-        ``lower(plan, images)``: a plan (:mod:`minicnn.core.plan`) as something faster, or :class:`Declined`.
+        ``lower(plan, counts)``: a plan (:mod:`minicnn.core.plan`) as something faster, for each of these
+        numbers of images, or :class:`Declined`.
     """
 
     def __init__(
@@ -87,22 +89,39 @@ _NO_KERNEL = "no kernel"
 
 @dataclass(slots=True)
 class Served:
-    """How often an overlay served or declined, and why it last declined."""
+    """How often an overlay served, with which algorithms, or declined, and why."""
 
     kernel: int = 0
     reference: int = 0
     reasons: dict[str, int] = field(default_factory=dict)  # of overlays that declined
+    algorithms: dict[str, int] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """What :func:`report` says."""
         reasons = dict(self.reasons) or ({_NO_KERNEL: self.reference} if self.reference else {})
-        return {"kernel": self.kernel, "reference": self.reference, "reasons": reasons}
+        facts = {"kernel": self.kernel, "reference": self.reference, "reasons": reasons}
+        return facts | {"algorithms": dict(self.algorithms)}
+
+    def decline(self, reason: str) -> None:
+        """Count a call that the reference serves, for this reason."""
+        self.reference += 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 _registry: dict[str, Backend] = {}  # by name, in order of registration
 serving: dict[type, Backend] = {}  # by array type: the active one
 kernels: dict[str, Kernel] = {}  # by name, all kernels there are
-_strict = os.environ.get("MINICNN_STRICT", "") not in ("", "0")
+programs: dict[str, dict[str, Served]] = {}  # of frozen models, by name and backend
+
+
+def _strict_from(value: str) -> bool:
+    """What ``MINICNN_STRICT`` says."""
+    if value not in ("", "0", "1"):
+        raise OptionError(expected="MINICNN_STRICT to be 0 or 1", got=repr(value))
+    return value == "1"
+
+
+_strict = _strict_from(os.environ.get("MINICNN_STRICT", ""))
 
 
 def register_backend(backend: Backend) -> None:
@@ -241,9 +260,7 @@ class Kernel:
         """Call the backend's overlay, or the reference where there is none or it declines."""
         if backend.is_reference or self.view:
             return self.reference(backend.xp, *operands, **attributes)
-        served = self.served.get(backend.name)
-        if served is None:
-            served = self.served.setdefault(backend.name, Served())
+        served = self.served.get(backend.name) or self.counts(backend.name)
         overlay = self.overlays.get(backend.name)
         reason = _NO_KERNEL
         if overlay is not None:
@@ -252,10 +269,20 @@ class Kernel:
                 served.kernel += 1
                 return result
             reason = result.reason
-            served.reasons[reason] = served.reasons.get(reason, 0) + 1
-        served.reference += 1
+            served.decline(reason)
+        else:
+            served.reference += 1
         require_kernel(f"the {backend.name} backend does not serve {self.name}: {reason}")
         return self.reference(backend.xp, *operands, **attributes)
+
+    def counts(self, backend: str) -> Served:
+        """What is counted of a backend's calls."""
+        return self.served.setdefault(backend, Served())
+
+    def count_algorithm(self, backend: str, algorithm: str) -> None:
+        """For overlays that choose among some: which one served."""
+        algorithms = (self.served.get(backend) or self.counts(backend)).algorithms
+        algorithms[algorithm] = algorithms.get(algorithm, 0) + 1
 
     def __call__(self, *operands: Any, **attributes: Any) -> Any:
         """Run on arrays, on the backend that serves them."""
@@ -279,21 +306,50 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     return made
 
 
+def program_counts(name: str, backend: str) -> Served:
+    """What is counted of the calls of a frozen model, whose name stands in :func:`report`."""
+    return programs.setdefault(name, {}).setdefault(backend, Served())
+
+
+def _counted() -> dict[str, dict[str, Served]]:
+    """All counts there are, by name and backend."""
+    return {name: entry.served for name, entry in kernels.items()} | programs
+
+
 def report() -> dict[str, dict[str, dict[str, Any]]]:
-    """Which code served which kernel so far, per backend, and why overlays declined.
+    """Which code served which calls, since the start or :func:`reset_report`: docs/serving.md.
 
     Returns
     -------
     dict
         ``report()[kernel][backend]`` has ``kernel`` and ``reference`` (numbers of calls served by
-        each) and ``reasons`` (why the reference served, with counts). The numpy backend is its own
-        reference and is not counted.
+        each), ``reasons`` (why the reference served, with counts) and ``algorithms`` (which ones served,
+        with counts, of kernels that choose: a convolution's backward pass counts each gradient). The numpy
+        backend is its own reference and is not counted. Calls of frozen models stand under ``frozen`` and
+        the model's class, those that ran operation by operation as ``reference``.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> reset_report()
+    >>> y = minicnn.ones(2).sin()
+    >>> [facts["reference"] for facts in report().get("sin", {}).values()] in ([], [1])
+    True
     """
-    counted = {
-        name: {backend: s.facts() for backend, s in entry.served.items() if s.kernel or s.reference}
-        for name, entry in kernels.items()
+    return {
+        name: {backend: s.facts() for backend, s in served.items()}
+        for name, served in _counted().items()
+        if any(s.kernel or s.reference for s in served.values())
     }
-    return {name: facts for name, facts in counted.items() if facts}
+
+
+def reset_report() -> None:
+    """Let :func:`report` begin anew."""
+    for served in _counted().values():
+        for counts in served.values():
+            counts.kernel = counts.reference = 0
+            counts.reasons.clear()
+            counts.algorithms.clear()
 
 
 register_backend(Backend("numpy", np, np.ndarray, is_reference=True))

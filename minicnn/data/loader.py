@@ -11,12 +11,13 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.core.random import new_generator, next_seed, use_generator
 from minicnn.data.collate import default_collate, default_convert
+from minicnn.data.processes import ordered_in_processes
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import OptionError
@@ -50,10 +51,13 @@ class DataLoader:
     num_workers : int
         Threads that prepare batches ahead of time; 0 prepares them in the caller's thread. The batches are
         the same, bit for bit and in order.
+    multiprocessing_context : {None, "spawn"}
+        With ``"spawn"`` the workers are processes, for transforms in pure Python that would hold up threads;
+        they start anew for each pass. Decoding and NumPy let other threads run and gain nothing by it.
     collate_fn : callable, optional
         From the list of samples to a batch; :func:`default_collate` by default.
-    pin_memory, pin_memory_device, persistent_workers, multiprocessing_context, in_order
-        Taken for PyTorch's sake, without effect: workers are threads, and batches are always in order.
+    pin_memory, pin_memory_device, persistent_workers, in_order
+        Taken for PyTorch's sake, without effect; batches are always in order.
     drop_last : bool
         Leave out the last batch if it is not full.
     timeout : float
@@ -109,6 +113,7 @@ class DataLoader:
         _check_batching(batch_size, shuffle, sampler, batch_sampler, drop_last)
         self.dataset = dataset
         self.num_workers = num_workers
+        self.multiprocessing_context = _check_context(multiprocessing_context)
         self.prefetch_factor = prefetch_factor or 2
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
@@ -157,12 +162,13 @@ class DataLoader:
         key = self._next_key()
         tasks = itertools.islice(self._tasks(key), start, None)
 
-        def fetch(task: tuple[Any, list[_Key]]) -> Any:
-            return self._fetch(*task, key)
-
+        fetch = _Fetch(self.dataset, self.collate_fn, self.batch_sampler is not None, key)
         if not self.num_workers:
             return (fetch(task) for task in tasks)
-        return ordered_in_threads(
+        in_order: Callable[..., Iterator[Any]] = (
+            ordered_in_threads if self.multiprocessing_context is None else ordered_in_processes
+        )
+        return in_order(
             fetch,
             tasks,
             workers=self.num_workers,
@@ -193,20 +199,29 @@ class DataLoader:
             indices: Any = [task] if self.batch_sampler is None else task
             yield task, [_sample_key(index, key, seen) for index in indices]
 
-    def _fetch(self, task: Any, keys: list[_Key], key: tuple[int, int]) -> Any:
-        """The batch (or the single sample) for what the sampler gave."""
-        if self.batch_sampler is None:
+
+class _Fetch(NamedTuple):
+    """From what the sampler gave, with the samples' keys, to a batch or a single sample; in any worker."""
+
+    dataset: Any
+    collate_fn: Callable[[Any], Any]
+    in_batches: bool
+    key: tuple[int, int]
+
+    def __call__(self, task: Any) -> Any:
+        indices, keys = task
+        if not self.in_batches:
             with use_generator(new_generator(*keys[0])):
-                return self.collate_fn(self.dataset[task])
+                return self.collate_fn(self.dataset[indices])
         # What is asked for many samples at once, and a collate_fn, may be random too.
-        whole = new_generator(*keys[0], 1) if keys else new_generator(*key)
+        whole = new_generator(*keys[0], 1) if keys else new_generator(*self.key)
         many = getattr(self.dataset, "__getitems__", None)
         samples = None
         if many is not None:
             with use_generator(whole):
-                samples = many(task)
+                samples = many(indices)
         if samples is None:
-            samples = [self._sample(index, own) for index, own in zip(task, keys, strict=True)]
+            samples = [self._sample(index, own) for index, own in zip(indices, keys, strict=True)]
         with use_generator(whole):
             return self.collate_fn(samples)
 
@@ -246,6 +261,19 @@ def _check_workers(workers: int, timeout: float, prefetch_factor: int | None, pe
         raise OptionError(
             expected="num_workers > 0 for persistent_workers", got=f"{workers} workers", op="DataLoader"
         )
+
+
+def _check_context(context: Any) -> str | None:
+    """The start method of worker processes; None for threads."""
+    method = getattr(context, "get_start_method", lambda: context)()
+    if method not in (None, "spawn"):
+        raise OptionError(
+            expected='multiprocessing_context None (threads) or "spawn"',
+            got=repr(method),
+            hint="a forked process may hang where threads computed before",
+            op="DataLoader",
+        )
+    return method
 
 
 def _check_batching(

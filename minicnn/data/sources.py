@@ -16,14 +16,16 @@ from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.discipline import Fitted, statistics
 from minicnn.data.formats.files import PathLike
+from minicnn.data.formats.npz import read_npz
 from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
 from minicnn.data.packing import Progress
 from minicnn.data.records import FolderRecords, Records, TarRecords
+from minicnn.data.records.table import huggingface, is_saved_dataset, parquet
 from minicnn.data.records.tar import is_tar, shards_of
 from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
 from minicnn.errors import FormatError, OptionError
 
-__all__ = ["Source", "load", "statistics"]
+__all__ = ["Source", "load", "records", "statistics"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ def load(
         - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val``
         - a tar file of the same, plain or compressed by gzip, bzip2 or xz
         - tar shards in the WebDataset convention: ``train-{0000..0009}.tar``, or the folder they are in
+        - a Parquet file or a folder of them
+        - a data set that the Hugging Face library saved, or one on its hub: ``hf:owner/name``
         - a folder that ``minicnn data pack`` wrote
+        - an ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, or ``images`` and ``labels``
         - a folder with the files of MNIST or CIFAR-10
         - the images file of an IDX pair; the labels file is found by its name (``labels`` for ``images``,
           ``idx1`` for ``idx3``), and so is a test pair (``t10k`` or ``test`` for ``train``)
@@ -163,10 +168,10 @@ def load(
     known = CATALOG.get(name.lower().replace("_", "-"))
     if known is not None:
         return _load_known(known.name, "data" if data_dir is None else data_dir)
-    records = _records(name)
-    if records is not None:
+    files = records(name)
+    if files is not None:
         facts, parts = packed(
-            records, image_size=image_size, classes=classes, skip_bad=skip_bad, progress=progress
+            files, image_size=image_size, classes=classes, skip_bad=skip_bad, progress=progress
         )
         return _packed_source(name, facts, parts)
     if is_pack(name):
@@ -175,6 +180,8 @@ def load(
         return _load_folder(name)
     if not os.path.exists(name):
         raise _unknown(name)
+    if name.lower().endswith(".npz"):
+        return _load_npz(name)
     if name.lower().endswith(".zip"):
         raise FormatError("not read: give the images as a folder or a tar file", path=name)
     if name.lower().endswith(IMAGE_EXTENSIONS):
@@ -229,6 +236,22 @@ def _load_pair(path: str) -> Source:
     return Source(path, train, test, classes, _shape(train))
 
 
+def _load_npz(path: str) -> Source:
+    """Arrays under the names that Keras uses, or that explain themselves."""
+    parts = {part: read_npz(path, part) for part in ("train", "validation", "test")}
+    if parts["train"] is None:
+        raise FormatError("no arrays x_train and y_train, or images and labels", path=path)
+    count = int(parts["train"][1].max()) + 1
+    classes = [str(index) for index in range(count)]
+    made: dict[str, Any] = {}
+    for part, arrays in parts.items():
+        if arrays is not None and arrays[1].max() >= count:
+            raise FormatError(f"{part} label {arrays[1].max()} is not in 0..{count - 1}", path=path)
+        made[part] = None if arrays is None else ImageArrays(*arrays, classes)
+    shape = _shape(made["train"])
+    return Source(path, made["train"], made["test"], classes, shape, validation=made["validation"])
+
+
 def _labels_beside(images_path: str) -> str:
     """The labels file that belongs to an images file."""
     folder, base = os.path.split(images_path)
@@ -257,15 +280,21 @@ def _idx_in(path: str) -> str | None:
     return _beside(path, "train-images-idx3-ubyte")
 
 
-def _records(path: str) -> list[Records] | None:
-    """The images in a folder or in tar files; None if the path is something else."""
+def records(path: str) -> list[Records] | None:
+    """The images in a folder, tar files or a table; None if the path is something else."""
+    if path.startswith("hf:") or is_saved_dataset(path):
+        return huggingface(path)
+    if path.lower().endswith(".parquet") and os.path.exists(path):
+        return parquet(path)
     if is_tar(path) and (os.path.exists(path) or shards_of(path) != [path]):
         return [TarRecords(path)]
     if not os.path.isdir(path) or is_pack(path):
         return None
     if _idx_in(path) or os.path.isfile(os.path.join(path, "data_batch_1.bin")):
         return None
-    return [TarRecords(path)] if shards_of(path) else [FolderRecords(path)]
+    if shards_of(path):
+        return [TarRecords(path)]
+    return parquet(path) or [FolderRecords(path)]
 
 
 def _packed_source(name: str, facts: dict[str, Any], parts: dict[str, PackedImages]) -> Source:

@@ -48,7 +48,11 @@ class Frozen:
         self.instructions: list[str] = []
         self._for_one: Callable[[Array], Array] | None = None
         self._for_many: Callable[[Array], Array] | None = None
-        self.reason = self._become_program(np.array(images, order="C"))
+        with dispatch.use_strict(False):  # the program counts, not what the model is traced and compared with
+            self.reason = self._become_program(np.array(images, order="C"))
+        self._served = dispatch.program_counts(
+            f"frozen {type(model).__name__}", dispatch.backend_of((images,)).name
+        )
         if self.reason is not None:
             dispatch.require_kernel(f"the model runs operation by operation: {self.reason}")
 
@@ -70,8 +74,10 @@ class Frozen:
         if x.dtype != self.dtype:
             raise DTypeError(expected=f"images of {self.dtype}", got=str(x.dtype), op="Frozen")
         program = self._for_one if len(x) == 1 else self._for_many
-        if program is None or not len(x):
+        if program is None:
+            self._served.decline(str(self.reason))
             return Tensor.wrap(self._run_model(x))
+        self._served.kernel += 1
         return Tensor.wrap(program(np.ascontiguousarray(x)))
 
     def _run_model(self, x: Array) -> Array:
@@ -89,13 +95,11 @@ class Frozen:
             plan = trace(self._model, np.concatenate([images[:1], images[:1]]))
         except Exception as error:  # whatever the model does with two images
             return f"it cannot be traced: {error}"
-        programs = []
-        for count in (1, MANY):
-            lowered = backend.lower(plan, count)
-            if isinstance(lowered, Declined):
-                return lowered.reason
-            programs.append(lowered[0])
-            self.instructions = lowered[1]
+        lowered = backend.lower(plan, (1, MANY))
+        if isinstance(lowered, Declined):
+            return lowered.reason
+        programs = [program for program, _ in lowered]
+        self.instructions = lowered[1][1]
         for sample in (images, images[:1], _noise(images)):
             difference = self._difference(programs[len(sample) > 1], sample)
             if difference is not None:
@@ -138,6 +142,10 @@ def freeze(model: Module, images: Tensor) -> Frozen:
     the convolutions before it; a call runs all layers without going back to Python. Training the model
     further, or choosing another precision, does not change what was frozen.
 
+    It becomes a program if it computes float32 on the native backend with operations that programs have
+    instructions for, each image by itself: convolutions, dense layers, normalizations, pooling and means,
+    activations, softmax, arithmetic, concatenation, padding and views. docs/serving.md has the whole table.
+
     Parameters
     ----------
     model : Module
@@ -145,7 +153,7 @@ def freeze(model: Module, images: Tensor) -> Frozen:
         images: what it computes is written down once, so a branch that depends on the numbers in the
         images must not be frozen. The given images and random ones are used to check that; a model
         that fails, has hooks, or an operation that programs lack, runs operation by operation as ever
-        (``reason`` says why; in strict mode it is an error).
+        (``reason`` says why, and so does ``minicnn.backends.report()``; in strict mode it is an error).
     images : Tensor, (N, ...)
         At least one image, such as the model is used with; any number may be given later.
 

@@ -170,7 +170,7 @@ def batch_norm_backward(xp, gy, saved, needs, *, eps):
     axes, shape = _over_channels(x)
     var = var.reshape(shape)
     y = (x - mean.reshape(shape)) / xp.sqrt(var + eps)
-    gx = standardize_backward(xp, _scale_shift(gy, w, None, shape), y, var, axes, eps) if needs[0] else None
+    gx = _scale_shift(standardize_backward(xp, gy, y, var, axes, eps), w, None, shape) if needs[0] else None
     return (gx, *_scale_shift_backward(xp, gy, y, needs, axes, mean.shape))[: len(needs)]
 
 

@@ -22,6 +22,7 @@ from minicnn.testing.guard import available, guarded
 from minicnn.testing.judge import incoming, integers, judged
 from minicnn.testing.layouts import LAYOUTS
 from minicnn.testing.spec import OpCase, Sample
+from minicnn.testing.special import special
 from minicnn.testing.trial import CaseReport, Trial, describe
 
 __all__ = ["KernelReport", "check_kernel", "reached"]
@@ -39,6 +40,8 @@ class KernelReport:
     name, backend : str
     served : int
         Calls that the kernel took.
+    special : int
+        Calls with special values besides; see :mod:`minicnn.testing.special`.
     reasons : set of str
         Why it declined others.
     failures : list of str
@@ -47,6 +50,7 @@ class KernelReport:
     name: str
     backend: str
     served: int = 0
+    special: int = 0
     reasons: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
@@ -152,7 +156,8 @@ def check_kernel(name: str, backend: str, rows: Sequence[OpCase], *, seed: int =
     KernelReport
         On small integers, rows that are ``exact`` must be equal to the last bit; on normal numbers, at
         several scales, all within the bounds of :mod:`minicnn.testing.tolerance`. The rows' samples and
-        ``tails`` are taken, in plain layout, in random ones and between guard pages.
+        ``tails`` are taken, in plain layout, in random ones and between guard pages, and in float32 with
+        the values of :mod:`minicnn.testing.special`.
     """
     report = KernelReport(name, backend)
     for case in rows:
@@ -171,8 +176,19 @@ def check_kernel(name: str, backend: str, rows: Sequence[OpCase], *, seed: int =
                             prefix + text
                             for text in compared(trial, overlay, run, number, number < len(samples))
                         ]
+                        if dtype == np.float32:
+                            dispatch.kernels[name].overlays[backend] = (
+                                overlay  # the spy would compute all twice
+                            )
+                            before = calls(dispatch.kernels[name], backend)
+                            report.failures += [
+                                prefix + text for text in special(trial, backend, turn=number)
+                            ]
+                            report.special += calls(dispatch.kernels[name], backend) - before
     if not report.served:
         report.failures.append("no row makes a call that it serves; list one in the row's samples or tails")
+    elif not report.special:
+        report.failures.append("no call that it serves was made with NaN, infinities and the like")
     return report
 
 

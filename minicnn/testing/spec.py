@@ -77,6 +77,11 @@ class OpCase:
         author of a kernel adds shapes; they go through ``forward`` and ``exact`` on every backend.
     nonfinite : dict
         By operand position: why NaN and infinities in it go elsewhere than in the oracle.
+    padded : int, optional
+        The position of the weights of a convolution, which may meet zeros that stand for no pixel, or
+        not; see :mod:`minicnn.testing.special`.
+    overflow : str
+        Why a kernel may overflow where the reference does not yet, with numbers as large as float32 has.
     kinks : str
         Where it is not smooth, and the derivative taken there; empty if smooth everywhere.
     """
@@ -95,4 +100,6 @@ class OpCase:
     exact: bool = False
     tails: Callable[[np.random.Generator], Sequence[Sample]] | None = None
     nonfinite: dict[int, str] = field(default_factory=dict)
+    padded: int | None = None
+    overflow: str = ""
     kinks: str = ""

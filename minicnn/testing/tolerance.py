@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["compare", "factor", "float32_bound", "unit"]
+__all__ = ["compare", "differing", "factor", "float32_bound", "unit"]
 
 
 def unit(dtype: Any) -> float:
@@ -72,18 +72,22 @@ def compare(actual: Any, expected: Any, tolerance: Any) -> str | None:
     actual, expected = np.asarray(actual), np.asarray(expected)
     if actual.shape != expected.shape:
         return f"shape {actual.shape}, expected {expected.shape}"
-    if actual.dtype.kind != "f":
-        wrong = actual != expected
-        difference = wrong.astype(float)
-    else:
-        with np.errstate(all="ignore"):
-            difference = np.abs(actual.astype(np.float64) - expected)
-            same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-            same |= np.isinf(actual) & (actual == expected.astype(actual.dtype))
-        difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
-        wrong = ~((difference <= tolerance) & (difference < np.inf))
+    wrong, difference = differing(actual, expected, tolerance)
     if not wrong.any():
         return None
     at = np.unravel_index(int(np.argmax(np.where(wrong, difference, -1.0))), actual.shape)
     index = tuple(int(i) for i in at)
     return f"{int(wrong.sum())} of {actual.size} differ; at {index} {actual[at]!r}, expected {expected[at]!r}"
+
+
+def differing(actual: np.ndarray, expected: np.ndarray, tolerance: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Where arrays of one shape do not agree in the sense of :func:`compare`, and by how much."""
+    if actual.dtype.kind != "f":
+        wrong = np.asarray(actual != expected)
+        return wrong, wrong.astype(float)
+    with np.errstate(all="ignore"):
+        difference = np.abs(actual.astype(np.float64) - expected)
+        same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        same |= np.isinf(actual) & (actual == expected.astype(actual.dtype))
+    difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
+    return ~((difference <= tolerance) & (difference < np.inf)), difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from minicnn.train.trainer import Trainer
 
-__all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "progress"]
+__all__ = ["Callback", "LiveProgress", "PlainProgress", "Timer", "WaitingTime", "progress"]
 
 
 class Callback:
@@ -65,6 +66,35 @@ class Timer(Callback):
     def images_per_second(self) -> float:
         """Images trained on per second of updates; 0 before the first."""
         return self.images / self.seconds if self.seconds else 0.0
+
+
+class WaitingTime:
+    """Adds up the time that an iterator takes to give its values.
+
+    Attributes
+    ----------
+    seconds : float
+
+    Examples
+    --------
+    >>> waiting = WaitingTime()
+    >>> list(waiting.of(iter([1, 2]))), waiting.seconds > 0
+    ([1, 2], True)
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def of(self, values: Iterator[Any]) -> Iterator[Any]:
+        """The same values."""
+        nothing = object()
+        while True:
+            started = time.perf_counter()
+            value = next(values, nothing)
+            self.seconds += time.perf_counter() - started
+            if value is nothing:
+                return
+            yield value
 
 
 class PlainProgress(Timer):

@@ -15,7 +15,7 @@ from minicnn.errors import OptionError
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES
 from minicnn.train.losses import LOSSES
 
-__all__ = ["Config", "dump_toml", "load_toml", "suggest"]
+__all__ = ["Config", "dump_toml", "load_toml", "suggest", "suggest_flag"]
 
 
 _MOST = 2**31 - 1  # of anything that is counted
@@ -73,6 +73,7 @@ class Config:
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
     threads: int = option(0, "threads to compute with; default: MINICNN_NUM_THREADS, else 1", low=0)
     workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
+    processes: bool = option(False, "workers are processes, for transforms in pure Python", resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")
     compile: bool = option(True, "compute neighbouring layers at once; default: on")
@@ -156,6 +157,18 @@ def suggest(name: str, known: list[str]) -> str:
     """A hint for a mistyped name: the closest that exists, or all of them."""
     close = closest(name, known)
     return f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
+
+
+def suggest_flag(flag: str, known: list[str]) -> str:
+    """The same for an option as it is typed.
+
+    Examples
+    --------
+    >>> suggest_flag("--kernelsize", ["--kernel-size", "--pass"])
+    'did you mean --kernel-size?'
+    """
+    close = closest(flag.lstrip("-"), [name.lstrip("-").replace("-", "_") for name in known])
+    return f"did you mean --{close.replace('_', '-')}?" if close else f"there are {', '.join(known)}"
 
 
 def closest(name: str, known: list[str]) -> str | None:

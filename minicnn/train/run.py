@@ -17,6 +17,7 @@ from minicnn import backends, models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import DataLoader, Subset, check_fitted, statistics, stratified_split
+from minicnn.data.duplicates import Overlap, image_hashes, overlaps
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -63,9 +64,9 @@ def train(
     Returns
     -------
     dict
-        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, digest,
-        backend, threads, macro_f1, run, data, model``; also written to ``result.json``. Measures are None
-        where there are no images to take them on.
+        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second,
+        loader_share, digest, backend, threads, macro_f1, shared_images, run, data, model``; also written
+        to ``result.json``. Measures are None where there are no images to take them on.
 
     Raises
     ------
@@ -95,6 +96,8 @@ def train(
             tell(_opening(config.model, model, parts, recorded))
             if source.note:
                 tell(source.note)
+            for overlap in parts.overlaps:
+                tell(str(overlap))
             if source.skipped:
                 tell(_left_out(source.skipped, Path(config.out)))
             if left := chosen(given, config):
@@ -107,7 +110,9 @@ def train(
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
             test = measure(model, parts.test, source.classes, config).report()
             result = _result(config, trainer, parts.validation, test)
-            result |= _timings(Path(config.out), timer, time.perf_counter() - started)
+            result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
+            share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
+            result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
             _finish(config, model, source, result, test)
     return result
 
@@ -144,12 +149,13 @@ def _threads(number: int) -> Iterator[None]:
 
 
 class _Parts(NamedTuple):
-    """The loaders of a run, and mean and standard deviation of what it learns from."""
+    """The loaders of a run, mean and standard deviation of what it learns from, and images in two of them."""
 
     train: DataLoader
     validation: DataLoader | None
     test: Any
     statistics: tuple[list[float], list[float]]
+    overlaps: list[Overlap]
 
 
 def _parts(source: Source, config: Config) -> _Parts:
@@ -168,6 +174,7 @@ def _parts(source: Source, config: Config) -> _Parts:
     options: dict[str, Any] = {
         "batch_size": config.batch_size,
         "num_workers": config.workers,
+        "multiprocessing_context": "spawn" if config.processes and config.workers else None,
         "seed": config.seed,
     }
     # Batch normalization cannot learn from a single image, so such a rest is left out.
@@ -179,7 +186,19 @@ def _parts(source: Source, config: Config) -> _Parts:
     validation = DataLoader(checked, **options) if len(checked) else None
     test = test_set(source, usual)
     check_fitted(loader, checked, test)
-    return _Parts(loader, validation, test, (list(mean), list(std)))
+    shared = overlaps(_hashes(source, indices, held_out))
+    return _Parts(loader, validation, test, (list(mean), list(std)), shared)
+
+
+def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
+    """The hashes of the images that a run learns from, validates on and tests on."""
+    known = image_hashes(source.train)
+    set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
+    return {
+        "training": known[learned],
+        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
+        "test": known[set_aside] if source.test is None else image_hashes(source.test),
+    }
 
 
 def _model(config: Config, source: Source) -> Module:
@@ -234,9 +253,13 @@ def _result(
     }
 
 
-def _timings(directory: Path, timer: Timer, seconds: float) -> dict[str, float]:
+def _timings(directory: Path, timer: Timer, seconds: float, loader_share: float) -> dict[str, float]:
     """What was measured now or, where nothing was left to train, before."""
-    now = {"seconds": seconds, "images_per_second": timer.images_per_second}
+    now = {
+        "seconds": seconds,
+        "images_per_second": timer.images_per_second,
+        "loader_share": loader_share,
+    }
     before = {} if timer.updates else read_result(directory)
     return {name: before.get(name, value) for name, value in now.items()}
 

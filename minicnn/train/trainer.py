@@ -31,7 +31,7 @@ from minicnn.nn.utils import clip_grad_norm_
 from minicnn.optim import Optimizer
 from minicnn.optim.lr_scheduler import ReduceLROnPlateau
 from minicnn.train import anomaly
-from minicnn.train.callbacks import Callback
+from minicnn.train.callbacks import Callback, WaitingTime
 from minicnn.train.checks import check_finite, check_repeatable, check_schedule, evaluation_mode
 from minicnn.train.log import Log, check_length
 from minicnn.train.metrics import Metrics
@@ -77,7 +77,8 @@ class Trainer:
     Attributes
     ----------
     step, epoch, position : int
-        Updates done, epochs completed, batches of the current epoch done.
+        Updates done, epochs completed, batches of the current one done.
+    loading : WaitingTime
 
     Examples
     --------
@@ -113,9 +114,7 @@ class Trainer:
         if clip_norm < 0 or checkpoint_every < 0:
             raise OptionError("clip_norm and checkpoint_every must not be negative", op="Trainer")
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.scheduler = scheduler
-        self.clip_norm = clip_norm
-        self.seed = seed
+        self.scheduler, self.clip_norm, self.seed = scheduler, clip_norm, seed
         self.device, self.compile = device, compile
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.checkpoint_every = checkpoint_every
@@ -123,6 +122,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.metrics = Metrics(classes)  # of the current epoch's training batches
         self.step = self.epoch = self.position = 0
+        self.loading = WaitingTime()
         self._parameters = list(model.parameters())
         self._stop = StopRequest()
         self._log: Log | None = None
@@ -166,8 +166,7 @@ class Trainer:
         self._check(train, validation, epochs, max_steps)
         history: list[dict[str, Any]] = []
         with self._stop, self._logging():
-            for callback in self.callbacks:
-                callback.on_start(self, len(train), epochs, max_steps)
+            self._tell("on_start", len(train), epochs, max_steps)
             try:
                 while self.epoch < epochs and (
                     self.position == len(train)  # its validation is still to come
@@ -178,8 +177,7 @@ class Trainer:
                 self.save()
                 self._heed_signals()
             finally:
-                for callback in self.callbacks:
-                    callback.on_end(self)
+                self._tell("on_end")
         return history
 
     def _check(self, train: DataLoader, validation: Any, epochs: int, max_steps: int) -> None:
@@ -197,7 +195,7 @@ class Trainer:
         self.model.train()
         batches: Any = loader.batches(start=self.position)
         with closing(batches):
-            for images, labels in batches:
+            for images, labels in self.loading.of(batches):
                 self._update(images, labels)
                 if self.checkpoint_every and self.step % self.checkpoint_every == 0:
                     self.save()
@@ -232,8 +230,11 @@ class Trainer:
         self.step += 1
         self.position += 1
         self._note(record)
+        self._tell("on_step", record, len(labels))
+
+    def _tell(self, event: str, *facts: Any) -> None:
         for callback in self.callbacks:
-            callback.on_step(self, record, len(labels))
+            getattr(callback, event)(self, *facts)
 
     def _explain(self, images: Tensor, labels: Tensor, random_state: str) -> NonFiniteError:
         """The error that says where a bad number came from; the random state ends as it was."""
@@ -260,8 +261,7 @@ class Trainer:
         self.position = 0
         self.metrics = Metrics(self.metrics.classes)
         self.save()
-        for callback in self.callbacks:
-            callback.on_epoch(self, record)
+        self._tell("on_epoch", record)
         return record
 
     def evaluate(self, loader: Iterable[Any]) -> Metrics:

@@ -54,6 +54,17 @@ def test_strict_mode_of_the_environment_refuses_fallbacks(tmp_path):
     assert "BackendError: sin: the native backend does not serve sin: no kernel" in error
 
 
+@pytest.mark.parametrize(("value", "strict"), [("", False), ("0", False), ("1", True)])
+def test_environment_turns_strict_mode_on_or_off(tmp_path, value, strict):
+    assert run("print(minicnn.core.dispatch._strict)", tmp_path, MINICNN_STRICT=value) == str(strict)
+
+
+@pytest.mark.parametrize("value", ["banana", "true", " 1", "2"])
+def test_environment_with_another_strict_mode_is_refused(tmp_path, value):
+    error = run("print('imported')", tmp_path, MINICNN_STRICT=value, MINICNN_BACKEND="fast")
+    assert error.endswith(f"OptionError: expected MINICNN_STRICT to be 0 or 1, got {value!r}")
+
+
 def test_use_backend_switches_for_a_block_and_names_unknown_ones():
     before = backends.active().name
     with backends.use_backend("numpy"):

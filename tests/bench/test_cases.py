@@ -117,4 +117,8 @@ def test_labels_tell_cases_apart_and_name_what_is_unusual():
     labels = [case.label() for case in cases.standard()]
     assert len(labels) == len(set(labels)) > 60
     assert "conv2d 64x64x32x32 * 64x1x3x3 stride 2 padding 1 groups 64" in labels
-    assert "max_pool2d 64x6x28x28" in labels
+    assert "max_pool2d 64x6x28x28 kernel-size 2 stride 2 padding 0" in labels
+    assert "adaptive_avg_pool2d 64x256x8x8 output-size 1" in labels
+    odd = {"kernel_size": (3, 3), "stride": (2, 1), "padding": ((1, 1), (0, 0)), "dilation": (2, 2)}
+    wanted = "max_pool2d 1x1x9x9 kernel-size 3 stride (2,1) padding (1,0) dilation 2"
+    assert Case("max_pool2d", (1, 1, 9, 9), None, odd).label() == wanted

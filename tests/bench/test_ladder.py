@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from minicnn.bench import kernels, ladder
+from minicnn.bench import kernels, ladder, report
 from minicnn.bench.cases import Case
 from minicnn.bench.steps import clock
 from minicnn.core import dispatch
@@ -29,7 +29,8 @@ def test_loops_are_extrapolated_and_not_run():
     made = next(ladder.passes(CONVOLUTIONS[0]))
     measured = kernels.measure_pass(made, 0.001, True)
     loops = measured["candidates"][0]
-    assert loops["name"] == "loops (oracle), extrapolated" and loops["extrapolated"]
+    assert loops["name"] == "loops (oracle)" and loops["extrapolated"] is True
+    assert all(row["extrapolated"] is False for row in measured["candidates"][1:])
     assert loops["gflops"] == pytest.approx(made.work.operations / loops["median_s"] / 1e9)
 
 
@@ -80,7 +81,12 @@ def test_algorithms_of_a_kernel_stand_beside_it(backend):
 
 def test_a_kernel_that_declines_says_why(backend):
     backend(lambda xp, x: Declined("not on Sundays"))
-    assert named(rows(), "mine") == {"name": "mine", "refused": "declined: not on Sundays"}
+    assert named(rows(), "mine") == {
+        "name": "mine",
+        "extrapolated": False,
+        "refused": "declined: not on Sundays",
+    }
+    assert report.notes(rows()) == ["mine declined: not on Sundays"]
 
 
 def test_a_plain_3x3_convolution_may_have_a_quarter_of_the_multiplications():
@@ -92,7 +98,7 @@ def test_a_plain_3x3_convolution_may_have_a_quarter_of_the_multiplications():
 
 def roof(seconds, hard=True):
     """A roof under which every pass takes so long."""
-    return types.SimpleNamespace(seconds=lambda operations, read, written: seconds, hard=hard)
+    return types.SimpleNamespace(seconds=lambda operations, read, written: seconds, hard=hard, level=None)
 
 
 def test_figures_above_the_roof_are_refused():
@@ -108,7 +114,8 @@ def test_figures_above_the_roof_are_refused():
 def test_an_algorithm_may_exceed_the_roof_by_its_saving_and_no_further():
     made = next(ladder.passes(CONVOLUTIONS[0]))
     winograd = ladder.Candidate(lambda: None, saving=4.0)
-    by_arithmetic = types.SimpleNamespace(seconds=lambda operations, read, written: operations, hard=True)
+    by_arithmetic = roof(None)
+    by_arithmetic.seconds = lambda operations, read, written: operations
     times = clock.spread([made.work.operations / 3.9])
     assert kernels.figures(made, winograd, times, by_arithmetic)["roof_fraction"] == pytest.approx(3.9)
     times = clock.spread([made.work.operations / 4.3])
@@ -134,6 +141,33 @@ def test_figures_of_a_busy_machine_are_refused_after_some_attempts(busy):
     assert measured["busy"] and measured["other_cpus"] == 0.5
     assert {row["refused"] for row in measured["candidates"]} == {"the machine is busy: others used 0.50 CPU"}
     assert busy["looks"] == 2 * kernels.ATTEMPTS
+
+
+def test_a_busy_machine_is_waited_for_between_attempts_and_noticed_in_the_midst_of_one(busy, monkeypatch):
+    monkeypatch.setattr(kernels, "_LOOK", 0.0)
+    waits = []
+    made = next(ladder.passes(Case("relu", (4, 4))))
+    candidate = ladder.Candidate(lambda: sum(range(10**5)))
+    made.candidates = {"slow": candidate}
+    monkeypatch.setattr(kernels, "errors", lambda candidate, truth: (0.0, 0.0))
+    measured = kernels.measure_pass(made, 1e9, False, lambda: waits.append(busy["looks"]))
+    assert "busy" in named(measured, "slow")["refused"]
+    assert waits == [2, 4]  # a look before and one after the first round of each
+
+
+def test_native_kernels_stand_under_the_roof_of_the_level_in_use(monkeypatch):
+    native = pytest.importorskip("minicnn._native")
+    level = native.level()
+    native.set_level("baseline")
+    try:
+        made = next(ladder.passes(Case("relu", (64, 64))))
+        measured = kernels.measure_pass(made, 0.001, True)
+    finally:
+        native.set_level(level)
+    assert measured["roof"]["level"] == "baseline"
+    levels = {row["name"]: row["roof_level"] for row in measured["candidates"] if "median_s" in row}
+    assert levels["reference"] == native.levels()[0]
+    assert {level for name, level in levels.items() if name.startswith("native")} <= {"baseline"}
 
 
 def test_force_keeps_and_marks_them(busy):

@@ -73,18 +73,44 @@ def test_native_roofs_compute_what_they_say():
     array = roof._aligned(256)
     x, y = array[:128], array[128:]
     x[:] = np.arange(128)
-    for streaming in (False, True):
-        y[:] = -1
-        roof._native.roof_copy(y, x, 2, streaming)
-        assert y.tolist() == x.tolist()
-        roof._native.roof_fill(y, 1, streaming)
-        assert not y.any()
-    roof._native.roof_read(x, 3)
-    assert roof._native.roof_fma(10) == 10 * roof._native.roof_fma(1)
+    lanes = {"avx512": 16, "avx2": 8}
+    for level in roof._native.levels():
+        for streaming in (False, True):
+            y[:] = -1
+            roof._native.roof_copy(y, x, 2, streaming, level)
+            assert y.tolist() == x.tolist()
+            roof._native.roof_fill(y, 1, streaming, level)
+            assert not y.any()
+        roof._native.roof_read(x, 3, level)
+        chains = 24 if level == "avx512" else 12
+        each = 2 * lanes.get(level, 4) * chains * roof._native.threads()
+        assert roof._native.roof_fma(10, level) == 10 * each
     with pytest.raises(ValueError, match="a multiple of 64 numbers, aligned to 64 bytes"):
-        roof._native.roof_read(array[1:65], 1)
+        roof._native.roof_read(array[1:65], 1, level)
     with pytest.raises(ValueError, match="expected 128 numbers, got 64"):
-        roof._native.roof_copy(y, x[:64], 1, False)
+        roof._native.roof_copy(y, x[:64], 1, False, level)
+    with pytest.raises(ValueError, match="expected a CPU level out of .*, got 'mmx'"):
+        roof._native.roof_fma(1, "mmx")
+
+
+def test_a_roof_is_that_of_its_level(monkeypatch):
+    if roof._native is None:
+        pytest.skip("the extension is missing")
+    asked = []
+    monkeypatch.setattr(roof._native, "roof_fma", lambda steps, level: asked.append(level) or 1, raising=True)
+    for level in (None, "baseline"):
+        asked.clear()
+        made = roof.Roof(0, level=level)
+        made.rates["fma"].run(1)
+        assert set(asked) == {made.level} == {level or roof._native.levels()[0]}
+
+
+def test_numbers_are_at_home_in_the_first_memory_that_has_room(monkeypatch):
+    monkeypatch.setattr(roof, "caches", lambda: {"L1": 100, "L2": 1000, "L3": 5000})
+    monkeypatch.setattr(roof, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(roof.os, "cpu_count", lambda: 2)
+    homes = {size: roof.home(size) for size in (200, 201, 2000, 2001, 5000, 5001)}
+    assert list(homes.values()) == ["L1", "L2", "L2", "L3", "L3", "memory"]
 
 
 def test_what_is_refused():

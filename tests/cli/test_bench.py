@@ -5,6 +5,7 @@ import pytest
 from minicnn.bench.steps import clock
 
 CONV = ("--op", "conv2d", "--shape", "2,3,8,8", "--weight", "4,3,3,3", "--padding", "1")
+POOL = ("--op", "avg_pool2d", "--shape", "1,1,4,4")
 FAST = ("--threads", "1", "--budget", "0.002")
 
 
@@ -13,6 +14,7 @@ def _quiet_machine(monkeypatch):
     """As if this process were alone."""
     monkeypatch.setattr("minicnn.bench.judge.BUSY", 99.0)
     monkeypatch.setattr("minicnn.bench.judge.busy", lambda others: None)
+    monkeypatch.setattr("minicnn.bench.quiet._LOOK", 0.001)
     monkeypatch.setattr("minicnn.bench.roof._LARGEST", 2**22)  # bytes; a table of levels, quickly
 
 
@@ -21,12 +23,17 @@ def test_kernels_of_one_shape(command):
     assert done.code == 0, done.out
     assert {"date", "cpu", "threads", "numpy", "minicnn", "python"} <= done.json["machine"].keys()
     assert done.json["machine"]["threads"] == 1
-    assert {"peak_gflops", "copy_gbytes_per_s", "measured_by"} == done.json["roof"].keys()
+    roofs = {"level", "peak_gflops", "best_level", "best_peak_gflops", "copy_gbytes_per_s", "measured_by"}
+    assert roofs == done.json["roof"].keys()
     passes = {found["pass"]: found for found in done.json["passes"]}
     assert list(passes) == ["forward", "backward-data", "backward-weights"]
     names = [candidate["name"] for candidate in passes["forward"]["candidates"]]
-    assert names[:3] == ["loops (oracle), extrapolated", "einsum over windows", "im2col + GEMM (reference)"]
-    figures = passes["forward"]["candidates"][2]
+    assert names[:3] == ["loops (oracle)", "einsum over windows", "im2col + GEMM (reference)"]
+    loops, einsum, figures = passes["forward"]["candidates"][:3]
+    assert loops["extrapolated"] is True and einsum["extrapolated"] is figures["extrapolated"] is False
+    assert "~ estimated: timed on a small part of the work and scaled up" in done.out
+    lines = [line for line in done.out.splitlines() if "~" in line]
+    assert len(lines) == 4 and all("loops (oracle)" in line and line.count("~") == 3 for line in lines[:3])
     wanted = {
         "median_s",
         "q1_s",
@@ -53,22 +60,68 @@ def test_markdown_and_one_pass(command):
     assert "forward" not in done.out
 
 
-def test_plot_is_drawn(command, tmp_path):
-    pytest.importorskip("matplotlib")
+@pytest.fixture
+def pictures(monkeypatch):
+    """The figures that are drawn."""
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    drawn = []
+    save = figure.savefig
+    monkeypatch.setattr(figure, "savefig", lambda self, *p, **o: drawn.append(self) or save(self, *p, **o))
+    return drawn
+
+
+def test_products_are_drawn_as_points_under_roofs(command, tmp_path, pictures):
     path = tmp_path / "roof.png"
-    done = command("bench", "kernels", *CONV, "--pass", "forward", *FAST, "--plot", path)
+    done = command("bench", "kernels", *CONV, "--pass", "forward", *FAST, "--plot", path, "--json")
     assert done.code == 0
     assert path.read_bytes().startswith(b"\x89PNG")
+    (axes,) = pictures[0].axes
+    (made,) = done.json["passes"]
+    points = {tuple(map(float, line.get_xydata()[0])) for line in axes.lines if line.get_marker() == "o"}
+    timed = [c for c in made["candidates"] if "median_s" in c and not c["extrapolated"]]
+    assert points == {(made["intensity"], c["gflops"]) for c in timed}
+    (mark,) = (line for line in axes.lines if line.get_marker() == "_")
+    assert mark.get_ydata()[0] == pytest.approx(made["operations"] / made["roof"]["seconds"] / 1e9)
+    assert {text.get_text().split(",")[0] for text in axes.texts} >= {"memory", made["data_in"]}
+    low, high = axes.get_ylim()
+    assert all(low < y < high for _, y in points) and low < done.json["roof"]["peak_gflops"] < high
 
 
-def test_a_busy_machine_is_refused_with_exit_code_1(command, monkeypatch):
-    from minicnn.bench import judge
+def test_what_moves_numbers_is_drawn_as_bytes_a_second_beside_copies(command, tmp_path, pictures):
+    words = ("--op", "max_pool2d", "--shape", "2,3,8,8", *FAST, "--plot", tmp_path / "bars.png", "--json")
+    done = command("bench", "kernels", *words)
+    assert done.code == 0
+    (axes,) = pictures[0].axes
+    timed = [c for made in done.json["passes"] for c in made["candidates"] if "median_s" in c]
+    assert [bar.get_width() for bar in axes.patches] == [c["gbytes_per_s"] for c in timed]
+    assert axes.get_xlim()[0] == 0 and axes.get_xscale() == "linear"
+    copies = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"}
+    assert copies == set(done.json["roof"]["copy_gbytes_per_s"].values())
+    label = axes.get_yticklabels()[0].get_text()
+    assert label.startswith("max_pool2d 2x3x8x8 kernel-size 2 stride 2 padding 0\nforward, ")
 
-    monkeypatch.setattr(judge, "busy", lambda others: "the machine is busy: others used 0.50 CPU")
-    words = ("bench", "kernels", "--op", "relu", "--shape", "4,4", *FAST)
-    done = command(*words)
-    assert (done.code, "the machine is busy: others used 0.50 CPU" in done.out) == (1, True)
-    done = command(*words, "--force")
+
+@pytest.mark.parametrize("what", [("kernels", "--op", "relu", "--shape", "4,4"), ("train", "--model", "mlp")])
+def test_a_busy_machine_is_told_of_at_once_and_refused_with_exit_code_1(command, monkeypatch, what):
+    reason = "the machine is busy: others used 0.50 CPU"
+    monkeypatch.setattr("minicnn.bench.quiet.processes", dict)
+    monkeypatch.setattr("minicnn.bench.judge.busy", lambda others: reason)
+    monkeypatch.setattr("minicnn.bench.processes.measure", lambda *job: pytest.fail("measured all the same"))
+    monkeypatch.setattr("minicnn.bench.kernels.race", lambda *made: pytest.fail("measured all the same"))
+    done = command("bench", *what, "--wait", "0.2", *FAST, "--json")
+    waiting, refused = done.err.splitlines()[0], done.err.splitlines()[-1]
+    assert waiting.startswith(reason) and waiting.endswith("waiting for it, 0 of 0.2 s")
+    assert refused.startswith(f"minicnn bench: {reason}") and refused.endswith("see --wait and --force")
+    assert done.code == 1
+    assert done.json["refused"] == 1 and done.json["busy"].startswith(reason)
+
+
+def test_force_measures_on_a_busy_machine_at_once_and_marks(command, monkeypatch):
+    monkeypatch.setattr(
+        "minicnn.bench.judge.busy", lambda others: "the machine is busy: others used 0.50 CPU"
+    )
+    monkeypatch.setattr("minicnn.bench.quiet.Patience", lambda *options: pytest.fail("waited"))
+    done = command("bench", "kernels", "--op", "relu", "--shape", "4,4", *FAST, "--force")
     assert done.code == 0
     assert "not to be compared" in done.out and " *" in done.out
 
@@ -110,7 +163,23 @@ def test_a_peer_that_is_not_installed_is_named(command, monkeypatch):
         (("kernels", "--op", "conv2d", "--shape", "2,3,8"), "add --weight"),
         (("kernels", "--op", "relu", "--shape", "2,x"), "--shape as whole numbers of at least 1"),
         (("kernels", "--op", "relu", "--shape", "2,0"), "--shape as whole numbers of at least 1"),
-        (("kernels", "--op", "relu", "--shape", "2,2", "--stride", "2"), "relu has no stride"),
+        (
+            ("kernels", "--op", "relu", "--shape", "2,2", "--stride", "2"),
+            "relu takes no --stride; beside --shape",
+        ),
+        (("kernels", *CONV, "--kernel-size", "3"), "conv2d takes no --kernel-size; did you mean --weight?"),
+        (
+            ("kernels", "--op", "avg_pool2d", "--shape", "1,1,4,4", "--weight", "2"),
+            "did you mean --kernel-size?",
+        ),
+        (
+            ("kernels", "--op", "avg_pool2d", "--shape", "1,1,4,4", "--groups", "2"),
+            "it takes --stride, --padding",
+        ),
+        (("kernels", "--op", "conv2d", "--stride", "2"), "--stride needs --op and --shape"),
+        (("kernels", "--kernelsize", "2"), "no option --kernelsize; did you mean --kernel-size?"),
+        (("kernels", "--pas", "forward"), "no option --pas; did you mean --pass?"),
+        (("kernels", "--wait", "-1"), "--wait must be at least 0"),
         (("kernels", *CONV, "--groups", "2"), "w.shape[1] = C / groups"),
         (("kernels", "--op", "relu", "--shape", "2", "--pass", "update", *FAST), "has no pass 'update'"),
         (("train", "--model", "alexnet"), "there is no benchmark 'alexnet'"),
@@ -136,3 +205,26 @@ def test_the_number_of_threads_is_put_back(command):
 
 def test_clock_is_that_of_the_steps():
     assert clock.snapshot().wall > 0
+
+
+def test_blas_has_as_many_threads_as_asked_for_and_the_output_says_so(command, monkeypatch):
+    import threadpoolctl
+
+    seen = []
+
+    def run(case, *rest):
+        seen.extend(
+            lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"
+        )
+        return iter(())
+
+    monkeypatch.setattr("minicnn.bench.kernels.measure_case", run)
+    done = command("bench", "kernels", "--op", "relu", "--shape", "4,4", "--threads", "1", "--json")
+    assert {library["threads"] for library in done.json["machine"]["blas"]} == set(seen) == {1}
+    assert " on 1 thread, Python" in done.out.splitlines()[0]
+
+
+def test_a_window_alone_is_its_own_stride(command):
+    words = ("--op", "max_pool2d", "--shape", "1,1,9,9", "--kernel-size", "3", "--pass", "forward")
+    done = command("bench", "kernels", *words, *FAST, "--json")
+    assert done.json["passes"][0]["case"] == "max_pool2d 1x1x9x9 kernel-size 3 stride 3 padding 0"

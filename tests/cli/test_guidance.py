@@ -69,7 +69,7 @@ def test_a_file_is_no_data_set(command, tmp_path):
     [
         (("train", "--lr", "-1"), "--lr must be more than 0"),
         (("train", "--epochs", "-3"), "--epochs must be more than 0"),
-        (("train", "--ep", "1"), "there is no option --ep; did you mean 'epochs'?"),
+        (("train", "--ep", "1"), "there is no option --ep; did you mean --epochs?"),
         (("train", "--optimizer", "adm"), "did you mean 'adam'?"),
         (("train", "--schedule", "cos"), "did you mean 'cosine'?"),
         (("train", "--device", "gpu"), "--device must be cpu or cuda, got 'gpu'"),

@@ -38,7 +38,7 @@ def test_help_of_every_command(words, capsys):
         (("info", "more"), "one argument too many: 'more'"),
         (("evaluate",), "the following arguments are required: RUN_DIR"),
         (("load", "--kind", "exe", "x"), "invalid choice: 'exe'"),
-        (("digest", "x", "--jsom"), "there is no option --jsom; did you mean 'json'?"),
+        (("digest", "x", "--jsom"), "there is no option --jsom; did you mean --json?"),
     ],
 )
 def test_wrong_usage_ends_with_2(command, words, text):

@@ -41,7 +41,7 @@ def test_a_run_is_not_overwritten(trained, command):
         (("--backend", "quick"), "expected a backend out of"),
         (("--device", "tpu"), "--device must be cpu or cuda, got 'tpu'"),
         (("--resume",), "--resume needs --out"),
-        (("--epoch", "3"), "there is no option --epoch; did you mean 'epochs'?"),
+        (("--epoch", "3"), "there is no option --epoch; did you mean --epochs?"),
         (("none.toml",), "no configuration file 'none.toml'"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 import minicnn
 from minicnn.core import dispatch
-from minicnn.core.dispatch import Backend, Declined, Kernel, kernel, report
+from minicnn.core.dispatch import Backend, Declined, Kernel, kernel, report, reset_report
 from minicnn.errors import BackendError
 
 
@@ -53,13 +53,32 @@ def test_an_overlay_serves_and_may_decline(fast):
     dispatch.set_backend("fast")
     assert fast(ONE, by=2)[0] == "overlay"
     assert fast(ONE, by=6)[0] == fast(ONE, by=7)[0] == "reference"
-    assert report()["tripled"] == {"fast": {"kernel": 1, "reference": 2, "reasons": {"too many": 2}}}
+    counted = {"kernel": 1, "reference": 2, "reasons": {"too many": 2}, "algorithms": {}}
+    assert report()["tripled"] == {"fast": counted}
+
+
+def test_the_report_names_algorithms_and_begins_anew(fast):
+    @fast.overlay("fast")
+    def overlay(xp, x, *, by=1):
+        fast.count_algorithm("fast", "odd" if by % 2 else "even")
+        return x + by
+
+    dispatch.set_backend("fast")
+    for by in (1, 2, 3):
+        fast(ONE, by=by)
+    assert report()["tripled"]["fast"]["algorithms"] == {"odd": 2, "even": 1}
+    reset_report()
+    assert "tripled" not in report()
+    fast(ONE, by=2)
+    counted = {"kernel": 1, "reference": 0, "reasons": {}, "algorithms": {"even": 1}}
+    assert report()["tripled"]["fast"] == counted
 
 
 def test_a_kernel_that_is_missing_is_counted(fast):
     dispatch.set_backend("fast")
     assert fast(ONE)[0] == "reference"
-    assert report()["tripled"]["fast"] == {"kernel": 0, "reference": 1, "reasons": {"no kernel": 1}}
+    counted = {"kernel": 0, "reference": 1, "reasons": {"no kernel": 1}, "algorithms": {}}
+    assert report()["tripled"]["fast"] == counted
 
 
 def test_strict_mode_refuses_the_reference(fast):

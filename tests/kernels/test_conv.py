@@ -1,9 +1,12 @@
 """The convolution kernels: every geometry, every level, exactly where the algorithm is exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from minicnn import set_conv_precision
+import minicnn
+from minicnn import backends, nn, set_conv_precision
 from minicnn.backends.native import conv
 from minicnn.backends.native.conv import algorithm
 from minicnn.ops.conv import conv2d, conv_transpose2d
@@ -300,3 +303,83 @@ def test_shapes_that_do_not_fit_are_refused(native):
         native.conv_forward(y, x, w, None, algorithm="direct", **plain)
     with pytest.raises(ValueError, match="winograd does not take"):
         native.conv_forward(y, x, np.zeros((4, 3, 3, 3), np.float32), None, algorithm="winograd", **plain)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf], ids=str)
+def test_winograd_spreads_what_is_not_finite_over_the_tiles_that_see_it_and_no_further(level, odd, rng):
+    """To all of a tile of 4 x 4 results, and of the gradient to all weights of the two channels that meet."""
+    x, w, gy = (
+        rng.standard_normal(s).astype(np.float32) for s in ((2, 8, 14, 11), (9, 8, 3, 3), (2, 9, 14, 11))
+    )
+    tile_of = np.indices((14, 11)) // 4
+    for which, (n, c, i, j) in itertools.product(
+        range(2), [(0, 3, 0, 0), (1, 2, 5, 7), (1, 7, 13, 10), (0, 0, 8, 4)]
+    ):
+        arrays = [x, gy]
+        arrays[which] = arrays[which].copy()
+        arrays[which][n, c, i, j] = odd
+        with np.errstate(invalid="ignore"):
+            found, right = (
+                convolution(images, kernels, None, lambda shape: arrays[1], **SAME)  # noqa: B023
+                for images, kernels in ((arrays[0], w), (arrays[0].astype(np.float64), w.astype(np.float64)))
+            )
+        near = [np.isin(tile_of[k], np.arange(at - 1, at + 2) // 4) for k, at in enumerate((i, j))]
+        reached = {name: np.zeros(found[name].shape, bool) for name in PASSES}
+        reached["gx" if which else "y"][n] = near[0] & near[1]
+        reached["gw"][(c,) if which else (slice(None), c)] = True
+        for name in PASSES:
+            a, b = found[name], right[name]
+            assert not np.isfinite(a[~np.isfinite(b)]).any(), f"{name}: it is lost"
+            assert np.isfinite(a[~reached[name]]).all(), f"{name}: it goes too far"
+            both = np.isfinite(a) & np.isfinite(b)
+            assert np.abs(a[both] - b[both]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "weights", "changed", "reason"),
+    [
+        ("winograd", (4, 4, 5, 3), {}, "its kernel is 5 x 3, not 3 x 3"),
+        ("winograd", (4, 4, 3, 3), {"stride": (1, 2)}, "its stride is 1 x 2, not 1"),
+        ("winograd", (4, 4, 3, 3), {"dilation": (2, 2)}, "its dilation is 2 x 2, not 1"),
+        ("winograd", (4, 2, 3, 3), {"groups": 2}, "it has 2 groups, not 1"),
+        ("winograd", (4, 4, 3, 3), {"padding": ((0, 0), (0, 0))}, "its padding is 0, 0 x 0, 0, not 1"),
+        ("winograd", (4, 4, 3, 3), {"padding": ((1, 2), (1, 0))}, "its padding is 1, 2 x 1, 0, not 1"),
+        ("depthwise", (4, 2, 3, 3), {"groups": 2}, "its groups, channels in and channels out are 2, 4, 4"),
+    ],
+)
+def test_an_algorithm_says_why_it_does_not_take_a_convolution(native, algorithm, weights, changed, reason):
+    from minicnn.backends.native.conv import conv2d_native
+
+    attrs = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1} | changed
+    x, w = np.zeros((1, 4, 8, 8), np.float32), np.zeros(weights, np.float32)
+    declined = conv2d_native.algorithms[algorithm](np, x, w, **attrs)
+    assert f"{algorithm} does not take this convolution: {reason}" in declined.reason
+
+
+@pytest.mark.parametrize(
+    ("layer", "algorithm"),
+    [
+        (nn.Conv2d(16, 16, 3, padding=1), "winograd"),
+        (nn.Conv2d(16, 16, 1), "direct"),
+        (nn.Conv2d(16, 16, 3, padding=1, groups=16), "depthwise"),
+        (nn.ConvTranspose2d(16, 16, 3, padding=1), "winograd"),
+    ],
+    ids=["winograd", "direct", "depthwise", "transposed"],
+)
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "fused"])
+def test_the_report_says_which_algorithm_served(layer, algorithm, compiled, rng):
+    x = minicnn.tensor(rng.standard_normal((2, 16, 12, 12)).astype(np.float32), requires_grad=True)
+
+    class Block(nn.Module):
+        def forward(self, x):
+            return nn.functional.relu(layer(x) + x)
+
+    model = minicnn.compile(Block()) if compiled else Block()
+    backends.reset_report()
+    model(x).sum().backward()
+    rows = {name: facts["native"] for name, facts in backends.report().items() if name.startswith("conv")}
+    forward, backward = sorted(rows)
+    assert backward == f"{forward}.backward"
+    assert ("_add_relu" in forward) == (compiled and isinstance(layer, nn.Conv2d))
+    assert rows[forward]["algorithms"] == {algorithm: 1}
+    assert rows[backward]["algorithms"] == {algorithm: 2}  # of the images, and of the weights

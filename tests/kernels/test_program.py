@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import nn
+from minicnn import backends, nn
 from minicnn.errors import BackendError, DTypeError, OptionError, ShapeError
 from minicnn.nn import functional as F
 
@@ -227,10 +227,22 @@ def test_a_frozen_model_can_be_copied(rng):
     assert np.array_equal(copy.deepcopy(frozen)(x).numpy(), frozen(x).numpy())
 
 
+class Scaled(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+class Powers(nn.Module):
+    """Calls what programs have no instruction for."""
+
+    def forward(self, x):
+        return x**2
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (nn.Sequential(nn.Linear(4, 4), nn.GELU()), "gelu"),
+        (Powers(), "no instruction for pow"),
         (Unusual(), "with other images the program gave other results"),
         (nn.Sequential(nn.Softmax(0)), "across images"),
     ],
@@ -242,8 +254,25 @@ def test_what_is_no_program_runs_as_ever_and_says_why(model, reason, rng):
     assert reason in frozen.reason
     assert reason in repr(frozen)
     assert np.array_equal(frozen(x).numpy(), evaluated(model, x))
-    with minicnn.backends.use_strict(), pytest.raises(BackendError, match=reason):
+    with minicnn.backends.use_strict(), pytest.raises(BackendError, match=reason) as refused:
         minicnn.freeze(model, x)
+    assert str(refused.value).count("MINICNN_STRICT") == 1
+
+
+def test_calls_are_counted(rng):
+    x = images(rng, 2, 4)
+    backends.reset_report()
+    frozen, slow = minicnn.freeze(Scaled(), x), minicnn.freeze(Powers(), x)
+    for _ in range(3):
+        frozen(x)
+    slow(x)
+    counted = backends.report()["frozen Scaled"]["native"]
+    assert (counted["kernel"], counted["reference"], counted["reasons"]) == (3, 0, {})
+    counted = backends.report()["frozen Powers"]["native"]
+    assert (counted["reference"], counted["reasons"]) == (1, {"no instruction for pow": 1})
+    backends.reset_report()
+    frozen(x)
+    assert backends.report()["frozen Scaled"]["native"]["kernel"] == 1
 
 
 def test_other_backends_have_no_programs(rng):

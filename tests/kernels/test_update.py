@@ -127,6 +127,19 @@ def test_without_l2_infinite_parameters_stay_so():
     assert p.tolist()[:2] == [math.inf, -math.inf]
 
 
+@pytest.mark.parametrize(("name", "options"), ROWS, ids=str)
+def test_special_values_become_what_the_reference_makes_of_them(rng, name, options):
+    special = np.array([np.nan, np.inf, -np.inf, -0.0, 2.0**-130, np.finfo(np.float32).max], np.float32)
+    for position in range(len(arrays_of(name, options, rng, [1]))):
+        lists = arrays_of(name, options, rng, [37])
+        lists[position][0][[0, 7, 15, 16, 30, 36]] = special
+        expected = copies(lists)
+        with np.errstate(all="ignore"):
+            step(name, options, lists)
+            step(name, options, expected, reference=True)
+        np.testing.assert_allclose(flat(lists), flat(expected), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("position", range(4))
 @pytest.mark.parametrize("change", ["float64", "every second", "read-only"])
 def test_what_does_not_fit_is_declined_before_anything_moves(rng, position, change):

@@ -77,10 +77,11 @@ def _declined(*arrays) -> Declined | None:
     return declined
 
 
-def _correlate(x, w, b, size, *, z=None, with_relu=False, **attrs):
+def _correlate(kernel, x, w, b, size, *, z=None, with_relu=False, **attrs):
     """The convolution, plus z, through a ReLU."""
     y = _native.empty((len(x), len(w), *size))
     chosen = algorithm(w.shape, x.shape, attrs)
+    kernel.count_algorithm("native", chosen)
     later = z is not None and chosen == "depthwise"  # which adds nothing itself
     _native.conv_forward(
         y,
@@ -99,32 +100,33 @@ def _correlate(x, w, b, size, *, z=None, with_relu=False, **attrs):
     return y
 
 
-def _spread(gy, w, channels, size, **attrs):
+def _spread(kernel, gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
-    _native.conv_backward_data(
-        gx, one_run(gy), one_run(w), algorithm=algorithm(w.shape, gx.shape, attrs), **attrs
-    )
+    chosen = algorithm(w.shape, gx.shape, attrs)
+    kernel.count_algorithm("native", chosen)
+    _native.conv_backward_data(gx, one_run(gy), one_run(w), algorithm=chosen, **attrs)
     return gx
 
 
-def _weight_gradient(gy, x, shape, **attrs):
+def _weight_gradient(kernel, gy, x, shape, **attrs):
     gw = _native.empty(shape)
-    _native.conv_weight_gradient(
-        gw, one_run(gy), one_run(x), algorithm=gradient_algorithm(shape, x.shape, attrs), **attrs
-    )
+    chosen = gradient_algorithm(shape, x.shape, attrs)
+    kernel.count_algorithm("native", chosen)
+    _native.conv_weight_gradient(gw, one_run(gy), one_run(x), algorithm=chosen, **attrs)
     return gw
 
 
-def _forward(x, w, b, z=None, *, with_relu=False, **attrs):
+def _forward(kernel, x, w, b, z=None, *, with_relu=False, **attrs):
     """The convolution, plus z, through a ReLU; and what its backward pass needs."""
     declined = _declined(x, w, z, b)
     if declined:
         return declined
-    y = _correlate(x, w, b, conv2d.output_shape(x, w, **attrs)[2:], z=z, with_relu=with_relu, **attrs)
+    size = conv2d.output_shape(x, w, **attrs)[2:]
+    y = _correlate(kernel, x, w, b, size, z=z, with_relu=with_relu, **attrs)
     return y, (x, w, y) if with_relu else (x, w)
 
 
-def _backward(gy, saved, needs, **attrs):
+def _backward(kernel, gy, saved, needs, **attrs):
     """The gradients of x, w and b, behind a ReLU if its result was saved; and what that lets through."""
     declined = _declined(gy, *saved)
     if declined:
@@ -138,14 +140,14 @@ def _backward(gy, saved, needs, **attrs):
         gy = masked
     elif gb is not None:
         _native.bias_gradient(gb, None, gy, None)
-    gx = _spread(gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(gy, x, w.shape, **attrs) if needs[1] else None
+    gx = _spread(kernel, gy, w, x.shape[1], x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, gy, x, w.shape, **attrs) if needs[1] else None
     return (gx, gw, gb)[: len(needs)], gy
 
 
-def _backward_with_addition(gy, saved, needs, **attrs):
+def _backward_with_addition(kernel, gy, saved, needs, **attrs):
     """The same for the operands x, w, z, b: what reaches the sum is the gradient of z."""
-    gradients, gz = _backward(gy, saved, (*needs[:2], *needs[3:]), **attrs)
+    gradients, gz = _backward(kernel, gy, saved, (*needs[:2], *needs[3:]), **attrs)
     if type(gradients) is Declined:
         return gradients
     gx, gw, *gb = gradients
@@ -154,42 +156,42 @@ def _backward_with_addition(gy, saved, needs, **attrs):
 
 @conv2d.forward_kernel.overlay("native")
 def conv2d_native(xp, x, w, b=None, **attrs):
-    return _forward(x, w, b, **attrs)
+    return _forward(conv2d.forward_kernel, x, w, b, **attrs)
 
 
 @conv2d.backward_kernel.overlay("native")
 def conv2d_backward_native(xp, gy, saved, needs, **attrs):
-    return _backward(gy, saved, needs, **attrs)[0]
+    return _backward(conv2d.backward_kernel, gy, saved, needs, **attrs)[0]
 
 
 @conv2d_relu.forward_kernel.overlay("native")
 def conv2d_relu_native(xp, x, w, b=None, **attrs):
-    return _forward(x, w, b, with_relu=True, **attrs)
+    return _forward(conv2d_relu.forward_kernel, x, w, b, with_relu=True, **attrs)
 
 
 @conv2d_relu.backward_kernel.overlay("native")
 def conv2d_relu_backward_native(xp, gy, saved, needs, **attrs):
-    return _backward(gy, saved, needs, **attrs)[0]
+    return _backward(conv2d_relu.backward_kernel, gy, saved, needs, **attrs)[0]
 
 
 @conv2d_add.forward_kernel.overlay("native")
 def conv2d_add_native(xp, x, w, z, b=None, **attrs):
-    return _forward(x, w, b, z, **attrs)
+    return _forward(conv2d_add.forward_kernel, x, w, b, z, **attrs)
 
 
 @conv2d_add.backward_kernel.overlay("native")
 def conv2d_add_backward_native(xp, gy, saved, needs, **attrs):
-    return _backward_with_addition(gy, saved, needs, **attrs)
+    return _backward_with_addition(conv2d_add.backward_kernel, gy, saved, needs, **attrs)
 
 
 @conv2d_add_relu.forward_kernel.overlay("native")
 def conv2d_add_relu_native(xp, x, w, z, b=None, **attrs):
-    return _forward(x, w, b, z, with_relu=True, **attrs)
+    return _forward(conv2d_add_relu.forward_kernel, x, w, b, z, with_relu=True, **attrs)
 
 
 @conv2d_add_relu.backward_kernel.overlay("native")
 def conv2d_add_relu_backward_native(xp, gy, saved, needs, **attrs):
-    return _backward_with_addition(gy, saved, needs, **attrs)
+    return _backward_with_addition(conv2d_add_relu.backward_kernel, gy, saved, needs, **attrs)
 
 
 @conv_transpose2d.forward_kernel.overlay("native")
@@ -199,7 +201,7 @@ def conv_transpose2d_native(xp, x, w, b=None, **attrs):
         return declined
     channels, *size = conv_transpose2d.output_shape(x, w, **attrs)[1:]
     del attrs["output_padding"]
-    y = _spread(x, w, channels, size, **attrs)
+    y = _spread(conv_transpose2d.forward_kernel, x, w, channels, size, **attrs)
     if b is not None:
         y += b[:, None, None]
     return y, (x, w)
@@ -212,8 +214,9 @@ def conv_transpose2d_backward_native(xp, gy, saved, needs, *, output_padding, **
     if declined:
         return declined
     gy = one_run(gy)
-    gx = _correlate(gy, w, None, x.shape[2:], **attrs) if needs[0] else None
-    gw = _weight_gradient(x, gy, w.shape, **attrs) if needs[1] else None
+    kernel = conv_transpose2d.backward_kernel
+    gx = _correlate(kernel, gy, w, None, x.shape[2:], **attrs) if needs[0] else None
+    gw = _weight_gradient(kernel, x, gy, w.shape, **attrs) if needs[1] else None
     gb = None
     if len(needs) > 2 and needs[2]:
         gb = _native.empty(gy.shape[1:2])

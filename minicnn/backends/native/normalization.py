@@ -131,7 +131,7 @@ def batch_norm_inference_native(xp, x, mean, var, w=None, b=None, *, eps):
 @batch_norm_inference.backward_kernel.overlay("native")
 def batch_norm_inference_backward_native(xp, gy, saved, needs, *, eps):
     x, mean, var, w = saved
-    declined = not_float32(gy, x, mean, var, w)
+    declined = not_float32(gy, x, mean, var, w) or (Declined("an empty array") if x.size == 0 else None)
     if declined:
         return declined
     gx, gw, gb = empty(x, mean.shape, (needs[0], *needs[3:], False, False)[:3])

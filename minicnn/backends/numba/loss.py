@@ -53,18 +53,17 @@ def cross_entropy_backward(gx, g, p, target, w, ignore_index, smoothing):
     sum_w = w.sum()
     for n in prange(N):
         t = target[n]
-        if t == ignore_index:
+        kept = t != ignore_index
+        above = g[n] if kept else g.dtype.type(0)  # times NaN it is NaN, as in the reference
+        hot = (1 - smoothing) * w[t] * above if kept else 0.0
+        even = smoothing / C * above
+        if smoothing > 0:
             for c in range(C):
-                gx[n, c] = 0
+                gx[n, c] = p[n, c] * (hot + even * sum_w) - even * w[c]
         else:
-            hot = (1 - smoothing) * w[t] * g[n]
-            even = smoothing / C * g[n]
-            if smoothing > 0:
-                for c in range(C):
-                    gx[n, c] = p[n, c] * (hot + even * sum_w) - even * w[c]
-            else:
-                for c in range(C):
-                    gx[n, c] = p[n, c] * hot
+            for c in range(C):
+                gx[n, c] = p[n, c] * hot
+        if kept:
             gx[n, t] -= hot
 
 

@@ -79,7 +79,7 @@ def main(text: str) -> None:
 
 def _limit_threads(job: Job) -> None:
     """Before the framework is imported: most read their number of threads only then."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_NUM_THREADS"):
         os.environ[name] = str(job.threads)
     if job.framework == "jax":
         os.environ["JAX_PLATFORMS"] = "cpu"

@@ -6,6 +6,7 @@ from typing import Any
 
 import minicnn
 from minicnn import backends
+from minicnn.bench.machine import blas
 from minicnn.nn import functional as F
 
 from .job import Job, Step
@@ -33,6 +34,7 @@ def prepare(job: Job, images: Any, labels: Any) -> tuple[Step, dict[str, Any]]:
         "version": minicnn.__version__,
         "backend": backends.active().name,
         "compiled": True,
+        "blas_threads": max((library["threads"] for library in blas()), default=None),
         "parameters": sum(parameter.numel() for parameter in plain.parameters()),
     }
     return train if job.mode == "train" else infer, facts

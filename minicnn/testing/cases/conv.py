@@ -148,6 +148,7 @@ CASES: list[OpCase] = [
         exact=True,
         tails=conv2d_tails,
         nonfinite={1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"},
+        padded=1,
     ),
     OpCase(
         name="conv_transpose2d",
@@ -175,5 +176,6 @@ CASES: list[OpCase] = [
         linear=(0, 1, 2),
         exact=True,
         tails=_conv_transpose2d_tails,
+        padded=1,
     ),
 ]

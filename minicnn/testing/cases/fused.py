@@ -10,7 +10,7 @@ from minicnn.ops import fused
 from minicnn.oracles import activation, conv, linear, normalization, pooling
 from minicnn.testing.cases.conv import conv2d_samples, conv2d_tails
 from minicnn.testing.cases.linear import layer_tails, layers
-from minicnn.testing.cases.normalization import channel_tails, over_batch, steepness
+from minicnn.testing.cases.normalization import OVERFLOW, channel_tails, over_batch, steepness
 from minicnn.testing.cases.pooling import max_pool2d_samples, max_pool2d_tails
 from minicnn.testing.spec import Invalid, OpCase, Sample
 
@@ -106,6 +106,7 @@ CASES = [
         exact=True,
         tails=conv2d_tails,
         nonfinite=PADDED,
+        padded=1,
     ),
     OpCase(
         "conv2d_add",
@@ -116,6 +117,7 @@ CASES = [
         exact=True,
         tails=_with_shortcut(conv2d_tails),
         nonfinite=PADDED,
+        padded=1,
         invalid=WRONG_SHORTCUT,
     ),
     OpCase(
@@ -127,6 +129,7 @@ CASES = [
         exact=True,
         tails=_with_shortcut(conv2d_tails),
         nonfinite=PADDED,
+        padded=1,
         invalid=WRONG_SHORTCUT,
     ),
     OpCase(
@@ -137,6 +140,7 @@ CASES = [
         fused.batch_norm_relu,
         over_batch,
         _batch_norm_relu,
+        overflow=OVERFLOW,
         inner_slope=steepness(0, 2, 3),
         tails=channel_tails,
         kinks=KINKS,
@@ -146,6 +150,7 @@ CASES = [
         fused.batch_norm_add,
         _with_addition(over_batch),
         _batch_norm_add,
+        overflow=OVERFLOW,
         inner_slope=_steepness,
         tails=_with_addition(channel_tails),
         invalid=WRONG_ADDITION,
@@ -155,6 +160,7 @@ CASES = [
         fused.batch_norm_add_relu,
         _with_addition(over_batch),
         _batch_norm_add_relu,
+        overflow=OVERFLOW,
         inner_slope=_steepness,
         tails=_with_addition(channel_tails),
         invalid=WRONG_ADDITION,

@@ -126,12 +126,15 @@ def steepness(*axes: int, groups: bool = False) -> Any:
 
 WRONG_WEIGHT = r"weight of shape \(3,\) for input of shape \(2, 3, 2, 2\), got \(4,\)"
 
+OVERFLOW = "x - mean is multiplied by gradients, and the deviation by weights, before they cancel"
+
 CASES = [
     OpCase(
         "batch_norm",
         ops.batch_norm,
         over_batch,
         oracles.batch_norm,
+        overflow=OVERFLOW,
         inner_slope=steepness(0, 2, 3),
         tails=channel_tails,
         invalid=(
@@ -149,6 +152,7 @@ CASES = [
         ops.batch_norm_inference,
         with_statistics,
         oracles.batch_norm_inference,
+        overflow=OVERFLOW,
         constant=(1, 2),
         invalid=(
             Invalid((IMAGE, np.zeros(2), np.ones(3)), {}, ShapeError, r"running_mean of shape \(3,\)"),
@@ -162,6 +166,7 @@ CASES = [
         ops.layer_norm,
         over_last,
         oracles.layer_norm,
+        overflow=OVERFLOW,
         inner_slope=steepness(),
         tails=row_tails,
         invalid=(
@@ -177,6 +182,7 @@ CASES = [
         ops.group_norm,
         over_groups,
         oracles.group_norm,
+        overflow=OVERFLOW,
         inner_slope=steepness(2, groups=True),
         invalid=(
             Invalid((IMAGE,), {"num_groups": 2}, ShapeError, "channels that 2 groups divide, got 3"),
@@ -191,6 +197,7 @@ CASES = [
         over_places,
         lambda x, mean=None, var=None, w=None, b=None, **attrs: oracles.instance_norm(x, w, b, **attrs),
         constant=(1, 2),
+        overflow=OVERFLOW,
         invalid=(
             Invalid((np.zeros((2, 3, 1)),), {}, ShapeError, "more than 1 value per channel and sample"),
             Invalid((IMAGE, np.zeros(2), np.ones(3)), {}, ShapeError, r"running_mean of shape \(3,\), got"),

@@ -1,0 +1,101 @@
+"""Images that occur twice: those that a model learned from must not be those that it is measured on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.data.pack import HASH_BYTES, PackedImages, pixel_hash
+from minicnn.data.vision import ImageArrays
+
+__all__ = ["Overlap", "image_hashes", "overlaps", "repeated"]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images that two parts of a data set have in common.
+
+    Attributes
+    ----------
+    parts : (str, str)
+        The names of the two.
+    images : (N,) array of int64
+        Indices into the second, of images that also occur in the first.
+    twins : (N,) array of int64
+        Where these occur in the first.
+    """
+
+    parts: tuple[str, str]
+    images: np.ndarray
+    twins: np.ndarray
+
+    def __str__(self) -> str:
+        first, second = self.parts
+        count = len(self.images)
+        what = "image of it is" if count == 1 else f"{count:,} images of it are"
+        return f"{second}: {what} among those of {first} too"
+
+
+def image_hashes(images: ImageArrays, indices: np.ndarray | None = None) -> np.ndarray:
+    """(N,) hashes of 16 bytes, equal for images of equal pixels; of all images, or of those at the indices.
+
+    Examples
+    --------
+    >>> images = ImageArrays(np.array([[[1]], [[2]], [[1]]], np.uint8), np.zeros(3, int), ["a"])
+    >>> hashes = image_hashes(images)
+    >>> bool(hashes[0] == hashes[2]), bool(hashes[0] == hashes[1])
+    (True, False)
+    """
+    chosen = np.arange(len(images)) if indices is None else indices
+    if isinstance(images, PackedImages):
+        table = images.hashes[chosen]
+    else:
+        digests = (pixel_hash(np.ascontiguousarray(images.pixels[i])) for i in chosen.tolist())
+        table = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
+    return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)
+
+
+def overlaps(parts: Mapping[str, np.ndarray]) -> list[Overlap]:
+    """Which images several parts have in common.
+
+    Parameters
+    ----------
+    parts : mapping of str to array
+        :func:`image_hashes` of each, the one to learn from first.
+
+    Returns
+    -------
+    list of Overlap
+        One for each two parts that share an image.
+
+    Examples
+    --------
+    >>> train, test = (np.array([bytes([i]) for i in row], "V1") for row in ([1, 2, 3], [7, 3, 3]))
+    >>> [found] = overlaps({"training": train, "test": test})
+    >>> print(found)
+    test: 2 images of it are among those of training too
+    >>> found.images.tolist(), found.twins.tolist()
+    ([1, 2], [2, 2])
+    """
+    found = []
+    for (first, known), (second, others) in itertools.combinations(parts.items(), 2):
+        where = {hashed: index for index, hashed in reversed(list(enumerate(known.tolist())))}
+        pairs = [(i, where[hashed]) for i, hashed in enumerate(others.tolist()) if hashed in where]
+        if pairs:
+            images, twins = np.array(pairs, np.int64).T
+            found.append(Overlap((first, second), images, twins))
+    return found
+
+
+def repeated(hashes: np.ndarray) -> int:
+    """How many images of a part occurred in it before.
+
+    Examples
+    --------
+    >>> repeated(np.array([b"a", b"b", b"a", b"a"], "V1"))
+    2
+    """
+    return len(hashes) - len(set(hashes.tolist()))

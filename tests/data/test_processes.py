@@ -1,0 +1,148 @@
+"""Worker processes: the same batches as in this process, and errors that reach it."""
+
+import os
+import signal
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from minicnn import transforms
+from minicnn.core.random import generator
+from minicnn.core.tensor import Tensor
+from minicnn.data import DataLoader, Dataset
+from minicnn.data.processes import ordered_in_processes
+from minicnn.data.vision import ImageArrays
+from minicnn.errors import OptionError, ShapeError
+
+
+class Noisy(Dataset):
+    """Random numbers that depend on the generator in force."""
+
+    def __len__(self):
+        return 23
+
+    def __getitem__(self, index):
+        return Tensor(generator().random((3, index % 5 + 1))[:, :1]), {"index": index, "name": f"no. {index}"}
+
+
+def batches(dataset, **options):
+    loader = DataLoader(dataset, batch_size=4, shuffle=True, seed=7, **options)
+    return [list(loader), list(loader), list(loader.batches(start=3))]
+
+
+def same(a, b):
+    if isinstance(a, Tensor):
+        return type(b) is Tensor and a.dtype == b.dtype and (a.numpy() == b.numpy()).all()
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_processes_give_the_same_batches(workers):
+    here = batches(Noisy())
+    there = batches(Noisy(), num_workers=workers, multiprocessing_context="spawn")
+    assert same(here, there)
+    assert not same(here[0], here[1])
+
+
+def test_images_with_random_changes_are_the_same():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 9, 9, 3), np.uint8)
+    chain = transforms.Compose([transforms.RandomCrop(9, padding=2), transforms.ToTensor()])
+    images = ImageArrays(pixels, np.arange(20) % 3, list("abc"), chain)
+    assert same(batches(images), batches(images, num_workers=2, multiprocessing_context="spawn"))
+
+
+class Pair(NamedTuple):
+    number: int
+    array: np.ndarray
+
+
+def answers(number):
+    """Results of every kind and of growing size."""
+    return [
+        Pair(number, np.arange(number, dtype=np.int16)),
+        (np.array(["text"]), None, np.empty((0, 3)), Tensor(np.float32(number))),
+        np.ones((number % 3 * 100_000 + 1,)),
+    ]
+
+
+def test_results_of_any_kind_and_size():
+    options = {"workers": 2, "ahead": 5, "timeout": 30, "init": None}
+    results = list(ordered_in_processes(answers, iter(range(20)), **options))
+    for number, (pair, others, large) in enumerate(results):
+        assert type(pair) is Pair and pair.array.tolist() == list(range(number))
+        assert others[0].tolist() == ["text"] and others[1] is None and others[2].shape == (0, 3)
+        assert others[3].item() == number and type(others[3]) is Tensor
+        assert large.sum() == number % 3 * 100_000 + 1
+
+
+class UnsendableError(Exception):
+    def __init__(self, a, b):
+        super().__init__(a)
+
+
+def fails(number):
+    if number == 3:
+        raise ShapeError(expected="three", got="four", op="test")
+    if number == 13:
+        raise UnsendableError(1, 2)
+    return number
+
+
+def test_errors_reach_the_caller_with_their_place():
+    options = {"workers": 2, "ahead": 2, "timeout": 30, "init": None}
+    results = ordered_in_processes(fails, iter([0, 1, 2, 3, 4]), **options)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ShapeError, match="expected three, got four") as caught:
+        next(results)
+    assert "in fails" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError) as caught:
+        list(ordered_in_processes(fails, iter([13]), **options))
+    assert "Unsendable" in "".join(caught.value.__notes__)
+
+
+def dies(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleeps(number):
+    time.sleep(60)
+
+
+def test_a_worker_that_ends_or_hangs_is_noticed():
+    options = {"workers": 1, "ahead": 2, "init": None}
+    with pytest.raises(RuntimeError, match="ended with exit code -9"):
+        list(ordered_in_processes(dies, iter([0]), timeout=30, **options))
+
+
+def no_start(number):
+    raise ValueError("no start")
+
+
+def test_a_failing_init_is_reported():
+    with pytest.raises(ValueError, match="no start"):
+        list(ordered_in_processes(fails, iter([0, 1]), workers=1, ahead=2, timeout=30, init=no_start))
+
+
+def test_what_cannot_be_sent_is_refused():
+    pixels = np.zeros((4, 3, 3), np.uint8)
+    images = ImageArrays(pixels, np.zeros(4, int), ["a"], lambda image: image)
+    with pytest.raises(OptionError, match="cannot be sent to a process"):
+        list(DataLoader(images, num_workers=1, multiprocessing_context="spawn"))
+    with pytest.raises(OptionError, match="a forked process may hang"):
+        DataLoader(images, num_workers=1, multiprocessing_context="fork")
+
+
+def test_no_block_of_memory_is_left_behind():
+    if not os.path.isdir("/dev/shm"):
+        pytest.skip("shared memory cannot be listed here")
+    before = set(os.listdir("/dev/shm"))
+    results = ordered_in_processes(answers, iter(range(9)), workers=2, ahead=5, timeout=30, init=None)
+    next(results)
+    results.close()
+    assert set(os.listdir("/dev/shm")) <= before

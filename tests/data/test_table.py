@@ -1,0 +1,114 @@
+"""Parquet files and Hugging Face data sets; without their libraries, what is said about it."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from minicnn.data.sources import load
+from minicnn.errors import FormatError, OptionError
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def png(level):
+    buffer = io.BytesIO()
+    Image.new("L", (4, 3), level).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_a_missing_library_is_named_with_the_command(tmp_path, monkeypatch):
+    import importlib
+
+    real = importlib.import_module
+
+    def missing(name, *words):
+        if name.partition(".")[0] in ("pyarrow", "datasets"):
+            raise ImportError(name)
+        return real(name, *words)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(OptionError, match=r'pyarrow is not installed; pip install "minicnn\[arrow\]"'):
+        load(tmp_path / "a.parquet")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "state.json").touch()
+    with pytest.raises(OptionError, match=r'datasets is not installed; pip install "minicnn\[hf\]"'):
+        load(tmp_path / "d")
+    with pytest.raises(OptionError, match="datasets is not installed"):
+        load("hf:someone/something")
+
+
+def write(path, images, labels, names=None):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"image": images, "label": labels, "other": list(range(len(labels)))})
+    if names:
+        facts = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(facts)})
+    parquet.write_table(table, path)
+
+
+def test_rows_of_bytes_and_of_mappings(tmp_path):
+    write(tmp_path / "a.parquet", [png(i) for i in range(3)], [1, 0, 2])
+    source = load(tmp_path / "a.parquet")
+    assert source.classes == ["0", "1", "2"]
+    assert source.train.pixels[:][:, 0, 0].tolist() == [1, 0, 2]
+    rows = [{"bytes": png(i), "path": f"{i}.png"} for i in range(3)]
+    write(tmp_path / "b.parquet", rows, [1, 0, 1], ["cat", "dog"])
+    source = load(tmp_path / "b.parquet")
+    assert (source.classes, source.train.labels.tolist()) == (["cat", "dog"], [0, 1, 1])
+    assert source.train.names == ["row 1 (1.png)", "row 0 (0.png)", "row 2 (2.png)"]
+
+
+def test_a_folder_of_parts(tmp_path):
+    for part in ("train", "validation", "test"):
+        write(tmp_path / f"{part}-00000-of-00001.parquet", [png(i) for i in range(4)], ["a", "b", "a", "b"])
+    source = load(tmp_path)
+    assert (len(source.train), len(source.validation), len(source.test)) == (4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "images, labels, names, what",
+    [
+        ([b"x"], [0], None, "row 0: not an image"),
+        ([None], ["a"], None, "row 0: holds no bytes"),
+        ([png(1)], [None], None, "row 0: its label is None"),
+        ([png(1)], [2], ["a", "b"], "row 0: label 2 is not in 0..1"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, images, labels, names, what):
+    write(tmp_path / "a.parquet", images, labels, names)
+    with pytest.raises(FormatError, match=what):
+        load(tmp_path / "a.parquet")
+
+
+def test_damaged_files_and_other_columns(tmp_path):
+    write(tmp_path / "a.parquet", [png(1)], [0])
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole[:-9])
+    with pytest.raises(FormatError, match="a.parquet: damaged or cut off"):
+        load(tmp_path / "a.parquet")
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"x": [1]}), tmp_path / "b.parquet")
+    with pytest.raises(FormatError, match="no column image, .* there are x"):
+        load(tmp_path / "b.parquet")
+
+
+def test_a_saved_hugging_face_data_set(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    rows = {"image": [{"bytes": png(i), "path": None} for i in range(4)], "label": [1, 0, 1, 0]}
+    whole = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict({"train": whole, "test": whole.select([0, 1])}).save_to_disk(str(tmp_path / "d"))
+    source = load(tmp_path / "d")
+    assert (source.classes, len(source.train), len(source.test)) == (["cat", "dog"], 4, 2)
+    assert np.asarray(source.train[0][0])[0, 0] == 1
+    whole.save_to_disk(str(tmp_path / "one"))
+    assert len(load(tmp_path / "one").train) == 4
