@@ -8,8 +8,7 @@ from typing import Any
 from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, print_json, table
 from minicnn.data import fetch, sources
-from minicnn.data.discipline import fingerprints
-from minicnn.data.duplicates import overlaps, repeated
+from minicnn.data.duplicates import image_hashes, overlaps, repeated
 from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
 from minicnn.errors import OptionError
@@ -72,7 +71,7 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
     )
     parts = {"training": source.train, "validation": source.validation, "test": source.test}
     there = {name: images for name, images in parts.items() if images is not None}
-    hashes = {name: fingerprints(images) for name, images in there.items()}
+    hashes = {name: image_hashes(images) for name, images in there.items()}
     counts = {name: images.labels for name, images in there.items()}
     return {
         "data": source.name,

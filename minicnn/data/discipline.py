@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.dataset import ConcatDataset, Subset, TensorDataset
+from minicnn.data.duplicates import image_hashes
 from minicnn.data.loader import DataLoader
 from minicnn.data.pack import pixel_hash
-from minicnn.data.vision import ImageFolder, LabelledImages
+from minicnn.data.vision import ImageArrays, ImageFolder, LabelledImages
 from minicnn.errors import OptionError
 
 __all__ = ["Fitted", "check_fitted", "fingerprints", "statistics"]
@@ -205,7 +206,7 @@ def _roots(dataset: Any, indices: Iterable[int] | None) -> Iterator[tuple[Any, n
 
 def _images(root: Any, chosen: np.ndarray) -> Iterator[np.ndarray]:
     """The pixels of images as they are before any transform, (N, H, W) or (N, H, W, C), some at a time."""
-    if hasattr(root, "pixels"):
+    if isinstance(root, ImageArrays):
         for start in range(0, len(chosen), _BLOCK):
             yield root.pixels[chosen[start : start + _BLOCK]]
     elif isinstance(root, LabelledImages):
@@ -222,10 +223,8 @@ def _known_by(root: Any, chosen: np.ndarray) -> np.ndarray:
     """The fingerprints of samples of one data set."""
     if hasattr(root, "fingerprints"):
         return np.asarray(root.fingerprints(chosen), np.uint64)
-    if hasattr(root, "hashes"):  # a pack has them
-        return np.ascontiguousarray(root.hashes[chosen, :8]).view(np.uint64)[:, 0]
-    if hasattr(root, "pixels"):
-        return _hashed(image for images in _images(root, chosen) for image in np.ascontiguousarray(images))
+    if isinstance(root, ImageArrays):
+        return image_hashes(root, chosen).view(np.uint64)[::2]  # half of the bytes tell enough
     if isinstance(root, ImageFolder):
         return _hashed(os.path.abspath(root.samples[index][0]).encode() for index in chosen.tolist())
     if isinstance(root, TensorDataset):

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Overlap", "overlaps", "repeated"]
+from minicnn.data.pack import HASH_BYTES, PackedImages, pixel_hash
+from minicnn.data.vision import ImageArrays
+
+__all__ = ["Overlap", "image_hashes", "overlaps", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,32 @@ class Overlap:
         return f"{second}: {what} among those of {first} too"
 
 
+def image_hashes(images: ImageArrays, indices: np.ndarray | None = None) -> np.ndarray:
+    """(N,) hashes of 16 bytes, equal for images of equal pixels; of all images, or of those at the indices.
+
+    Examples
+    --------
+    >>> images = ImageArrays(np.array([[[1]], [[2]], [[1]]], np.uint8), np.zeros(3, int), ["a"])
+    >>> hashes = image_hashes(images)
+    >>> bool(hashes[0] == hashes[2]), bool(hashes[0] == hashes[1])
+    (True, False)
+    """
+    chosen = np.arange(len(images)) if indices is None else indices
+    if isinstance(images, PackedImages):
+        table = images.hashes[chosen]
+    else:
+        digests = (pixel_hash(np.ascontiguousarray(images.pixels[i])) for i in chosen.tolist())
+        table = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
+    return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)
+
+
 def overlaps(parts: Mapping[str, np.ndarray]) -> list[Overlap]:
     """Which images several parts have in common.
 
     Parameters
     ----------
     parts : mapping of str to array
-        :func:`~minicnn.data.discipline.fingerprints` of each, the one to learn from first.
+        :func:`image_hashes` of each, the one to learn from first.
 
     Returns
     -------

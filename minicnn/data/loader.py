@@ -17,7 +17,6 @@ import numpy as np
 
 from minicnn.core.random import new_generator, next_seed, use_generator
 from minicnn.data.collate import default_collate, default_convert
-from minicnn.data.processes import ordered_in_processes
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import OptionError
@@ -165,9 +164,9 @@ class DataLoader:
         fetch = _Fetch(self.dataset, self.collate_fn, self.batch_sampler is not None, key)
         if not self.num_workers:
             return (fetch(task) for task in tasks)
-        in_order: Callable[..., Iterator[Any]] = (
-            ordered_in_threads if self.multiprocessing_context is None else ordered_in_processes
-        )
+        in_order: Callable[..., Iterator[Any]] = ordered_in_threads
+        if self.multiprocessing_context is not None:
+            from minicnn.data.processes import ordered_in_processes as in_order  # multiprocessing is heavy
         return in_order(
             fetch,
             tasks,

@@ -14,8 +14,7 @@ from minicnn.data import (
     statistics,
     stratified_split,
 )
-from minicnn.data.discipline import fingerprints
-from minicnn.data.duplicates import Overlap, overlaps
+from minicnn.data.duplicates import Overlap, image_hashes, overlaps
 from minicnn.data.sealed import Sealed
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -78,10 +77,10 @@ def parts_of(source: Source, config: Config) -> Parts:
 
 def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:
     """The hashes of the images that a run learns from, validates on and tests on."""
-    known = fingerprints(source.train)
+    known = image_hashes(source.train)
     set_aside = np.setdiff1d(np.arange(len(known)), np.concatenate([learned, held_out]))
     return {
         "training": known[learned],
-        "validation": known[held_out] if source.validation is None else fingerprints(source.validation),
-        "test": known[set_aside] if source.test is None else fingerprints(source.test),
+        "validation": known[held_out] if source.validation is None else image_hashes(source.validation),
+        "test": known[set_aside] if source.test is None else image_hashes(source.test),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ def to_numbers(value: Any, lengths: Sequence[int] | None, op: str, name: str) ->
 
 
 def _is_finite(number: Any) -> bool:
-    return isinstance(number, (int, float, np.integer, np.floating)) and bool(np.isfinite(number))
+    return isinstance(number, (int, float, np.integer, np.floating)) and math.isfinite(number)
 
 
 def to_point(point: Sequence[float] | None, op: str) -> tuple[float, ...] | None:

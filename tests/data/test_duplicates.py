@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from minicnn.data.discipline import fingerprints
-from minicnn.data.duplicates import overlaps, repeated
+from minicnn.data.duplicates import image_hashes, overlaps, repeated
 from minicnn.data.vision import ImageArrays
 
 
@@ -20,7 +19,7 @@ def test_planted_duplicates_are_all_found():
     parts["validation"][1] = parts["training"][3]
     parts["test"][42] = parts["validation"][17]
     parts["training"][11] = parts["training"][10]
-    hashes = {name: fingerprints(images(pixels)) for name, pixels in parts.items()}
+    hashes = {name: image_hashes(images(pixels)) for name, pixels in parts.items()}
     found = {one.parts: (one.images.tolist(), one.twins.tolist()) for one in overlaps(hashes)}
     assert found == {
         ("training", "test"): ([5, 99], [7, 200]),
@@ -33,5 +32,5 @@ def test_planted_duplicates_are_all_found():
 def test_one_other_pixel_is_another_image():
     pixels = np.zeros((2, 4, 4), np.uint8)
     pixels[1, 3, 3] = 1
-    hashes = fingerprints(images(pixels))
+    hashes = image_hashes(images(pixels))
     assert overlaps({"a": hashes[:1], "b": hashes[1:]}) == []

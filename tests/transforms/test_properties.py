@@ -1,6 +1,7 @@
 """What holds for every random change: kinds, shapes, identity, refusals, signatures, workers."""
 
 import inspect
+import pickle
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,13 @@ def test_every_change_changes_something(name):
     array = pixels(33, 35) // 2 + 20  # a stretched contrast changes it too
     made = {under(CHANGES[name], array, seed).tobytes() for seed in range(30)}
     assert made - {array.tobytes()}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_processes_get_the_same_change(name):
+    other = pickle.loads(pickle.dumps(CHANGES[name]))
+    assert repr(other) == repr(CHANGES[name])
+    assert np.array_equal(under(other, pixels(), 5), under(CHANGES[name], pixels(), 5))
 
 
 IDENTITIES = {

@@ -127,7 +127,7 @@ def through_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
     """
     if is_pil(image):
         return _by_pillow(image, function, op)
-    height, width = size_of(image)
+    channels = channels_of(image)
     if image.dtype != np.uint8:
         raise DTypeError(
             expected="a PIL image or uint8 pixels",
@@ -135,14 +135,14 @@ def through_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
             hint="put it before ToTensor()",
             op=op,
         )
-    if channels_of(image) not in (1, 3) or image.ndim > 3:
+    if channels not in (1, 3) or image.ndim > 3:
         raise ShapeError(expected="an image of 1 or 3 channels", got=str(image.shape), op=op)
     from PIL import Image
 
     def by_pillow(a: np.ndarray) -> np.ndarray:
-        flat = a.reshape(height, width) if channels_of(a) == 1 else np.ascontiguousarray(a)
+        flat = a.reshape(a.shape[:2]) if channels == 1 else np.ascontiguousarray(a)
         done = np.asarray(_by_pillow(Image.fromarray(flat), function, op))
-        return done.reshape(*done.shape[:2], *a.shape[2:])
+        return done if done.ndim == a.ndim else done.reshape(*done.shape[:2], *a.shape[2:])
 
     return on_array(image, by_pillow)
 

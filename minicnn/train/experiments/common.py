@@ -1,0 +1,197 @@
+"""What the experiments share: small splits, small networks, one training, and statistics over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn import nn, optim
+from minicnn.core.random import manual_seed
+from minicnn.core.tensor import Tensor
+from minicnn.data import DataLoader, Subset, statistics, stratified_split
+from minicnn.data.sealed import Sealed
+from minicnn.data.sources import Source
+from minicnn.data.vision import ImageArrays
+from minicnn.errors import OptionError
+from minicnn.nn.functional import cross_entropy
+from minicnn.train.evaluate import split_test, test_set
+from minicnn.train.preprocess import augmented, plain
+from minicnn.train.trainer import Trainer
+
+__all__ = ["Measured", "Split", "Summary", "network", "one_training", "split_of", "summary"]
+
+_BATCH = 256  # images measured at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to learn from, few and more, to validate on, and to test on; the last are sealed."""
+
+    images: ImageArrays
+    few: np.ndarray
+    more: np.ndarray
+    validation: np.ndarray
+    test: Sealed
+    image_shape: tuple[int, int, int]
+    classes: list[str]
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def part(self, indices: np.ndarray, augment: str = "none") -> Subset[Any]:
+        """Images as the model sees them."""
+        change = augmented(augment, self.mean, self.std, self.image_shape)
+        return Subset(self.images.with_transform(change), indices)
+
+
+def split_of(source: Source, few: int, more: int, validation: int) -> Split:
+    """A fixed, stratified split with so many images in each part; ``more`` includes the few.
+
+    Raises
+    ------
+    OptionError
+        If there are not so many images.
+    """
+    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
+    labels = np.asarray(source.train.targets)[indices]
+    if few < len(source.classes) or few > more or more + validation > len(indices):
+        raise OptionError(
+            expected=f"{len(source.classes)} images or more to train on, and {len(indices)} in all at most",
+            got=f"{few}, {more} and {validation} to validate on",
+            op="experiment",
+        )
+    rest, held_out = stratified_split(labels, validation / len(indices), seed=0)
+    larger = rest[stratified_split(labels[rest], more / len(rest), seed=1)[1]] if more < len(rest) else rest
+    smaller = (
+        larger[stratified_split(labels[larger], few / len(larger), seed=2)[1]]
+        if few < len(larger)
+        else larger
+    )
+    mean, std = statistics(source.train, indices[smaller])
+    test = Sealed(test_set(source, plain(mean, std)))
+    parts = (indices[smaller], indices[larger], indices[held_out])
+    return Split(source.train, *parts, test, source.image_shape, source.classes, mean, std)
+
+
+def network(image_shape: Sequence[int], classes: int, width: int = 32, dropout: float = 0.0) -> nn.Module:
+    """Two convolutions with pooling and two dense layers, without what regularises by itself.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+    classes : int
+    width : int
+        Channels of the first convolution; the second has twice, the dense layer four times as many.
+    dropout : float
+        In front of both dense layers.
+    """
+    channels, height, width_in_pixels = image_shape
+    pools = [
+        2 if side >= 8 else 1 for side in (min(height, width_in_pixels), min(height, width_in_pixels) // 2)
+    ]
+    features = 2 * width * (height // math.prod(pools)) * (width_in_pixels // math.prod(pools))
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(pools[0]),
+        nn.Conv2d(width, 2 * width, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(pools[1]),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(features, 4 * width),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(4 * width, classes),
+    )
+
+
+class Measured(NamedTuple):
+    """What one training came to: accuracies in [0, 1], losses by cross-entropy or as asked for."""
+
+    train_accuracy: float
+    val_accuracy: float
+    train_loss: float
+    val_loss: float
+    curve: list[float]  # validation accuracy after each epoch
+
+
+def one_training(
+    model: Callable[[], nn.Module],
+    optimizer: Callable[[Any], optim.Optimizer],
+    split: Split,
+    indices: np.ndarray,
+    *,
+    seed: int,
+    epochs: int,
+    batch_size: int = 32,
+    augment: str = "none",
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+) -> tuple[Trainer, Measured]:
+    """Train a new model; then measure it on its own training images, unchanged, and on the validation images.
+
+    ``batch_size`` 0: all images at a time, which is gradient descent.
+    """
+    manual_seed(seed)
+    made = model()
+    trainer = Trainer(made, optimizer(made.parameters()), loss, classes=split.classes, seed=seed)
+    batch = batch_size or len(indices)
+    accumulate = -(-batch // 512)  # a whole set at a time would not fit
+    options: dict[str, Any] = {"batch_size": -(-batch // accumulate), "shuffle": True, "seed": seed}
+    trainer.accumulate = accumulate
+    learned = DataLoader(split.part(indices, augment), **options)
+    validation = DataLoader(split.part(split.validation), batch_size=_BATCH)
+    history = trainer.fit(learned, validation, epochs=epochs)
+    own = trainer.evaluate(DataLoader(split.part(indices), batch_size=_BATCH))
+    last = history[-1]
+    curve = [record["val_accuracy"] for record in history]
+    return trainer, Measured(own.accuracy, last["val_accuracy"], own.loss, last["val_loss"], curve)
+
+
+class Summary(NamedTuple):
+    """Mean over seeds with a 95 % interval by Student's t."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Mean and interval of values from several seeds.
+
+    Examples
+    --------
+    >>> [round(x, 4) for x in summary([0.90, 0.91, 0.92])]
+    [0.91, 0.8852, 0.9348]
+    """
+    array = np.asarray(values, np.float64)
+    mean = float(array.mean())
+    if len(array) < 2:
+        return Summary(mean, math.nan, math.nan)
+    half = _stats().t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    return Summary(mean, mean - half, mean + half)
+
+
+def smaller(values: Sequence[float], others: Sequence[float]) -> float:
+    """The p value of a paired t test against: the values are not smaller than the others of the same seed.
+
+    Examples
+    --------
+    >>> smaller([0.1, 0.12, 0.11], [0.2, 0.23, 0.2]) < 0.01
+    True
+    """
+    if list(values) == list(others):
+        return 1.0
+    return float(_stats().ttest_rel(values, others, alternative="less").pvalue)
+
+
+def _stats() -> Any:
+    """SciPy's statistics."""
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise OptionError("scipy is not installed", hint='pip install "minicnn[experiment]"') from error
+    return stats

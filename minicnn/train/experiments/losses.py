@@ -1,0 +1,200 @@
+"""Which loss with which optimiser (article, sections 3.4 and 6): chosen on validation images, tested once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn import optim
+from minicnn.data import DataLoader
+from minicnn.data.sources import Source
+from minicnn.errors import NonFiniteError, OptionError
+from minicnn.train.experiments.common import network, one_training, split_of, summary
+from minicnn.train.losses import LOSSES
+
+__all__ = ["OPTIMISERS", "Losses", "compare_losses", "draw"]
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How to make it, its rates to try, and whether each update sees all images."""
+
+    make: Callable[[Any, float], optim.Optimizer]
+    rates: tuple[float, ...]
+    whole: bool = False
+
+
+_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+OPTIMISERS = {
+    "GD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES, whole=True),
+    "SGD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES),
+    "momentum": Optimiser(lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9), tuple(r / 10 for r in _RATES)),
+    "Adam": Optimiser(lambda p, lr: optim.Adam(p, lr=lr), tuple(r / 100 for r in _RATES)),
+}
+
+
+@dataclass
+class Losses:
+    """What the experiment came to.
+
+    Attributes
+    ----------
+    settings : dict
+        Data, images, epochs, seeds.
+    sweep : dict
+        For each (loss, optimiser), from the learning rate to the validation accuracy of one seed; NaN where the
+        numbers did not stay finite.
+    chosen : dict
+        For each (loss, optimiser): the best rate, and the validation accuracies of all seeds with it.
+    winner : dict
+        The pair that was chosen, and the test accuracies of its models, measured once.
+    """
+
+    settings: dict[str, Any]
+    sweep: dict[tuple[str, str], dict[float, float]] = field(default_factory=dict)
+    chosen: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    winner: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            "settings": self.settings,
+            "sweep": [
+                {
+                    "loss": loss,
+                    "optimiser": name,
+                    "rates": {str(rate): value for rate, value in rates.items()},
+                }
+                for (loss, name), rates in self.sweep.items()
+            ],
+            "chosen": [
+                {"loss": loss, "optimiser": name, **facts} for (loss, name), facts in self.chosen.items()
+            ],
+            "winner": self.winner,
+        }
+
+
+def compare_losses(
+    source: Source,
+    *,
+    train_images: int = 1000,
+    val_images: int = 400,
+    seeds: int = 5,
+    epochs: int = 15,
+    tell: Callable[[str], object] = lambda line: None,
+) -> Losses:
+    """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
+
+    Every training sees the same number of images. The rate of a pair is the one with the best validation
+    accuracy of one seed; then all seeds are trained with it. Only the winner's models see the test images.
+
+    Parameters
+    ----------
+    source : Source
+        The data.
+    train_images, val_images : int
+        How many to learn from, and to choose on.
+    seeds : int
+        Trainings of each pair at its best rate; 2 at least.
+    epochs : int
+        Of each training.
+    tell : callable
+        Gets a line after each training.
+
+    Returns
+    -------
+    Losses
+
+    Raises
+    ------
+    OptionError
+        If there are not so many images, or fewer than 2 seeds.
+    """
+    if seeds < 2:
+        raise OptionError(expected="2 seeds or more, for an interval", got=str(seeds), op="experiment")
+    split = split_of(source, train_images, train_images, val_images)
+    result = Losses(
+        {
+            "data": source.name,
+            "train_images": len(split.few),
+            "val_images": len(split.validation),
+            "epochs": epochs,
+            "seeds": seeds,
+        }
+    )
+
+    def trained(loss: str, name: str, rate: float, seed: int) -> tuple[Any, float]:
+        optimiser = OPTIMISERS[name]
+        try:
+            trainer, measured = one_training(
+                lambda: network(split.image_shape, len(split.classes), 16),
+                lambda parameters: optimiser.make(parameters, rate),
+                split,
+                split.few,
+                seed=seed,
+                epochs=epochs,
+                batch_size=0 if optimiser.whole else 32,
+                loss=LOSSES[loss],
+            )
+        except NonFiniteError:
+            return None, math.nan
+        tell(f"{loss}, {name}, rate {rate:g}, seed {seed}: validation {measured.val_accuracy:.1%}")
+        return trainer, measured.val_accuracy
+
+    for loss, name in itertools.product(LOSSES, OPTIMISERS):
+        rates = {rate: trained(loss, name, rate, 0)[1] for rate in OPTIMISERS[name].rates}
+        best = max(rates, key=lambda rate: -1.0 if math.isnan(rates[rate]) else rates[rate])
+        accuracies = [rates[best], *(trained(loss, name, best, seed)[1] for seed in range(1, seeds))]
+        result.sweep[loss, name] = rates
+        facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
+        result.chosen[loss, name] = facts
+    loss, name = max(result.chosen, key=lambda pair: result.chosen[pair]["val_accuracy"]["mean"])
+    rate = result.chosen[loss, name]["rate"]
+    trainers = [trained(loss, name, rate, seed)[0] for seed in range(seeds)]
+    test = DataLoader(split.test.open(), batch_size=256)
+    accuracies = [trainer.evaluate(test).accuracy for trainer in trainers]
+    result.winner = {
+        "loss": loss,
+        "optimiser": name,
+        "rate": rate,
+        "test_accuracies": accuracies,
+        "test_accuracy": summary(accuracies)._asdict(),
+    }
+    return result
+
+
+def draw(result: Losses) -> Any:
+    """A matplotlib figure: for each loss, validation accuracy over the learning rate for each optimiser."""
+    from matplotlib.figure import Figure
+
+    losses = list(dict.fromkeys(loss for loss, _ in result.sweep))
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, loss in zip(figure.subplots(1, len(losses), sharey=True), losses, strict=True):
+        for number, name in enumerate(OPTIMISERS):
+            _line(axes, result, loss, name, f"C{number}")
+        axes.set(xscale="log", title=loss.replace("_", " "), xlabel="learning rate")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("validation accuracy in %")
+    figure.axes[-1].legend(loc="lower right", fontsize=8)
+    facts, winner = result.settings, result.winner
+    figure.suptitle(
+        f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each; large points: mean of "
+        f"{facts['seeds']} seeds with 95 % interval.\n{winner['loss'].replace('_', ' ')} with {winner['optimiser']} "
+        f"at {winner['rate']:g}: test accuracy {winner['test_accuracy']['mean']:.2%} "
+        f"({winner['test_accuracy']['low']:.2%} to {winner['test_accuracy']['high']:.2%})",
+        fontsize=9,
+    )
+    return figure
+
+
+def _line(axes: Any, result: Losses, loss: str, name: str, color: str) -> None:
+    rates = result.sweep[loss, name]
+    points: Sequence[tuple[float, float]] = [(r, 100 * a) for r, a in rates.items() if not math.isnan(a)]
+    axes.plot(*zip(*points, strict=True), ".-", color=color, label=name, linewidth=1)
+    chosen = result.chosen[loss, name]
+    mean = 100 * chosen["val_accuracy"]["mean"]
+    error = [[mean - 100 * chosen["val_accuracy"]["low"]], [100 * chosen["val_accuracy"]["high"] - mean]]
+    axes.errorbar([chosen["rate"]], [mean], yerr=error, fmt="o", color=color, capsize=3, markersize=7)

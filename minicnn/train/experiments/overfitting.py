@@ -1,0 +1,206 @@
+"""What helps against overfitting (article, section 6): seven ways on one small split, over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn import optim
+from minicnn.data.sources import Source
+from minicnn.errors import OptionError
+from minicnn.train.experiments.common import Measured, network, one_training, smaller, split_of, summary
+
+__all__ = ["ARMS", "Arm", "Overfitting", "compare_regularisers", "draw"]
+
+_RATE = 0.02  # of SGD with momentum
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way.
+
+    Attributes
+    ----------
+    l1, l2 : float
+        Strengths of the L1 penalty (a proximal step, so weights become 0) and of L2 (added to the gradient).
+    dropout : float
+        The share of inputs of the dense layers that is dropped.
+    augment : str
+        As ``--augment``.
+    more_data : bool
+        Learn from the larger part.
+    width : int
+        Of the network.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    augment: str = "none"
+    more_data: bool = False
+    width: int = 32
+
+
+ARMS = {
+    "none": Arm(),
+    "L1": Arm(l1=2e-3),
+    "L2": Arm(l2=3e-2),
+    "dropout": Arm(dropout=0.5),
+    "augmentation": Arm(augment="standard"),
+    "more data": Arm(more_data=True),
+    "smaller model": Arm(width=4),
+}
+
+
+@dataclass
+class Overfitting:
+    """What the experiment came to.
+
+    Attributes
+    ----------
+    settings : dict
+        Data, images, epochs, seeds.
+    runs : dict
+        For each way, one :class:`Measured` a seed.
+    """
+
+    settings: dict[str, Any]
+    runs: dict[str, list[Measured]] = field(default_factory=dict)
+
+    def table(self) -> list[dict[str, Any]]:
+        """For each way: accuracies and their gap with intervals, and the p value that the gap is not smaller.
+
+        The gap is training less validation accuracy, of the same seed.
+        """
+        gaps = {name: [m.train_accuracy - m.val_accuracy for m in runs] for name, runs in self.runs.items()}
+        return [
+            {
+                "name": name,
+                "train_accuracy": summary([m.train_accuracy for m in runs])._asdict(),
+                "val_accuracy": summary([m.val_accuracy for m in runs])._asdict(),
+                "val_loss": summary([m.val_loss for m in runs])._asdict(),
+                "gap": summary(gaps[name])._asdict(),
+                "p": smaller(gaps[name], gaps["none"]),
+            }
+            for name, runs in self.runs.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        runs = {name: [one._asdict() for one in runs] for name, runs in self.runs.items()}
+        return {"settings": self.settings, "table": self.table(), "runs": runs}
+
+
+def compare_regularisers(
+    source: Source,
+    *,
+    train_images: int = 100,
+    more_images: int = 400,
+    val_images: int = 500,
+    seeds: int = 5,
+    epochs: int = 60,
+    tell: Callable[[str], object] = lambda line: None,
+) -> Overfitting:
+    """Train a small network in seven ways on the same few images, and see how far it overfits.
+
+    Parameters
+    ----------
+    source : Source
+        The data; its test images stay sealed.
+    train_images, more_images, val_images : int
+        How many to learn from, how many with more data, and how many to validate on.
+    seeds : int
+        Trainings of each way, with other first weights and orders; 2 at least.
+    epochs : int
+        Of each training.
+    tell : callable
+        Gets a line after each training.
+
+    Returns
+    -------
+    Overfitting
+
+    Raises
+    ------
+    OptionError
+        If there are not so many images, or fewer than 2 seeds.
+    """
+    if seeds < 2:
+        raise OptionError(expected="2 seeds or more, for an interval", got=str(seeds), op="experiment")
+    split = split_of(source, train_images, more_images, val_images)
+    settings = {
+        "data": source.name,
+        "train_images": len(split.few),
+        "more_images": len(split.more),
+        "val_images": len(split.validation),
+        "epochs": epochs,
+        "seeds": seeds,
+    }
+    result = Overfitting(settings)
+    for name, arm in ARMS.items():
+        indices = split.more if arm.more_data else split.few
+        for seed in range(seeds):
+            _, measured = one_training(
+                lambda arm=arm: network(split.image_shape, len(split.classes), arm.width, arm.dropout),
+                lambda parameters, arm=arm: optim.SGD(
+                    parameters, lr=_RATE, momentum=0.9, weight_decay=arm.l2, l1=arm.l1
+                ),
+                split,
+                indices,
+                seed=seed,
+                # As many updates for all: more data would be more training otherwise.
+                epochs=max(1, round(epochs * len(split.few) / len(indices))),
+                augment=arm.augment,
+            )
+            result.runs.setdefault(name, []).append(measured)
+            tell(
+                f"{name}, seed {seed}: training {measured.train_accuracy:.1%}, validation {measured.val_accuracy:.1%}"
+            )
+    return result
+
+
+def draw(result: Overfitting) -> Any:
+    """A matplotlib figure: accuracies of all ways with their intervals, and the gaps between them."""
+    from matplotlib.figure import Figure
+
+    table = result.table()
+    names = [row["name"] for row in table]
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = list(range(len(names)))[::-1]
+    for key, label, color in (
+        ("train_accuracy", "training", "tab:orange"),
+        ("val_accuracy", "validation", "tab:blue"),
+    ):
+        _points(left, places, [row[key] for row in table], label, color)
+    left.set(xlabel="accuracy in %", yticks=places, yticklabels=names)
+    left.legend()
+    _points(right, places, [row["gap"] for row in table], "gap", "tab:red")
+    for place, row in zip(places, table, strict=True):
+        if row["name"] != "none":
+            text = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
+            right.annotate(
+                text, (100 * row["gap"]["high"], place), (6, -3), textcoords="offset points", fontsize=8
+            )
+    right.set(xlabel="training less validation accuracy, points")
+    right.margins(x=0.25)
+    facts = result.settings
+    figure.suptitle(
+        f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs: mean of {facts['seeds']} "
+        "seeds with 95 % intervals; p: the gap is no smaller than with none",
+        fontsize=9,
+    )
+    return figure
+
+
+def _points(
+    axes: Any, places: Sequence[int], rows: Sequence[dict[str, float]], label: str, color: str
+) -> None:
+    means = [100 * row["mean"] for row in rows]
+    errors = [
+        [100 * (row["mean"] - row["low"]) for row in rows],
+        [100 * (row["high"] - row["mean"]) for row in rows],
+    ]
+    axes.errorbar(means, places, xerr=errors, fmt="o", color=color, label=label, capsize=3)
+    axes.grid(alpha=0.3)
