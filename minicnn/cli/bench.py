@@ -91,17 +91,6 @@ def run(args: argparse.Namespace) -> int:
 
 _WINDOW = ("stride", "padding", "dilation", "kernel_size", "groups")
 _OF_KERNELS = ("op", "shape", "weight", *_WINDOW, "only", "plot")
-    "op",
-    "shape",
-    "weight",
-    "stride",
-    "padding",
-    "dilation",
-    "kernel_size",
-    "groups",
-    "only",
-    "plot",
-)
 _OF_STEPS = ("model", "batch", "compare", "python")
 
 
