@@ -19,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("kernels")
 FRAME = sorted(map(str, KERNELS.glob("frame/*.cpp")))  # compiled once
+HEADERS = sorted(map(str, KERNELS.glob("include/*.h")))
 FAMILIES = sorted(map(str, KERNELS.glob("*.cpp")))  # compiled for each level
 
 FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
@@ -26,6 +27,12 @@ CXX_FLAGS = [*FLAGS, "-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threads
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": []} | ({"avx2": ["-mavx2", "-mfma"], "avx512": AVX512} if X86 else {})
+
+
+def is_newer(target, sources):
+    """Whether a file is there that was made after the last change of all its sources."""
+    target = Path(target)
+    return target.exists() and target.stat().st_mtime > max(Path(s).stat().st_mtime for s in sources)
 
 
 class OptionalBuildExt(build_ext):
@@ -61,9 +68,13 @@ class OptionalBuildExt(build_ext):
 
         def compile_one(job):
             source, folder, macros, flags = job
+            folder = str(Path(self.build_temp) / folder)
+            (target,) = self.compiler.object_filenames([source], output_dir=folder)
+            if not self.force and is_newer(target, [source, *HEADERS, "setup.py"]):
+                return target
             (made,) = self.compiler.compile(
                 [source],
-                output_dir=str(Path(self.build_temp) / folder),
+                output_dir=folder,
                 macros=macros,
                 include_dirs=ext.include_dirs,
                 extra_postargs=CXX_FLAGS + flags,
@@ -89,7 +100,7 @@ setup(
             sources=[str(KERNELS / "cython/_native.pyx")],
             include_dirs=[str(KERNELS / "include"), np.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-            depends=[*map(str, [*KERNELS.glob("include/*.h"), *KERNELS.glob("cython/*")]), *FRAME, *FAMILIES],
+            depends=[*map(str, KERNELS.glob("cython/*")), *HEADERS, *FRAME, *FAMILIES],
             optional=True,
         )
     ],

@@ -65,7 +65,7 @@ def test_without_compiler_asking_for_native_is_refused(installed):
     environment = os.environ | {"PYTHONPATH": str(installed), "MINICNN_BACKEND": "native"}
     done = subprocess.run(command, cwd=installed.parent, env=environment, capture_output=True, text=True)
     assert (
-        "BackendError: the native backend is not available: the extension could not be built" in done.stderr
+        "BackendError: MINICNN_BACKEND: the native backend is not available: the extension could not be built" in done.stderr
     )
 
 
@@ -89,3 +89,22 @@ def test_only_the_package_and_its_command_are_installed_and_all_of_it(installed)
     wanted |= {p.relative_to(ROOT) for p in (ROOT / "minicnn/data/files").rglob("*") if p.is_file()}
     wanted.add(Path("minicnn/py.typed"))
     assert sorted(str(path) for path in wanted if not (installed / path).is_file()) == []
+
+
+def test_only_what_changed_is_compiled_again(tmp_path):
+    import runpy
+
+    pytest.importorskip("Cython")
+    setup = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("setuptools.setup", lambda **words: setup.update(words))
+        patch.chdir(ROOT)
+        is_newer = runpy.run_path(str(ROOT / "setup.py"))["is_newer"]
+    source, header, made = (tmp_path / name for name in ("a.cpp", "a.h", "a.o"))
+    for time, path in enumerate((source, header, made)):
+        path.touch()
+        os.utime(path, (time, time))
+    assert is_newer(made, [source, header])
+    os.utime(header, (9, 9))
+    assert not is_newer(made, [source, header])
+    assert not is_newer(tmp_path / "none.o", [source])

@@ -140,4 +140,8 @@ def table() -> dict[str, dict[str, str]]:
 
 
 device.provide("cuda", lambda: load("cuda"))
-use_backend(os.environ.get("MINICNN_BACKEND") or ("native" if unavailable("native") is None else "numpy"))
+try:
+    use_backend(os.environ.get("MINICNN_BACKEND") or ("native" if unavailable("native") is None else "numpy"))
+except BackendError as error:
+    error.op = "MINICNN_BACKEND" if os.environ.get("MINICNN_BACKEND") else None
+    raise

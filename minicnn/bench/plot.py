@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from minicnn.bench.report import size
-from minicnn.errors import BackendError
+from minicnn.errors import BackendError, OptionError
 
-__all__ = ["plot"]
+__all__ = ["check", "plot"]
 
 _BAR = 0.16  # inches, as all heights here
 _MARKERS = {"forward": "o", "backward": "s", "backward-data": "<", "backward-weights": ">", "update": "D"}
+
+
+def check(path: str) -> None:
+    """Refuse a picture that could not be written after all the measuring.
+
+    Raises
+    ------
+    BackendError
+        If matplotlib is not installed.
+    OptionError
+        If its ending is no format of a picture, or its folder is not there.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BackendError("matplotlib is not installed; pip install minicnn[viz]") from error
+    known = Figure().canvas.get_supported_filetypes()
+    ending = os.path.splitext(path)[1].removeprefix(".").lower()
+    if ending not in known:
+        raise OptionError(expected=f"a picture: {', '.join(sorted(known))}", got=path, op="--plot")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise OptionError(f"--plot {path}: there is no such folder")
 
 
 def plot(path: str, roofs: dict[str, Any], measured: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ESTIMATED", "kernel_rows", "markdown", "notes", "show", "step_rows"]
+__all__ = ["ESTIMATED", "kernel_rows", "markdown", "notes", "roof_of", "show", "step_rows"]
 
 ESTIMATED = "~ estimated: timed on a small part of the work and scaled up"
 KERNEL_HEAD = (
@@ -63,9 +63,24 @@ def kernel_rows(measured: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def roof_of(measured: dict[str, Any]) -> str:
+    """The roof of a pass, as a rate: its own, by the memory that its numbers have room in."""
+    if not measured["roof"]:
+        return ""
+    work, unit = (
+        (measured["operations"], "GFLOP/s") if measured["operations"] else (measured["bytes"], "GB/s")
+    )
+    return f", roof {number(work / measured['roof']['seconds'] / 1e9)} {unit}"
+
+
 def notes(measured: dict[str, Any]) -> list[str]:
-    """Why candidates of a pass have no figures, a line each."""
-    return [f"{found['name']} {found['refused']}" for found in measured["candidates"] if "refused" in found]
+    """Why candidates of a pass have no figures, or more than all of the roof, a line each."""
+    found = measured["candidates"]
+    refused = [f"{one['name']} {one['refused']}" for one in found if "refused" in one]
+    above = [one["name"] for one in found if (one.get("roof_fraction") or 0) > 1.05]
+    if above:
+        refused.append(f"{', '.join(above)}: above the roof of the formula by doing fewer multiplications")
+    return refused
 
 
 def step_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

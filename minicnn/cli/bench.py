@@ -61,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--budget and --pairs must be more than 0")
     if not args.wait >= 0:
         raise OptionError("--wait must be at least 0")
+    if args.threads is not None and not 1 <= args.threads <= machine.processors():
+        there = f"--threads from 1 to {machine.processors()}, the processors there are"
+        raise OptionError(expected=there, got=str(args.threads))
+    _refuse_options_of_the_other(args)
+    if args.plot:
+        plot.check(args.plot)
     before = get_num_threads()
     set_num_threads(args.threads or before)
     measured: dict[str, Any] = {"machine": machine.facts()}
@@ -81,6 +87,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(measured)
     return 1 if measured["refused"] else 0
+
+
+_WINDOW = ("stride", "padding", "dilation", "kernel_size", "groups")
+_OF_KERNELS = ("op", "shape", "weight", *_WINDOW, "only", "plot")
+_OF_STEPS = ("model", "batch", "compare", "python")
+
+
+def _refuse_options_of_the_other(args: argparse.Namespace) -> None:
+    """Options that would be passed over are a mistake, and minutes of measuring something else."""
+    others = _OF_STEPS if args.what == "kernels" else _OF_KERNELS
+    for name in others:
+        if getattr(args, name):
+            flag = {"only": "pass"}.get(name, name).replace("_", "-")
+            raise OptionError(f"bench {args.what} takes no --{flag}")
 
 
 def _wait(args: argparse.Namespace) -> Callable[[], None]:
@@ -108,7 +128,7 @@ def _kernels(args: argparse.Namespace, measured: dict[str, Any]) -> None:
             rows.append(made)
             intensity = f", {made['intensity']:.3g} operations a byte" if made["operations"] else ""
             title = f"{made['case']}, {made['pass']}: {made['operations'] / 1e6:.4g} million operations, "
-            title += f"{made['bytes'] / 1e6:.3g} MB{intensity}"
+            title += f"{made['bytes'] / 1e6:.3g} MB{intensity}{report.roof_of(made)}"
             report.show(title, report.KERNEL_HEAD, report.kernel_rows(made), args.markdown)
             for note in report.notes(made):
                 print(note)

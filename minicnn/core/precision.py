@@ -53,4 +53,8 @@ def get_conv_precision() -> str:
     return _precision
 
 
-set_conv_precision(os.environ.get("MINICNN_CONV_PRECISION") or "high")
+try:
+    set_conv_precision(os.environ.get("MINICNN_CONV_PRECISION") or "high")
+except OptionError as error:
+    error.op = "MINICNN_CONV_PRECISION"
+    raise

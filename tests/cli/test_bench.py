@@ -228,3 +228,22 @@ def test_a_window_alone_is_its_own_stride(command):
     words = ("--op", "max_pool2d", "--shape", "1,1,9,9", "--kernel-size", "3", "--pass", "forward")
     done = command("bench", "kernels", *words, *FAST, "--json")
     assert done.json["passes"][0]["case"] == "max_pool2d 1x1x9x9 kernel-size 3 stride 3 padding 0"
+
+
+@pytest.mark.parametrize(
+    "words, what",
+    [
+        (("kernels", "--model", "lenet5"), "bench kernels takes no --model"),
+        (("train", "--op", "relu"), "bench train takes no --op"),
+        (("infer", "--pass", "forward"), "bench infer takes no --pass"),
+        (("kernels", "--plot", "x.txt"), "expected a picture: "),
+        (("kernels", "--plot", "nowhere/x.png"), "there is no such folder"),
+        (("kernels", "--threads", "0"), "expected --threads from 1 to"),
+        (("kernels", "--threads", "9999"), "got 9999"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_measured(command, words, what):
+    if "--plot" in words:
+        pytest.importorskip("matplotlib")
+    done = command("bench", *words)
+    assert (done.code, what in done.err) == (2, True), done.err
