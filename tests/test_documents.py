@@ -73,15 +73,6 @@ def test_the_page_on_data_lists_transforms_and_augmentations():
         assert drawn["sheet"]().size == image.size
 
 
-def test_the_example_of_the_report_prints_it(capsys):
-    text = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile("".join(code), "serving.md", "exec"), {"__name__": "serving"})
-    printed = capsys.readouterr().out
-    if minicnn.backends.active().name == "native":
-        assert re.search(r"^conv2d \{'native': .*'algorithms': \{'winograd': 1\}", printed, re.MULTILINE)
-
-
 def test_names_listed_as_absent_are_absent():
     text = (ROOT / "docs/pytorch.md").read_text(encoding="utf-8")
     table = text.partition("## What is not there")[2].partition("\n## ")[0]

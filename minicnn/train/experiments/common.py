@@ -22,7 +22,7 @@ from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
 from minicnn.train.trainer import Trainer
 
-__all__ = ["Measured", "Split", "Summary", "network", "one_training", "split_of", "summary"]
+__all__ = ["Measured", "Split", "Summary", "network", "one_training", "smaller", "split_of", "summary"]
 
 _BATCH = 256  # images measured at a time
 
@@ -64,16 +64,19 @@ def split_of(source: Source, few: int, more: int, validation: int) -> Split:
             op="experiment",
         )
     rest, held_out = stratified_split(labels, validation / len(indices), seed=0)
-    larger = rest[stratified_split(labels[rest], more / len(rest), seed=1)[1]] if more < len(rest) else rest
-    smaller = (
-        larger[stratified_split(labels[larger], few / len(larger), seed=2)[1]]
-        if few < len(larger)
-        else larger
-    )
-    mean, std = statistics(source.train, indices[smaller])
+    larger = _some(rest, labels, more, seed=1)
+    small = _some(larger, labels, few, seed=2)
+    mean, std = statistics(source.train, indices[small])
     test = Sealed(test_set(source, plain(mean, std)))
-    parts = (indices[smaller], indices[larger], indices[held_out])
+    parts = (indices[small], indices[larger], indices[held_out])
     return Split(source.train, *parts, test, source.image_shape, source.classes, mean, std)
+
+
+def _some(indices: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """So many of them, with the same share of every class."""
+    if count >= len(indices):
+        return indices
+    return indices[stratified_split(labels[indices], count / len(indices), seed=seed)[1]]
 
 
 def network(image_shape: Sequence[int], classes: int, width: int = 32, dropout: float = 0.0) -> nn.Module:
@@ -88,11 +91,9 @@ def network(image_shape: Sequence[int], classes: int, width: int = 32, dropout: 
     dropout : float
         In front of both dense layers.
     """
-    channels, height, width_in_pixels = image_shape
-    pools = [
-        2 if side >= 8 else 1 for side in (min(height, width_in_pixels), min(height, width_in_pixels) // 2)
-    ]
-    features = 2 * width * (height // math.prod(pools)) * (width_in_pixels // math.prod(pools))
+    channels, *sides = image_shape
+    pools = [2 if side >= 4 else 1 for side in (min(sides), min(sides) // 2)]
+    features = 2 * width * math.prod(side // pools[0] // pools[1] for side in sides)
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         nn.ReLU(),

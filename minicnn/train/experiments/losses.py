@@ -45,8 +45,8 @@ class Losses:
     settings : dict
         Data, images, epochs, seeds.
     sweep : dict
-        For each (loss, optimiser), from the learning rate to the validation accuracy of one seed; NaN where the
-        numbers did not stay finite.
+        For each (loss, optimiser), from the learning rate to the validation accuracy of one seed; NaN where
+        the numbers did not stay finite.
     chosen : dict
         For each (loss, optimiser): the best rate, and the validation accuracies of all seeds with it.
     winner : dict
@@ -60,21 +60,16 @@ class Losses:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
-        return {
-            "settings": self.settings,
-            "sweep": [
-                {
-                    "loss": loss,
-                    "optimiser": name,
-                    "rates": {str(rate): value for rate, value in rates.items()},
-                }
-                for (loss, name), rates in self.sweep.items()
-            ],
-            "chosen": [
-                {"loss": loss, "optimiser": name, **facts} for (loss, name), facts in self.chosen.items()
-            ],
-            "winner": self.winner,
-        }
+
+        def named(pair: tuple[str, str]) -> dict[str, str]:
+            return {"loss": pair[0], "optimiser": pair[1]}
+
+        sweep = [
+            {**named(pair), "rates": {str(rate): accuracy for rate, accuracy in rates.items()}}
+            for pair, rates in self.sweep.items()
+        ]
+        chosen = [{**named(pair), **facts} for pair, facts in self.chosen.items()]
+        return {"settings": self.settings, "sweep": sweep, "chosen": chosen, "winner": self.winner}
 
 
 def compare_losses(
@@ -180,13 +175,12 @@ def draw(result: Losses) -> Any:
     figure.axes[0].set_ylabel("validation accuracy in %")
     figure.axes[-1].legend(loc="lower right", fontsize=8)
     facts, winner = result.settings, result.winner
-    figure.suptitle(
-        f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each; large points: mean of "
-        f"{facts['seeds']} seeds with 95 % interval.\n{winner['loss'].replace('_', ' ')} with {winner['optimiser']} "
-        f"at {winner['rate']:g}: test accuracy {winner['test_accuracy']['mean']:.2%} "
-        f"({winner['test_accuracy']['low']:.2%} to {winner['test_accuracy']['high']:.2%})",
-        fontsize=9,
-    )
+    accuracy = winner["test_accuracy"]
+    what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each"
+    how = f"large points: mean of {facts['seeds']} seeds with 95 % interval"
+    best = f"{winner['loss'].replace('_', ' ')} with {winner['optimiser']} at {winner['rate']:g}"
+    tested = f"test accuracy {accuracy['mean']:.2%} ({accuracy['low']:.2%} to {accuracy['high']:.2%})"
+    figure.suptitle(f"{what}; {how}.\n{best}: {tested}", fontsize=9)
     return figure
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn import optim
+import numpy as np
+
+from minicnn import nn, optim
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
-from minicnn.train.experiments.common import Measured, network, one_training, smaller, split_of, summary
+from minicnn.train.experiments.common import Measured, Split, network, one_training, smaller, split_of, summary
 
 __all__ = ["ARMS", "Arm", "Overfitting", "compare_regularisers", "draw"]
 
@@ -141,23 +143,23 @@ def compare_regularisers(
     for name, arm in ARMS.items():
         indices = split.more if arm.more_data else split.few
         for seed in range(seeds):
-            _, measured = one_training(
-                lambda arm=arm: network(split.image_shape, len(split.classes), arm.width, arm.dropout),
-                lambda parameters, arm=arm: optim.SGD(
-                    parameters, lr=_RATE, momentum=0.9, weight_decay=arm.l2, l1=arm.l1
-                ),
-                split,
-                indices,
-                seed=seed,
-                # As many updates for all: more data would be more training otherwise.
-                epochs=max(1, round(epochs * len(split.few) / len(indices))),
-                augment=arm.augment,
-            )
+            measured = _train(arm, split, indices, seed, epochs)
             result.runs.setdefault(name, []).append(measured)
-            tell(
-                f"{name}, seed {seed}: training {measured.train_accuracy:.1%}, validation {measured.val_accuracy:.1%}"
-            )
+            rates = f"training {measured.train_accuracy:.1%}, validation {measured.val_accuracy:.1%}"
+            tell(f"{name}, seed {seed}: {rates}")
     return result
+
+
+def _train(arm: Arm, split: Split, indices: np.ndarray, seed: int, epochs: int) -> Measured:
+    def model() -> nn.Module:
+        return network(split.image_shape, len(split.classes), arm.width, arm.dropout)
+
+    def optimizer(parameters: Any) -> optim.Optimizer:
+        return optim.SGD(parameters, lr=_RATE, momentum=0.9, weight_decay=arm.l2, l1=arm.l1)
+
+    # As many updates for all: more data would be more training otherwise.
+    epochs = max(1, round(epochs * len(split.few) / len(indices)))
+    return one_training(model, optimizer, split, indices, seed=seed, epochs=epochs, augment=arm.augment)[1]
 
 
 def draw(result: Overfitting) -> Any:
@@ -180,17 +182,14 @@ def draw(result: Overfitting) -> Any:
     for place, row in zip(places, table, strict=True):
         if row["name"] != "none":
             text = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
-            right.annotate(
-                text, (100 * row["gap"]["high"], place), (6, -3), textcoords="offset points", fontsize=8
-            )
+            end = (100 * row["gap"]["high"], place)
+            right.annotate(text, end, (6, -3), textcoords="offset points", fontsize=8)
     right.set(xlabel="training less validation accuracy, points")
     right.margins(x=0.25)
     facts = result.settings
-    figure.suptitle(
-        f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs: mean of {facts['seeds']} "
-        "seeds with 95 % intervals; p: the gap is no smaller than with none",
-        fontsize=9,
-    )
+    what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs: mean of"
+    why = "seeds with 95 % intervals; p: the gap is no smaller than with none"
+    figure.suptitle(f"{what} {facts['seeds']} {why}", fontsize=9)
     return figure
 
 
@@ -198,9 +197,6 @@ def _points(
     axes: Any, places: Sequence[int], rows: Sequence[dict[str, float]], label: str, color: str
 ) -> None:
     means = [100 * row["mean"] for row in rows]
-    errors = [
-        [100 * (row["mean"] - row["low"]) for row in rows],
-        [100 * (row["high"] - row["mean"]) for row in rows],
-    ]
-    axes.errorbar(means, places, xerr=errors, fmt="o", color=color, label=label, capsize=3)
+    below, above = ([100 * abs(row[end] - row["mean"]) for row in rows] for end in ("low", "high"))
+    axes.errorbar(means, places, xerr=[below, above], fmt="o", color=color, label=label, capsize=3)
     axes.grid(alpha=0.3)
