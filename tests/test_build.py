@@ -65,7 +65,8 @@ def test_without_compiler_asking_for_native_is_refused(installed):
     environment = os.environ | {"PYTHONPATH": str(installed), "MINICNN_BACKEND": "native"}
     done = subprocess.run(command, cwd=installed.parent, env=environment, capture_output=True, text=True)
     assert (
-        "BackendError: MINICNN_BACKEND: the native backend is not available: the extension could not be built" in done.stderr
+        "BackendError: MINICNN_BACKEND: the native backend is not available: the extension could not be built"
+        in done.stderr
     )
 
 
