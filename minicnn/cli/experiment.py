@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="overfitting|losses", choices=("overfitting", "losses"))
     parser.add_argument("--data", default="digits", help="what `minicnn train` takes; default: digits")
     parser.add_argument("--data-dir", help="directory of the data set's files")
-    parser.add_argument("--train-images", type=whole(2), help="default: 100; losses: 1,000")
+    parser.add_argument("--train-images", type=whole(2), help="default: 200; losses: 1,000")
     parser.add_argument("--val-images", type=whole(2), help="default: 500; losses: 400")
     parser.add_argument("--seeds", type=whole(2, 1000), default=5, help="trainings of each way (5)")
     parser.add_argument("--epochs", type=whole(1), help="of each training; default: 60; losses: 15")

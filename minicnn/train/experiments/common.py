@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import nn, optim
-from minicnn.core.random import manual_seed
+from minicnn.core.random import manual_seed, new_generator
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, Subset, statistics, stratified_split
 from minicnn.data.sealed import Sealed
@@ -44,11 +45,13 @@ class Split:
     def part(self, indices: np.ndarray, augment: str = "none") -> Subset[Any]:
         """Images as the model sees them."""
         change = augmented(augment, self.mean, self.std, self.image_shape)
-        return Subset(self.images.with_transform(change), indices)
+        return Subset(self.images.with_transform(change), indices.tolist())
 
 
-def split_of(source: Source, few: int, more: int, validation: int) -> Split:
+def split_of(source: Source, few: int, more: int, validation: int, noise: float = 0.0) -> Split:
     """A fixed, stratified split with so many images in each part; ``more`` includes the few.
+
+    Of the labels to learn from, the share ``noise`` is replaced by other classes, always the same.
 
     Raises
     ------
@@ -69,7 +72,18 @@ def split_of(source: Source, few: int, more: int, validation: int) -> Split:
     mean, std = statistics(source.train, indices[small])
     test = Sealed(test_set(source, plain(mean, std)))
     parts = (indices[small], indices[larger], indices[held_out])
-    return Split(source.train, *parts, test, source.image_shape, source.classes, mean, std)
+    images = copy.copy(source.train)
+    images.labels = _with_noise(images.labels, indices[larger], noise, len(source.classes))
+    return Split(images, *parts, test, source.image_shape, source.classes, mean, std)
+
+
+def _with_noise(labels: np.ndarray, indices: np.ndarray, share: float, classes: int) -> np.ndarray:
+    """The labels, with a share of those at the indices changed to any other class."""
+    rng = new_generator(3)
+    changed = rng.permutation(indices)[: round(share * len(indices))]
+    labels = labels.copy()
+    labels[changed] = (labels[changed] + rng.integers(1, classes, len(changed))) % classes
+    return labels
 
 
 def _some(indices: np.ndarray, labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -192,7 +206,7 @@ def smaller(values: Sequence[float], others: Sequence[float]) -> float:
 def _stats() -> Any:
     """SciPy's statistics."""
     try:
-        from scipy import stats
+        from scipy import stats  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise OptionError("scipy is not installed", hint='pip install "minicnn[experiment]"') from error
     return stats

@@ -11,7 +11,15 @@ import numpy as np
 from minicnn import nn, optim
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
-from minicnn.train.experiments.common import Measured, Split, network, one_training, smaller, split_of, summary
+from minicnn.train.experiments.common import (
+    Measured,
+    Split,
+    network,
+    one_training,
+    smaller,
+    split_of,
+    summary,
+)
 
 __all__ = ["ARMS", "Arm", "Overfitting", "compare_regularisers", "draw"]
 
@@ -46,12 +54,12 @@ class Arm:
 
 ARMS = {
     "none": Arm(),
-    "L1": Arm(l1=2e-3),
+    "L1": Arm(l1=2e-2),
     "L2": Arm(l2=3e-2),
     "dropout": Arm(dropout=0.5),
     "augmentation": Arm(augment="standard"),
     "more data": Arm(more_data=True),
-    "smaller model": Arm(width=4),
+    "smaller model": Arm(width=6),
 }
 
 
@@ -97,9 +105,10 @@ class Overfitting:
 def compare_regularisers(
     source: Source,
     *,
-    train_images: int = 100,
-    more_images: int = 400,
+    train_images: int = 200,
+    more_images: int = 800,
     val_images: int = 500,
+    noise: float = 0.2,
     seeds: int = 5,
     epochs: int = 60,
     tell: Callable[[str], object] = lambda line: None,
@@ -112,6 +121,9 @@ def compare_regularisers(
         The data; its test images stay sealed.
     train_images, more_images, val_images : int
         How many to learn from, how many with more data, and how many to validate on.
+    noise : float
+        The share of wrong labels among those to learn from, so that there is something that must not be learned;
+        the validation labels are right.
     seeds : int
         Trainings of each way, with other first weights and orders; 2 at least.
     epochs : int
@@ -130,12 +142,13 @@ def compare_regularisers(
     """
     if seeds < 2:
         raise OptionError(expected="2 seeds or more, for an interval", got=str(seeds), op="experiment")
-    split = split_of(source, train_images, more_images, val_images)
+    split = split_of(source, train_images, more_images, val_images, noise)
     settings = {
         "data": source.name,
         "train_images": len(split.few),
         "more_images": len(split.more),
         "val_images": len(split.validation),
+        "noise": noise,
         "epochs": epochs,
         "seeds": seeds,
     }
@@ -187,7 +200,8 @@ def draw(result: Overfitting) -> Any:
     right.set(xlabel="training less validation accuracy, points")
     right.margins(x=0.25)
     facts = result.settings
-    what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs: mean of"
+    wrong = f"{facts['noise']:.0%} of the labels wrong"
+    what = f"{facts['train_images']} images of {facts['data']}, {wrong}, {facts['epochs']} epochs: mean of"
     why = "seeds with 95 % intervals; p: the gap is no smaller than with none"
     figure.suptitle(f"{what} {facts['seeds']} {why}", fontsize=9)
     return figure

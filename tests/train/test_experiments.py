@@ -1,0 +1,152 @@
+"""The experiments: splits without leaks, the same numbers twice, statistics by the book, what the article says."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import minicnn
+from minicnn import optim
+from minicnn.data import sources
+from minicnn.data.duplicates import image_hashes
+from minicnn.errors import OptionError
+from minicnn.train.experiments import compare_losses, compare_regularisers, losses, overfitting
+from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
+
+DIGITS = sources.load("digits")
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with np.errstate(all="ignore"):
+        yield
+
+
+def test_a_split_is_stratified_and_leaks_nothing():
+    split = split_of(DIGITS, 100, 400, 500, noise=0.2)
+    assert set(split.few) <= set(split.more)
+    assert not set(split.more) & set(split.validation)
+    assert (len(split.few), len(split.more), len(split.validation)) == pytest.approx((100, 400, 500), abs=8)
+    labels = DIGITS.train.labels
+    for part in (split.few, split.validation):
+        counts = np.bincount(labels[part], minlength=10)
+        assert counts.max() - counts.min() <= 3
+    changed = np.flatnonzero(split.images.labels != labels)
+    assert len(changed) == round(0.2 * len(split.more))
+    assert set(changed) <= set(split.more)
+    assert not split.test.is_open
+    hashes = image_hashes(DIGITS.train)
+    again = split_of(DIGITS, 100, 400, 500, noise=0.2)
+    assert (hashes[again.few] == hashes[split.few]).all()
+    assert (again.images.labels == split.images.labels).all()
+
+
+@pytest.mark.parametrize("sizes", [(5, 100, 100), (200, 100, 100), (100, 1200, 500)])
+def test_too_many_or_too_few_images_are_refused(sizes):
+    with pytest.raises(OptionError, match="expected 10 images or more"):
+        split_of(DIGITS, *sizes)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 5, 7), (1, 2, 3)])
+def test_the_network_fits_any_images(shape):
+    assert network(shape, 7, 4)(minicnn.zeros(2, *shape)).shape == (2, 7)
+
+
+def test_statistics_are_scipys():
+    values, others = [0.1, 0.13, 0.08, 0.12, 0.1], [0.15, 0.14, 0.12, 0.16, 0.13]
+    found = summary(values)
+    low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert found == pytest.approx((np.mean(values), low, high))
+    assert smaller(values, others) == stats.ttest_rel(values, others, alternative="less").pvalue < 0.05
+    assert smaller(others, others) == 1.0
+
+
+def test_gradient_descent_sees_all_images_in_each_update():
+    split = split_of(DIGITS, 100, 100, 100)
+
+    def run(batch):
+        return one_training(
+            lambda: network(split.image_shape, 10, 2),
+            lambda parameters: optim.SGD(parameters, lr=0.1),
+            split,
+            split.few,
+            seed=0,
+            epochs=3,
+            batch_size=batch,
+        )[0]
+
+    assert (run(0).step, run(32).step) == (3, 3 * -(-len(split.few) // 32))
+
+
+@pytest.fixture(scope="module")
+def overfitted():
+    with np.errstate(all="ignore"):
+        return compare_regularisers(DIGITS, train_images=200, seeds=2, epochs=25)
+
+
+def test_every_way_is_measured_with_every_seed(overfitted):
+    assert list(overfitted.runs) == list(overfitting.ARMS)
+    assert all(len(runs) == 2 for runs in overfitted.runs.values())
+    table = {row["name"]: row for row in overfitted.table()}
+    for name, runs in overfitted.runs.items():
+        gaps = [run.train_accuracy - run.val_accuracy for run in runs]
+        assert table[name]["gap"]["mean"] == pytest.approx(np.mean(gaps))
+    assert table["more data"]["val_accuracy"]["mean"] > table["none"]["val_accuracy"]["mean"]
+    json.dumps(overfitted.to_dict())
+
+
+def test_two_runs_are_the_same():
+    options = {"train_images": 60, "more_images": 60, "val_images": 50, "seeds": 2, "epochs": 2}
+    assert (
+        compare_regularisers(DIGITS, **options).to_dict() == compare_regularisers(DIGITS, **options).to_dict()
+    )
+
+
+def test_l1_makes_weights_zero_and_l2_does_not():
+    """The proximal step of L1 gives exact zeros (F6)."""
+    split = split_of(DIGITS, 100, 100, 100)
+
+    def zeros(**decay):
+        trainer, _ = one_training(
+            lambda: network(split.image_shape, 10, 4),
+            lambda parameters: optim.SGD(parameters, lr=0.02, momentum=0.9, **decay),
+            split,
+            split.few,
+            seed=0,
+            epochs=20,
+        )
+        return np.mean(np.concatenate([p.array.reshape(-1) == 0 for p in trainer.model.parameters()]))
+
+    assert zeros(l1=2e-2) > 0.2
+    assert zeros(weight_decay=3e-2) == 0
+
+
+def test_losses_are_chosen_on_validation_images_and_tested_once(monkeypatch):
+    rates = {name: losses.Optimiser(o.make, o.rates[2:4], o.whole) for name, o in losses.OPTIMISERS.items()}
+    monkeypatch.setattr(losses, "OPTIMISERS", rates)
+    result = compare_losses(DIGITS, train_images=100, val_images=100, seeds=2, epochs=3)
+    assert len(result.sweep) == len(result.chosen) == 12
+    for pair, facts in result.chosen.items():
+        best = max(result.sweep[pair].values())
+        assert result.sweep[pair][facts["rate"]] == best == facts["val_accuracies"][0]
+    means = {pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()}
+    assert means[result.winner["loss"], result.winner["optimiser"]] == max(means.values())
+    assert len(result.winner["test_accuracies"]) == 2
+    json.dumps(result.to_dict())
+    pytest.importorskip("matplotlib")
+    assert len(losses.draw(result).axes) == 3
+
+
+def test_the_ways_are_drawn(overfitted):
+    pytest.importorskip("matplotlib")
+    left, right = overfitting.draw(overfitted).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == list(overfitting.ARMS)
+    assert "200 images of digits, 20% of the labels wrong" in right.figure.get_suptitle()
+
+
+def test_one_seed_makes_no_interval():
+    with pytest.raises(OptionError, match="2 seeds or more"):
+        compare_regularisers(DIGITS, seeds=1)
+    with pytest.raises(OptionError, match="2 seeds or more"):
+        compare_losses(DIGITS, seeds=1)
