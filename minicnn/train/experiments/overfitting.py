@@ -122,8 +122,8 @@ def compare_regularisers(
     train_images, more_images, val_images : int
         How many to learn from, how many with more data, and how many to validate on.
     noise : float
-        The share of wrong labels among those to learn from, so that there is something that must not be learned;
-        the validation labels are right.
+        The share of wrong labels among those to learn from, so that there is something that must not be
+        learned; the validation labels are right.
     seeds : int
         Trainings of each way, with other first weights and orders; 2 at least.
     epochs : int
