@@ -25,6 +25,7 @@ from minicnn.cli import (
     predict,
     summary,
     train,
+    tune,
     verify,
 )
 from minicnn.cli.output import tell
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Any] = {
     "data": data,
     "find-lr": find_lr,
     "experiment": experiment,
+    "tune": tune,
     "load": load,
     "verify": verify,
     "digest": digest,

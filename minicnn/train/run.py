@@ -39,7 +39,7 @@ from minicnn.train.recipes import chosen, resolved
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
-__all__ = ["search_rate", "train"]
+__all__ = ["search_rate", "train", "validated"]
 
 
 def train(
@@ -122,6 +122,21 @@ def train(
             result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
             _finish(config, model, source, parts, result, test)
     return result
+
+
+def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> Trainer:
+    """Train as :func:`train` does, without a run directory and without a look at the test images."""
+    source = load_source(config, progress=progress)
+    config = resolved(config, source)
+    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+        parts = parts_of(source, config)
+        recorded = Recorded(list(source.classes), list(source.image_shape), *parts.statistics, "", "")
+        manual_seed(config.seed)
+        model = _model(config, source)
+        trainer = _trainer(config.replace(out=""), model, parts, recorded, [*_keeping(config), *callbacks])
+        trainer.run_dir = None
+        trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
+    return trainer
 
 
 def search_rate(

@@ -27,7 +27,7 @@ class Optimiser:
     whole: bool = False
 
 
-_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 OPTIMISERS = {
     "GD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES, whole=True),
     "SGD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES),
@@ -173,7 +173,7 @@ def draw(result: Losses) -> Any:
         axes.set(xscale="log", title=loss.replace("_", " "), xlabel="learning rate")
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("validation accuracy in %")
-    figure.axes[-1].legend(loc="lower right", fontsize=8)
+    figure.axes[-1].legend(loc="upper left", fontsize=8)
     facts, winner = result.settings, result.winner
     accuracy = winner["test_accuracy"]
     what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each"

@@ -1,0 +1,55 @@
+"""Search for good options on validation images: --search lr=1e-3:1e-1:log --search optimizer=sgd,adam.
+
+Other options are those of `minicnn train`. Writes OUT/best.toml, which `minicnn train` takes, OUT/trials.json
+and OUT/trials.png. The test set is not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from minicnn.cli import train as training
+from minicnn.cli.arguments import whole
+from minicnn.cli.output import counting, print_json, tell
+from minicnn.errors import OptionError
+from minicnn.io import atomic
+from minicnn.train import report
+from minicnn.train.config import Config, dump_toml
+from minicnn.train.search import draw, parse_space, search
+
+HELP = "search for good options"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments, and those of `train`."""
+    training.add_options(parser)
+    parser.add_argument(
+        "--search", action="append", default=[], metavar="OPTION=VALUES", help="may come often"
+    )
+    parser.add_argument("--trials", type=whole(1, 10**5), default=20, help="trainings (20)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    if reason := report.missing():
+        raise OptionError(f"no picture: {reason}")
+    args.resume = False
+    values = training.given(args)
+    out = Path(values.pop("out", "tuned"))
+    space = parse_space(args.search)
+    found = search(Config.from_dict(values), space, trials=args.trials, tell=tell, progress=counting())
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}
+    atomic.write(out / "best.toml", dump_toml(found.best.to_dict()))
+    atomic.write(out / "trials.json", json.dumps(facts, indent=1) + "\n")
+    figure = draw(found)
+    atomic.write(out / "trials.png", lambda file: figure.savefig(file, format="png", dpi=130))
+    if args.json:
+        print_json(facts)
+        return 0
+    chosen = ", ".join(f"--{name.replace('_', '-')} {getattr(found.best, name)}" for name in space)
+    print(f"best validation accuracy {found.accuracy:.2%}: {chosen}")
+    print(f"train with it: minicnn train {out / 'best.toml'}")
+    return 0

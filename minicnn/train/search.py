@@ -1,0 +1,239 @@
+"""A search for good options by Optuna, on validation images alone: ``pip install "minicnn[tune]"``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minicnn.data.packing import Progress
+from minicnn.errors import NonFiniteError, OptionError
+from minicnn.train.callbacks import Callback
+from minicnn.train.config import Config, suggest
+from minicnn.train.run import validated
+
+__all__ = ["Search", "Span", "parse_space", "search"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """The values an option may take: some of them, or all between two.
+
+    Attributes
+    ----------
+    choices : sequence, optional
+        Single values.
+    low, high : float, optional
+        The ends.
+    log : bool
+        Whether to draw evenly in the logarithm.
+    whole : bool
+        Whether the option is a whole number.
+    """
+
+    choices: Sequence[Any] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+
+    def draw(self, trial: Any, name: str) -> Any:
+        """A value for an Optuna trial."""
+        if self.choices:
+            return trial.suggest_categorical(name, list(self.choices))
+        if self.whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search came to.
+
+    Attributes
+    ----------
+    best : Config
+        The configuration with the best validation accuracy.
+    accuracy : float
+        Of its best epoch, on the validation images it was chosen on: the test set was not looked at.
+    trials : list of dict
+        For each trial its options, ``val_accuracy`` (None if it was given up or diverged) and ``state``.
+    """
+
+    best: Config
+    accuracy: float
+    trials: list[dict[str, Any]]
+
+
+def parse_space(words: Sequence[str]) -> dict[str, Span]:
+    """Spans from words: ``lr=1e-4:1e-1:log``, ``batch-size=32:256``, ``optimizer=sgd,adam``.
+
+    Raises
+    ------
+    OptionError
+        If there is no such option, or it cannot take such values.
+
+    Examples
+    --------
+    >>> space = parse_space(["lr=0.001:0.1:log", "optimizer=sgd,adam"])
+    >>> space["lr"].log, space["optimizer"].choices
+    (True, ('sgd', 'adam'))
+    """
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    space = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        name = name.replace("-", "_")
+        if not equals or name not in fields:
+            raise OptionError(f"there is no option {name!r} to search", hint=suggest(name, list(fields)))
+        kind = str(fields[name].type)
+        space[name] = _span(word, text, kind)
+        for value in space[name].choices or (_typed(space[name].low, kind), _typed(space[name].high, kind)):
+            Config.from_dict({name: value})  # it refuses what is out of range
+    return space
+
+
+def _span(word: str, text: str, kind: str) -> Span:
+    low, colon, rest = text.partition(":")
+    if not colon:
+        convert: Any = {"int": int, "float": float, "str": str, "bool": lambda word: word == "true"}[kind]
+        try:
+            return Span(choices=tuple(convert(value) for value in text.split(",")))
+        except ValueError as error:
+            raise OptionError(expected=f"values of type {kind}", got=repr(word), op="tune") from error
+    high, _, log = rest.partition(":")
+    try:
+        span = Span((), float(low), float(high), log == "log", kind == "int")
+    except ValueError as error:
+        raise OptionError(expected="low:high or low:high:log", got=repr(word), op="tune") from error
+    if kind not in ("int", "float") or log not in ("", "log") or not span.low < span.high:
+        raise OptionError(expected="low:high or low:high:log of a number", got=repr(word), op="tune")
+    if span.log and span.low <= 0:
+        raise OptionError(expected="a low end larger than 0 for a logarithm", got=repr(word), op="tune")
+    return span
+
+
+def _typed(value: float, kind: str) -> float | int:
+    return int(value) if kind == "int" else value
+
+
+def search(
+    config: Config,
+    space: Mapping[str, Span],
+    *,
+    trials: int = 20,
+    tell: Callable[[str], object] = lambda line: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Search:
+    """Train with different options, drawn by a tree-structured Parzen estimator, and keep the best.
+
+    After each epoch a trial that is worse than the median of the others at that epoch is given up.
+
+    Parameters
+    ----------
+    config : Config
+        What all trials share; its seed is the search's, so a search can be repeated.
+    space : mapping of str to Span
+        The options that are searched.
+    trials : int
+        How many to train.
+    tell : callable
+        Gets a line after each trial.
+    progress : callable
+        See :func:`minicnn.data.packing.pack`.
+
+    Returns
+    -------
+    Search
+
+    Raises
+    ------
+    OptionError
+        If Optuna is not installed, nothing is searched, there is no validation, or no trial gave a figure.
+
+    References
+    ----------
+    J. Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011.
+    """
+    optuna = _optuna()
+    if not space:
+        raise OptionError("nothing to search", hint="--search lr=1e-3:1e-1:log", op="tune")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=config.seed % 2**32)
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
+
+    def objective(trial: Any) -> float:
+        options = {name: span.draw(trial, name) for name, span in space.items()}
+        watch = _Report(trial, optuna.TrialPruned)
+        try:
+            validated(config.replace(**options), [watch], progress)
+        except NonFiniteError as error:
+            raise optuna.TrialPruned from error
+        tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: validation {watch.best:.2%}")
+        return watch.best
+
+    study.optimize(objective, n_trials=trials)
+    done = [_facts(trial) for trial in study.trials]
+    if all(trial["val_accuracy"] is None for trial in done):
+        raise OptionError("no trial gave a finite validation accuracy", hint="a lower lr may help", op="tune")
+    return Search(config.replace(**study.best_params), study.best_value, done)
+
+
+class _Report(Callback):
+    """Reports the validation accuracy of each epoch, and ends a trial without hope."""
+
+    def __init__(self, trial: Any, given_up: type[Exception]) -> None:
+        self.trial, self.given_up, self.best = trial, given_up, -math.inf
+
+    def on_epoch(self, trainer: Any, record: dict[str, Any]) -> None:
+        if "val_accuracy" not in record:
+            raise OptionError("a search needs validation images", hint="--val-fraction 0.1", op="tune")
+        self.best = max(self.best, record["val_accuracy"])
+        self.trial.report(record["val_accuracy"], record["epoch"])
+        if self.trial.should_prune():
+            raise self.given_up
+
+
+def _facts(trial: Any) -> dict[str, Any]:
+    return {"options": trial.params, "val_accuracy": trial.value, "state": trial.state.name.lower()}
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in options.items())
+
+
+def _optuna() -> Any:
+    try:
+        import optuna  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise OptionError("optuna is not installed", hint='pip install "minicnn[tune]"', op="tune") from error
+    return optuna
+
+
+def draw(found: Search) -> Any:
+    """A matplotlib figure: the validation accuracy of each trial, and over each option that was searched."""
+    from matplotlib.figure import Figure
+
+    names = list(found.trials[0]["options"])
+    figure = Figure(figsize=(3.2 * (len(names) + 1), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(names) + 1, sharey=True, squeeze=False)[0]
+    good = [(i, t) for i, t in enumerate(found.trials, 1) if t["val_accuracy"] is not None]
+    accuracies = [100 * trial["val_accuracy"] for _, trial in good]
+    numbers_of = [i for i, _ in good]
+    panels[0].plot(numbers_of, accuracies, "o", color="0.6")
+    best = [max(accuracies[: i + 1]) for i in range(len(good))]
+    panels[0].plot(numbers_of, best, label="best so far")
+    panels[0].set(xlabel="trial", ylabel="validation accuracy in %")
+    panels[0].legend(fontsize=8)
+    for axes, name in zip(panels[1:], names, strict=True):
+        values = [trial["options"][name] for _, trial in good]
+        numbers = all(isinstance(value, (int, float)) for value in values)
+        axes.plot(values if numbers else list(map(str, values)), accuracies, "o")
+        if numbers and min(values) > 0 and max(values) > 20 * min(values):
+            axes.set_xscale("log")
+        axes.set_xlabel(name.replace("_", " "))
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    return figure
