@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.core.tensor import Tensor
 from minicnn.data.catalog import CATALOG, read_known
 from minicnn.data.vision import ImageArrays
+from minicnn.errors import FormatError
 
 __all__ = ["CIFAR10", "CIFAR100", "KMNIST", "MNIST", "Digits", "FashionMNIST"]
 
@@ -27,7 +28,7 @@ class _KnownImages(ImageArrays):
     transform, target_transform : callable, optional
         Applied to the image (a PIL image) and to the class index.
     download : bool
-        Taken for torchvision's sake: files that are there are used; downloading comes with a later release.
+        Download what is not there; see :func:`minicnn.data.fetch.fetch`.
 
     Raises
     ------
@@ -46,8 +47,17 @@ class _KnownImages(ImageArrays):
         download: bool = False,
     ) -> None:
         known = CATALOG[self.known]
-        hint = "put it there; downloading comes with a later release" if download else None
-        super().__init__(*read_known(known, root, train, hint), known.classes, transform, target_transform)
+        hint = None if download else "download=True downloads it"
+        try:
+            arrays = read_known(known, root, train, hint)
+        except FormatError:
+            if not download:
+                raise
+            from minicnn.data.fetch import fetch  # which loads the network's modules
+
+            fetch(known.name, root)
+            arrays = read_known(known, root, train)
+        super().__init__(*arrays, known.classes, transform, target_transform)
         self.root = os.fspath(root)
         self.train = train
 
@@ -72,7 +82,7 @@ class MNIST(_Tensors):
     transform, target_transform : callable, optional
         Applied to the image (a PIL image) and to the class index.
     download : bool
-        Taken for torchvision's sake: files that are there are used; downloading comes with a later release.
+        Download what is not there; see :func:`minicnn.data.fetch.fetch`.
 
     Attributes
     ----------
@@ -91,10 +101,11 @@ class MNIST(_Tensors):
 
     Examples
     --------
-    >>> MNIST("d")
+    >>> MNIST("d")  # doctest: +NORMALIZE_WHITESPACE
     Traceback (most recent call last):
     ...
-    minicnn.errors.FormatError: train-images-idx3-ubyte(.gz): not in d/MNIST/raw, d/mnist, d/MNIST or d
+    minicnn.errors.FormatError: train-images-idx3-ubyte(.gz): not in d/MNIST/raw, d/mnist, d/MNIST or d;
+    download=True downloads it
     """
 
     known = "mnist"

@@ -56,13 +56,25 @@ def test_files_that_are_there_need_no_download(tmp_path):
     assert len(datasets.MNIST(tmp_path, download=True)) == 6
 
 
+def test_what_is_missing_is_downloaded(tmp_path, monkeypatch):
+    asked = []
+
+    def fetch(name, directory):
+        asked.append((name, directory))
+        FILES.write_mnist(directory / "MNIST" / "raw")
+
+    monkeypatch.setattr("minicnn.data.fetch.fetch", fetch)
+    assert len(datasets.MNIST(tmp_path, download=True)) == 6
+    assert len(datasets.MNIST(tmp_path, train=False, download=True)) == 4
+    assert asked == [("mnist", tmp_path)]
+
+
 def test_missing_files_are_named_with_their_places(tmp_path):
     with pytest.raises(
-        FormatError, match=r"train-images-idx3-ubyte\(\.gz\): not in \S+/MNIST/raw, \S+, \S+/MNIST or \S+$"
+        FormatError,
+        match=r"train-images-idx3-ubyte\(\.gz\): not in \S+/MNIST/raw, \S+, \S+/MNIST or \S+; download",
     ):
         datasets.MNIST(tmp_path)
-    with pytest.raises(FormatError, match="put it there; downloading comes with a later release"):
-        datasets.MNIST(tmp_path, download=True)
     with pytest.raises(
         FormatError, match=r"data_batch_1\.bin: not in \S+/cifar-10-batches-bin, \S+/cifar10 or "
     ):

@@ -179,7 +179,7 @@ def summary(values: Sequence[float]) -> Summary:
 
     Examples
     --------
-    >>> [round(x, 4) for x in summary([0.90, 0.91, 0.92])]
+    >>> [round(float(x), 4) for x in summary([0.90, 0.91, 0.92])]
     [0.91, 0.8852, 0.9348]
     """
     array = np.asarray(values, np.float64)
