@@ -30,12 +30,15 @@ from minicnn.train.log import read
 
 EVERY = 2  # updates between checkpoints
 OPTIONS = f"--epochs 3 --batch-size 256 --checkpoint-every {EVERY} --threads 1 --seed 5 --json".split()
+# All that has a state between updates, and all that is random.
+OPTIONS += "--augment standard --mix both --ema 0.9 --best --label-smoothing 0.1".split()
+WORKERS = [[], ["--workers", "1"], ["--workers", "4"], ["--workers", "2", "--processes"]]
 
 
-def start(out: Path) -> subprocess.Popen[str]:
+def start(out: Path, workers: list[str] = WORKERS[0]) -> subprocess.Popen[str]:
     """`minicnn train`, with `--resume` where there is a run to go on with."""
     resume = ["--resume"] if (out / "config.toml").exists() else []
-    command = [sys.executable, "-m", "minicnn", "train", *OPTIONS, "--out", str(out), *resume]
+    command = [sys.executable, "-m", "minicnn", "train", *OPTIONS, *workers, "--out", str(out), *resume]
     root = str(Path(minicnn.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.Popen(
@@ -78,17 +81,17 @@ def problems(out: Path, steps: range) -> list[str]:
 
 
 def trial(out: Path, rng: random.Random, seconds: float, expected: tuple[str, bytes]) -> list[str]:
-    """One run with two or three kills; what went wrong."""
+    """One run with two or three kills, each time taken up with other workers; what went wrong."""
     last = json.loads(expected[1].splitlines()[-1])["step"]
-    kill(start(out), lambda: any(out.glob("checkpoints/step-*.safetensors")))
+    kill(start(out, rng.choice(WORKERS)), lambda: any(out.glob("checkpoints/step-*.safetensors")))
     found = problems(out, range(1, last))
-    kill(start(out), lambda: any(out.glob("checkpoints/.*.tmp.*")))
+    kill(start(out, rng.choice(WORKERS)), lambda: any(out.glob("checkpoints/.*.tmp.*")))
     found += problems(out, range(1, last))
     if rng.random() < 0.5:
         until = time.monotonic() + rng.uniform(0, seconds)
-        kill(start(out), lambda: time.monotonic() > until)
+        kill(start(out, rng.choice(WORKERS)), lambda: time.monotonic() > until)
         found += problems(out, range(1, last + 1))
-    if finish(start(out), out) != expected:
+    if finish(start(out, rng.choice(WORKERS)), out) != expected:
         found.append("the end differs from that of an undisturbed run")
     return found
 
