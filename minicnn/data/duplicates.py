@@ -82,11 +82,12 @@ def overlaps(parts: Mapping[str, np.ndarray]) -> list[Overlap]:
     """
     found = []
     for (first, known), (second, others) in itertools.combinations(parts.items(), 2):
-        where = {hashed: index for index, hashed in reversed(list(enumerate(known.tolist())))}
-        pairs = [(i, where[hashed]) for i, hashed in enumerate(others.tolist()) if hashed in where]
-        if pairs:
-            images, twins = np.array(pairs, np.int64).T
-            found.append(Overlap((first, second), images, twins))
+        order = np.argsort(known, kind="stable")  # of equal ones the first stays first
+        place = np.searchsorted(known, others, sorter=order).clip(max=max(len(known) - 1, 0))
+        twins = order[place] if len(known) else place
+        images = np.flatnonzero(known[twins] == others) if len(known) else twins[:0]
+        if len(images):
+            found.append(Overlap((first, second), images, twins[images]))
     return found
 
 
@@ -98,4 +99,4 @@ def repeated(hashes: np.ndarray) -> int:
     >>> repeated(np.array([b"a", b"b", b"a", b"a"], "V1"))
     2
     """
-    return len(hashes) - len(set(hashes.tolist()))
+    return len(hashes) - len(np.unique(hashes))
