@@ -42,8 +42,9 @@ def kernel_rows(measured: dict[str, Any]) -> list[list[str]]:
     """The cells of one pass, one row per candidate, under :data:`KERNEL_HEAD`."""
     rows = []
     for found in measured["candidates"]:
-        if "refused" in found:
-            rows.append([found["name"], found["refused"].partition(":")[0], *[""] * 6])
+        reason = _without_figures(found)
+        if reason:
+            rows.append([found["name"], reason.partition(":")[0], *[""] * 6])
             continue
         about = "~" if found["extrapolated"] else ""
         mark = " *" if measured["busy"] and not found["extrapolated"] else ""
@@ -65,7 +66,13 @@ def kernel_rows(measured: dict[str, Any]) -> list[list[str]]:
 
 def notes(measured: dict[str, Any]) -> list[str]:
     """Why candidates of a pass have no figures, a line each."""
-    return [f"{found['name']} {found['refused']}" for found in measured["candidates"] if "refused" in found]
+    reasons = ((found["name"], _without_figures(found)) for found in measured["candidates"])
+    return [f"{name} {reason}" for name, reason in reasons if reason]
+
+
+def _without_figures(found: dict[str, Any]) -> str | None:
+    """Why a candidate has no figures."""
+    return f"declined: {found['declined']}" if "declined" in found else found.get("refused")
 
 
 def step_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
