@@ -78,12 +78,16 @@ cdef str misfit(int algorithm, mk_conv p):
     return None
 
 
+class MisfitError(ValueError):
+    """The call is right, but this algorithm does not take it."""
+
+
 cdef int chosen(str algorithm, mk_conv p) except -1:
     """The algorithm's number, if it takes the case."""
     cdef int number = CONV_ALGORITHMS[algorithm]
     reason = misfit(number, p)
     if reason is not None:
-        raise ValueError(f"{algorithm} does not take this convolution: {reason}")
+        raise MisfitError(f"{algorithm} does not take this convolution: {reason}")
     return number
 
 
