@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+
+import numpy as np
 
 from minicnn.core.fusion import fusing
 from minicnn.core.op import Op, observe
 from minicnn.core.tape import no_grad
-from minicnn.core.tensor import Tensor, before_change, before_look
+from minicnn.core.tensor import Tensor, watching
 from minicnn.errors import OptionError
 from minicnn.typing import Array, Attrs
 
-__all__ = ["Plan", "Slot", "Step", "slots", "trace"]
+__all__ = ["Plan", "Slot", "Step", "same", "slots", "trace"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,27 @@ class Plan:
     values: list[Array]
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two plans, or parts of them, are the same to the last bit of their constants.
+
+    So two calls of a function that are the same show that it computes alike in both: with no random numbers,
+    and with none that Python took from the input.
+    """
+    if isinstance(a, Plan):
+        return a.output == b.output and same(a.steps, b.steps)
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    if isinstance(a, Step):
+        return a.op is b.op and a.result == b.result and same((a.operands, a.attrs), (b.operands, b.attrs))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b or a is b or repr(a) == repr(b))  # the last for NaN
+
+
 def slots(operands: Any) -> set[Slot]:
     """The slots among operands."""
     found: set[Slot] = set()
@@ -108,7 +130,9 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 
     def refuse(what: str, array: Array) -> None:
         if id(array) in known:
-            raise OptionError(expected="a function that only calls operations on its tensors", got=what)
+            raise OptionError(
+                expected="a function that only calls operations on its tensors", got=f"one that {what}"
+            )
 
     with no_grad(), observe(note, fused=True), fusing(), _noticing(refuse):
         result = function(Tensor.wrap(x))
@@ -124,16 +148,12 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 
 @contextmanager
 def _noticing(refuse: Callable[[str, Array], None]) -> Iterator[None]:
-    """Tell of tensors whose numbers Python looks at, and of those that change in place."""
-    look = partial(refuse, "one that looks at their numbers")
-    change = partial(refuse, "one that changes them in place")
-    before_look.append(look)
-    before_change.append(change)
+    """Tell of tensors whose numbers Python looks at, and of those that change in place, in this thread."""
+    token = watching.set((*watching.get(), refuse))
     try:
         yield
     finally:
-        before_look.remove(look)
-        before_change.remove(change)
+        watching.reset(token)
 
 
 def _needed(steps: list[Step], output: Slot) -> list[Step]:
