@@ -334,8 +334,10 @@ cdef class Program:
         cdef ptrdiff_t count = len(places), i
         if self.places != NULL or count < 2 or len(floats) != count or len(fixed) != count:
             raise ValueError("the program is finished, or lacks buffers")
-        if min(chunk, *floats, *fixed) < 0 or chunk == 0 or floats[1] != math.prod(y_shape) or not 2 * count <= arena <= INT64_MAX // 4:
-            raise ValueError("no images in a chunk, results of another shape, or an arena of no such size")
+        if chunk < 1 or min(*floats, *fixed) < 0 or floats[1] != math.prod(y_shape):
+            raise ValueError("no images in a chunk, buffers of no size, or results of another shape")
+        if not 2 * count <= arena <= INT64_MAX // 4:
+            raise ValueError("an arena of no such size")
         buffers = [Buffer(*buffer) for buffer in zip(places, floats, fixed)]
         for i in range(self.program.count):
             check(self.program.instructions + i, buffers, arena, chunk)

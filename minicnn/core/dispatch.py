@@ -310,7 +310,7 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 
 def program_counts(name: str, backend: str) -> tuple[str, Served]:
-    """A new row of :func:`report`, for the calls of a frozen model: its name, numbered if need be, and counts."""
+    """A new row of :func:`report`, for the calls of a frozen model: its name, numbered if need be; counts."""
     served = Served()
     for number in itertools.count(1):
         row, counts = name if number == 1 else f"{name} #{number}", {backend: served}

@@ -7,6 +7,9 @@ Python computed on its own. A backend may turn a plan into something faster (``B
 
 from __future__ import annotations
 
+import hashlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ from minicnn.core.tensor import Tensor, watching
 from minicnn.errors import OptionError
 from minicnn.typing import Array, Attrs
 
-__all__ = ["Plan", "Slot", "Step", "same", "slots", "trace"]
+__all__ = ["Plan", "Slot", "Step", "signature", "slots", "trace"]
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,23 @@ class Plan:
     values: list[Array]
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two plans, or parts of them, are the same to the last bit of their constants.
+def signature(of: Any) -> Any:
+    """A plan, or a part of one, as it is now, to be compared: its steps, constants to the last bit.
 
-    So two calls of a function that are the same show that it computes alike in both: with no random numbers,
-    and with none that Python took from the input.
+    Two calls of a function whose plans have the same signature compute alike: with no random numbers, and
+    with none that Python took from the input. What the steps computed does not count.
     """
-    if isinstance(a, Plan):
-        return a.output == b.output and same(a.steps, b.steps)
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, np.ndarray):
-        return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    if isinstance(a, Step):
-        return a.op is b.op and a.result == b.result and same((a.operands, a.attrs), (b.operands, b.attrs))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b or a is b or repr(a) == repr(b))  # the last for NaN
+    if isinstance(of, Plan):
+        return signature(of.steps), of.output
+    if isinstance(of, Step):
+        return of.op.name, signature(of.operands), signature(of.attrs), of.result
+    if isinstance(of, np.ndarray):
+        return of.dtype.str, of.shape, hashlib.blake2b(of.tobytes()).digest()
+    if isinstance(of, dict):
+        return [(name, signature(value)) for name, value in of.items()]
+    if isinstance(of, (list, tuple)):
+        return type(of), [signature(item) for item in of]
+    return type(of), repr(of)  # NaN is NaN, and True is not 1
 
 
 def slots(operands: Any) -> set[Slot]:
@@ -150,10 +151,52 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 def _noticing(refuse: Callable[[str, Array], None]) -> Iterator[None]:
     """Tell of tensors whose numbers Python looks at, and of those that change in place, in this thread."""
     token = watching.set((*watching.get(), refuse))
+    _NoticedArray.count(1)
     try:
         yield
     finally:
+        _NoticedArray.count(-1)
         watching.reset(token)
+
+
+class _NoticedArray:
+    """``Tensor.array`` while something is traced: it tells of reads by code that is not minicnn's own.
+
+    At all other times the array is a plain attribute, which is faster than any property.
+    """
+
+    _lock = threading.Lock()
+    _traces = 0  # in all threads
+
+    @classmethod
+    def count(cls, more: int) -> None:
+        with cls._lock:
+            cls._traces += more
+            if cls._traces == more == 1:
+                Tensor.array = cls()
+            elif cls._traces == 0:
+                del Tensor.array
+
+    def __get__(self, tensor: Tensor | None, owner: type) -> Array:
+        if tensor is None:
+            raise AttributeError("array")
+        array = tensor.__dict__["array"]
+        notices = watching.get()
+        if notices and not _called_by_minicnn():
+            for notice in notices:
+                notice("looks at their numbers", array)
+        return array
+
+    def __set__(self, tensor: Tensor, array: Array) -> None:
+        tensor.__dict__["array"] = array
+
+
+def _called_by_minicnn() -> bool:
+    """Whether its own code reads; what waits is computed for whoever reads it."""
+    frame = sys._getframe(2)
+    while frame.f_globals.get("__name__") == fusing.__module__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").startswith("minicnn.")
 
 
 def _needed(steps: list[Step], output: Slot) -> list[Step]:

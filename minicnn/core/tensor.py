@@ -144,7 +144,7 @@ class Tensor:
     def __repr__(self) -> str:
         if isinstance(self.array, MetaArray):
             return f"tensor(meta, shape={self.shape}, dtype={self.dtype})"
-        numbers = np.array2string(move(self.array, "cpu"), separator=", ", precision=4, prefix="tensor(")
+        numbers = np.array2string(self.cpu_array(), separator=", ", precision=4, prefix="tensor(")
         notes = "" if self.dtype in (default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.device.type != "cpu":
             notes += f", device={str(self.device)!r}"
@@ -170,9 +170,12 @@ class Tensor:
 
     def cpu_array(self) -> np.ndarray:
         """The numbers as a NumPy array, copied only if they live on a GPU."""
+        self._tell_watchers()
+        return move(self.array, "cpu")
+
+    def _tell_watchers(self) -> None:
         for notice in watching.get():
             notice("looks at their numbers", self.array)
-        return move(self.array, "cpu")
 
     def numpy(self) -> np.ndarray:
         """The numbers as a NumPy array that shares memory.
@@ -199,6 +202,7 @@ class Tensor:
         return array.copy() if copy else array
 
     def __dlpack__(self, **options: Any) -> Any:
+        self._tell_watchers()
         return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:

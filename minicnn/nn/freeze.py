@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.core import dispatch
 from minicnn.core.dispatch import Declined
 from minicnn.core.fusion import fusing
-from minicnn.core.plan import Plan, same, trace
+from minicnn.core.plan import signature, trace
 from minicnn.core.precision import get_conv_precision, use_conv_precision
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor, as_array
@@ -26,7 +26,7 @@ NUDGE = 1e-5  # of the largest pixel: how far results move when pixels do is the
 MOVES = 30  # as often as that a program may be off: far above rounding, far below any mistake
 FLOOR = 1e-6  # of the channel's largest result: it may be off by that too
 CHANGES = "it computes otherwise from call to call: with random numbers, or with a state of its own"
-LOOKS = "it computes otherwise with other images: with numbers that Python took from them"
+LOOKS = "it computes otherwise with other images: with numbers that were taken from them"
 MISMATCH = (
     "with other images the program gave other results: its forward computes with other things than tensors, "
     "or depends on how many images there are"
@@ -117,24 +117,25 @@ class Frozen:
         try:
             pair = np.concatenate([images[:1], images[:1]])
             plan = trace(self._model, pair.copy())
+            written = signature(plan)  # now, as constants may change in place
             lowered = backend.lower(plan, (1, MANY))
             if isinstance(lowered, Declined):
                 return lowered.reason
             programs = [program for program, _ in lowered]
-            reason = self._varies(plan, pair) or self._differs(programs, images)
+            reason = self._varies(written, pair) or self._differs(programs, images)
         except Exception as error:  # whatever the model does
-            return f"it cannot be traced: {error}"
+            return f"it cannot become a program: {error}"
         if reason is None:
             self.instructions = lowered[1][1]
             self._for_one, self._for_many = programs
         return reason
 
-    def _varies(self, plan: Plan, images: Array) -> str | None:
+    def _varies(self, written: Any, images: Array) -> str | None:
         """None if the model computes in the same way with the same images, and with others; else why not."""
-        if not same(plan, trace(self._model, images.copy())):
+        if signature(trace(self._model, images.copy())) != written:
             return CHANGES
         others = -images, np.zeros_like(images), _noise(images, len(images))
-        return None if all(same(plan, trace(self._model, other)) for other in others) else LOOKS
+        return None if all(signature(trace(self._model, x)) == written for x in others) else LOOKS
 
     def _differs(self, programs: list[Callable[[Array], Array]], images: Array) -> str | None:
         """None if the programs compute what the model does, else why not; each gets images of its own."""

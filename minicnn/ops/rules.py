@@ -96,12 +96,7 @@ def broadcast_shape(*operands: Any, **attrs: Any) -> Shape:
 
 
 def reduce_shape(x: Any, *, dim: Shape, keepdim: bool = False, **attrs: Any) -> Shape:
-    """Shape rule of reductions over the dimensions ``dim``, which are in normal form.
-
-    Raises
-    ------
-    ShapeError
-        If they are not: sorted, counted from the front, each once.
+    """Shape rule of reductions over the dimensions ``dim``; refuses those that are not in normal form.
 
     Examples
     --------
@@ -109,11 +104,7 @@ def reduce_shape(x: Any, *, dim: Shape, keepdim: bool = False, **attrs: Any) -> 
     (1, 3, 1)
     """
     if tuple(dim) != tuple(i for i in range(len(x.shape)) if i in dim):
-        raise ShapeError(
-            expected=f"sorted dimensions from 0 to {len(x.shape) - 1}, each once",
-            got=repr(dim),
-            hint="functions and methods of tensors take -1 and the like",
-        )
+        raise ShapeError(expected=f"sorted dimensions from 0 to {len(x.shape) - 1}, each once", got=repr(dim))
     if keepdim:
         return tuple(1 if i in dim else n for i, n in enumerate(x.shape))
     return tuple(n for i, n in enumerate(x.shape) if i not in dim)

@@ -4,6 +4,7 @@ import copy
 import pickle
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_dimensions_of_operations_are_in_normal_form(name, dim):
     "function", [lambda x: ops["mean"](x, dim=(-1,)), lambda x: ops["concatenate"](x, x, dim=-1)]
 )
 def test_negative_dimensions_do_not_reach_the_instructions(function, rng):
-    assert "it cannot be traced" in minicnn.freeze(Call(function), random(rng, 2, 3, 4)).reason
+    assert "it cannot become a program" in minicnn.freeze(Call(function), random(rng, 2, 3, 4)).reason
 
 
 class Slow(nn.Module):
@@ -192,7 +193,21 @@ class Counting(nn.Module):
         return x * (1 + self.n)
 
 
-@pytest.mark.parametrize("model", [Call(lambda x: x + minicnn.randn(1, 4) * 1e-4), Counting()])
+class CountingInPlace(nn.Module):
+    """In the memory of a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("n", minicnn.zeros(1))
+
+    def forward(self, x):
+        self.n.add_(1)
+        return x * self.n
+
+
+@pytest.mark.parametrize(
+    "model", [Call(lambda x: x + minicnn.randn(1, 4) * 1e-4), Counting(), CountingInPlace()]
+)
 def test_what_changes_from_call_to_call_is_found(model, rng):
     assert "from call to call" in minicnn.freeze(model, random(rng, 2, 4)).reason
 
@@ -202,17 +217,47 @@ def sign(x):
 
 
 READING = {
-    "hidden behind large results": lambda x: minicnn.cat([1e6 * x, x.sigmoid() * sign(x)], 1),
-    "a constant array": lambda x: x + minicnn.tensor(1e-9 * x.array[:1]),
-    "a branch": lambda x: F.relu(x) if sign(x) > 0 else x.sigmoid(),
-    "an attribute": lambda x: F.leaky_relu(x, 0.1 + 1e-6 * sign(x)),
+    "hidden behind large results": lambda x, s: minicnn.cat([1e6 * x, x.sigmoid() * s(x)], 1),
+    "a constant array": lambda x, s: x + minicnn.tensor([1e-9 * s(x)]),
+    "a branch": lambda x, s: F.relu(x) if s(x) > 0 else x.sigmoid(),
+    "an attribute": lambda x, s: F.leaky_relu(x, 0.1 + 1e-6 * s(x)),
+    "of a result": lambda x, s: x + s(F.relu(x).detach()),
+    "of what waits": lambda x, s: x + s(F.linear(x, minicnn.ones(4, 4))),
 }
 
 
 @pytest.mark.parametrize("name", READING)
 def test_numbers_that_python_takes_from_arrays_are_found(name):
     x = minicnn.ones(2, 4)
-    assert "numbers that Python took" in minicnn.freeze(Call(READING[name]), x).reason
+    assert "looks at their numbers" in minicnn.freeze(Call(lambda x: READING[name](x, sign)), x).reason
+    assert "array" not in vars(minicnn.Tensor)  # it is a plain attribute again
+
+
+def in_a_thread(x):
+    """Where no trace sees it."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(sign, x).result()
+
+
+@pytest.mark.parametrize("name", [name for name in READING if name != "of a result"])
+def test_numbers_that_are_taken_unseen_are_found_with_other_images(name):
+    x = minicnn.ones(2, 4)
+    assert "with other images" in minicnn.freeze(Call(lambda x: READING[name](x, in_a_thread)), x).reason
+
+
+@pytest.mark.parametrize("look", [np.from_dlpack, repr, np.asarray, lambda x: x.mean() > 0.5 and 1])
+def test_looks_at_numbers_are_found(look):
+    def forward(x):
+        look(x)
+        return F.relu(x)
+
+    assert "looks at their numbers" in minicnn.freeze(Call(forward), minicnn.ones(2, 4)).reason
+
+
+def test_constants_may_be_looked_at(rng):
+    layer = nn.Linear(4, 4)
+    frozen = minicnn.freeze(Call(lambda x: x * float(layer.weight.array.mean())), random(rng, 2, 4))
+    assert frozen.reason is None
 
 
 def test_looks_in_other_threads_are_none_of_a_trace(rng):

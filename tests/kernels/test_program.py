@@ -244,7 +244,7 @@ class Powers(nn.Module):
     ("model", "reason"),
     [
         (Powers(), "no instruction for pow"),
-        (Unusual(), "with numbers that Python took from them"),
+        (Unusual(), "looks at their numbers"),
         (nn.Sequential(nn.Softmax(0)), "across images"),
     ],
     ids=["an operation without instruction", "arrays", "a batch that is mixed"],
