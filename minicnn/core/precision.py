@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from minicnn.errors import OptionError
 
-__all__ = ["PRECISIONS", "get_conv_precision", "set_conv_precision"]
+__all__ = ["PRECISIONS", "get_conv_precision", "set_conv_precision", "use_conv_precision"]
 
 PRECISIONS = ("highest", "high")
 
 _precision = "high"
+_precision_here: ContextVar[str | None] = ContextVar("precision", default=None)  # of a block, in its thread
 
 
 def set_conv_precision(precision: str) -> None:
@@ -50,7 +54,17 @@ def set_conv_precision(precision: str) -> None:
 
 def get_conv_precision() -> str:
     """The precision in force, see :func:`set_conv_precision`."""
-    return _precision
+    return _precision_here.get() or _precision
+
+
+@contextmanager
+def use_conv_precision(precision: str) -> Iterator[None]:
+    """A precision for a block in this thread, whatever :func:`set_conv_precision` says."""
+    token = _precision_here.set(precision)
+    try:
+        yield
+    finally:
+        _precision_here.reset(token)
 
 
 try:
