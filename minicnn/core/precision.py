@@ -26,9 +26,9 @@ def set_conv_precision(precision: str) -> None:
     ----------
     precision : "high" or "highest"
         "high" (the default) lets compiled kernels use Winograd's algorithm for 3 x 3 convolutions: up to
-        four times faster, with rounding errors some 5 to 10 times those of the direct sum, up to 1e-5 of the
-        largest result for normal numbers; sums too long for that are direct (docs/kernels.md). "highest"
-        sums directly everywhere.
+        four times faster, with rounding errors up to 1e-5 of the largest result; sums too long for that are
+        direct. "highest" sums directly everywhere: with errors some 5 to 20 times smaller for numbers of
+        both signs; for numbers of one sign, neither loses more than 2e-6 (docs/kernels.md).
 
     Raises
     ------
