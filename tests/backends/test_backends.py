@@ -74,7 +74,7 @@ def test_use_backend_switches_for_a_block_and_names_unknown_ones():
     assert backends.active().name == before
     with pytest.raises(
         BackendError,
-        match="MINICNN_BACKEND: expected a backend out of numpy, numba, native, cuda, got 'fast'",
+        match="expected a backend out of numpy, numba, native, cuda, got 'fast'",
     ):
         backends.use_backend("fast")
     assert backends.active().name == before
