@@ -48,18 +48,36 @@ MK_INLINE vec sum_of_run(const float *x, ptrdiff_t n)
     return (sums.a[0] + sums.a[1]) + (sums.a[2] + sums.a[3]);
 }
 
+enum { BLOCK = 4 * VL * CHAIN }; /* of a run: a chain in each lane of four sums */
+
+vec sum_of_long_run(const float *x, ptrdiff_t n)
+{
+    vec total = {};
+    for (ptrdiff_t begin = 0; begin < n; begin += BLOCK)
+        total += sum_of_run(x + begin, smaller(n - begin, BLOCK));
+    return total;
+}
+
 /* y: (planes)  x: (planes, n) */
-int global_avg_forward(float *y, const float *x, ptrdiff_t planes, ptrdiff_t n)
+template <class Sum>
+int global_avg(float *y, const float *x, ptrdiff_t planes, ptrdiff_t n, Sum sum_of)
 {
     ptrdiff_t at_once = whole_vectors(pieces_of_task(n));
     return parallel(ceil_div(planes, at_once), 0, [&](ptrdiff_t task, float *) {
         for (ptrdiff_t first = task * at_once; first < smaller((task + 1) * at_once, planes); first += VL) {
             vec v[VL] = {};
             for (ptrdiff_t k = 0; k < smaller(VL, planes - first); k++)
-                v[k] = sum_of_run(x + (first + k) * n, n);
+                v[k] = sum_of(x + (first + k) * n, n);
             store_some(y + first, sums_of(v) / static_cast<float>(n), planes - first);
         }
     });
+}
+
+int global_avg_forward(float *y, const float *x, ptrdiff_t planes, ptrdiff_t n)
+{
+    if (n > BLOCK)
+        return global_avg(y, x, planes, n, sum_of_long_run);
+    return global_avg(y, x, planes, n, [](const float *run, ptrdiff_t n) { return sum_of_run(run, n); });
 }
 
 /* An integer for each float, in the same order; NaN is larger than everything, and the two zeros are equal. */
@@ -161,15 +179,12 @@ int MK(adaptive_avg_pool2d_forward)(float *y, const float *x, ptrdiff_t planes, 
                 const float *from = x + (plane * H + rows[i].begin) * W;
                 const ptrdiff_t height = rows[i].size();
                 for (ptrdiff_t s = 0; s < W; s += VL) {
-                    vec total = {};
-                    for (ptrdiff_t r = 0; r < height; r++)
-                        total += load_some(from + r * W + s, W - s);
-                    store(sums + s, total);
+                    auto row = [&](ptrdiff_t r) { return load_some(from + r * W + s, W - s); };
+                    store(sums + s, sum_in_chains(height, row));
                 }
                 for (ptrdiff_t j = 0; j < OW; j++) {
-                    float total = 0.0f;
-                    for (ptrdiff_t s = columns[j].begin; s < columns[j].end; s++)
-                        total += sums[s];
+                    const float *own = sums + columns[j].begin;
+                    const float total = sum_in_chains(columns[j].size(), [&](ptrdiff_t s) { return own[s]; });
                     y[(plane * OH + i) * OW + j] = total / static_cast<float>(height * columns[j].size());
                 }
             }

@@ -53,12 +53,8 @@ struct Counts {
 template <class Row>
 MK_INLINE void add_rows(float *sums, ptrdiff_t rows, ptrdiff_t n, Row row)
 {
-    for (ptrdiff_t s = 0; s < n; s += VL) {
-        vec total = {};
-        for (ptrdiff_t k = 0; k < rows; k++)
-            total += load_some(row(k) + s, n - s);
-        store(sums + s, total);
-    }
+    for (ptrdiff_t s = 0; s < n; s += VL)
+        store(sums + s, sum_in_chains(rows, [&](ptrdiff_t k) { return load_some(row(k) + s, n - s); }));
 }
 
 int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
@@ -92,9 +88,7 @@ int forward(float *y, const float *x, ptrdiff_t planes, const Counts &shared)
             const float row_count = counts.of_row(i), *own = ring[i];
             float *to = y + (plane * w.OH + i) * w.OW;
             for (ptrdiff_t j = 0; j < w.OW; j += VL) {
-                vec total = load(own + j);
-                for (ptrdiff_t q = 1; q < w.KW; q++)
-                    total += load(own + offsets[q] + j);
+                const vec total = sum_in_chains(w.KW, [&](ptrdiff_t q) { return load(own + offsets[q] + j); });
                 store_some(to + j, total / (row_count * load(column_counts + j)), w.OW - j);
             }
         });

@@ -1,4 +1,4 @@
-/* The gradient of a bias per channel, and of the ReLU behind it, in one pass over the gradients. */
+/* The gradients of biases: per channel, with that of the ReLU behind it in one pass, and per column. */
 #include "mk.h"
 #include "parallel.h"
 #include "simd.h"
@@ -49,5 +49,25 @@ int MK(bias_gradient)(float *gb, float *masked, const float *gy, const float *y,
             }
         if (gb)
             gb[k] = static_cast<float>(total);
+    });
+}
+
+/* y = the sums of the columns, in double precision.   y: (columns)  x: (rows, columns) */
+int MK(column_sums)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns)
+{
+    constexpr ptrdiff_t WIDTH = 4 * VL;
+    return parallel((columns + WIDTH - 1) / WIDTH, 0, [=](ptrdiff_t task, float *) {
+        ptrdiff_t first = task * WIDTH, width = columns - first < WIDTH ? columns - first : WIDTH;
+        double sums[WIDTH] = {};
+        const float *row = x + first;
+        for (ptrdiff_t i = 0; i < rows; i++, row += columns)
+            if (width == WIDTH)
+                for (ptrdiff_t j = 0; j < WIDTH; j++)
+                    sums[j] += row[j];
+            else
+                for (ptrdiff_t j = 0; j < width; j++)
+                    sums[j] += row[j];
+        for (ptrdiff_t j = 0; j < width; j++)
+            y[first + j] = static_cast<float>(sums[j]);
     });
 }

@@ -84,7 +84,7 @@ MK_INLINE void multiply_tile(float *to, ptrdiff_t p, ptrdiff_t plane, const floa
     for (int j = 1; j < V; j++)
         places[j] = run.next() - first;
     vec sums[M][V] = {};
-    accumulate(sums, EvenColumns{weights, M, 1}, OffsetRows{pixels + first, offsets}, places, depth);
+    accumulate_in_chains(sums, EvenColumns{weights, M, 1}, OffsetRows{pixels + first, offsets}, places, depth);
     put(sums, to + p, plane, rows, run.count - p, finish.of(0, p));
 }
 

@@ -64,12 +64,20 @@ struct Block {
 template <int M, int V>
 MK_INLINE void add_numbers(float *to, const Block &block, ptrdiff_t tap, const float *gradients, const Sums &sums)
 {
-    vec tile[M][V];
-    load_tile(tile, to, sums.columns);
-    for (ptrdiff_t i = 0; i < block.rows; i++)
-        accumulate(tile, OffsetColumns{block.pixels + i * block.pitch, block.offsets + tap},
-                   EvenRows{gradients + i * block.width * sums.columns, sums.columns}, VL, block.width);
-    store_tile(to, sums.columns, tile);
+    vec tile[M][V] = {};
+    for (ptrdiff_t i = 0, summed = 0; i < block.rows; i++)
+        for (ptrdiff_t p = 0, end; p < block.width; p = end) {
+            end = smaller(block.width, p + CHAIN - summed);
+            accumulate(tile, OffsetColumns{block.pixels + i * block.pitch, block.offsets + tap},
+                       EvenRows{gradients + i * block.width * sums.columns, sums.columns}, VL, p, end);
+            summed += end - p;
+            if (summed == CHAIN) {
+                add_tile(to, sums.columns, tile);
+                clear_tile(tile);
+                summed = 0;
+            }
+        }
+    add_tile(to, sums.columns, tile);
 }
 
 /* to[c, tap][k] += sum over pixels of the copies under the tap * gradients[pixel][k]. */
@@ -204,6 +212,8 @@ int MK(conv_weight_gradient)(float *gw, const float *gy, const float *x, float *
     ptrdiff_t fitting = larger(1, (ptrdiff_t(96) << 10) / row_floats - down.reach());
     ptrdiff_t rows = ceil_div(p->OH, ceil_div(p->OH, fitting));
     bool lanes = is_for_lanes(rows * p->OW, sums.taps, K);
+    if (lanes) /* each lane sums a block in one chain: the fewer blocks the better */
+        rows = smaller(rows, larger(1, 4 * CHAIN * VL / p->OW));
     const Copies copies(down, across, lanes && p->OW % VL != 0, rows);
     ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(workspace);
     copies.find_taps(offsets, down, C);

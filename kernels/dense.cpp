@@ -30,8 +30,8 @@ template <int M, int V>
 MK_INLINE void multiply(float *y, const float *x, const Layer &layer, ptrdiff_t first, ptrdiff_t columns)
 {
     vec sums[M][V] = {};
-    accumulate(sums, EvenColumns{x, 1, layer.inputs}, EvenRows{layer.packed + first * layer.inputs, V * VL}, VL,
-               layer.inputs);
+    accumulate_in_chains(sums, EvenColumns{x, 1, layer.inputs}, EvenRows{layer.packed + first * layer.inputs, V * VL},
+                         VL, layer.inputs);
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
         ptrdiff_t width = smaller(columns - v * VL, VL);

@@ -40,7 +40,8 @@ void correlate_plane(float *y, const float *plane, const float *weights, const p
     for (ptrdiff_t i = 0; i < down.count; i += ROWS)
         for (ptrdiff_t j = 0; j < across.count; j += VL) {
             vec sums[1][ROWS] = {};
-            accumulate(sums, EvenColumns{weights, 1, 0}, OffsetRows{plane + i * pitch + j, offsets}, pitch, taps);
+            accumulate_in_chains(sums, EvenColumns{weights, 1, 0}, OffsetRows{plane + i * pitch + j, offsets}, pitch,
+                                 taps);
             for (ptrdiff_t r = 0; r < ROWS && i + r < down.count; r++) {
                 vec v = sums[0][r] + bias;
                 float *to = y + (down.start + (i + r) * down.step) * across.output + across.start + j * across.step;
@@ -70,8 +71,8 @@ int correlate(float *y, const float *x, const float *w, const float *bias, float
 
 /* sums[t] += the products of gy with the plane under tap t, for T taps. */
 template <int T>
-void add_taps(float *sums, const float *gy, const float *plane, const ptrdiff_t *offsets, ptrdiff_t rows, ptrdiff_t columns,
-              ptrdiff_t pitch)
+void add_taps(double *sums, const float *gy, const float *plane, const ptrdiff_t *offsets, ptrdiff_t rows,
+              ptrdiff_t columns, ptrdiff_t pitch)
 {
     vec total[T] = {};
     for (ptrdiff_t i = 0; i < rows; i++, gy += columns, plane += pitch) {
@@ -199,33 +200,44 @@ int gradient(float *gw, const float *gy, const float *x, const Pass &pass)
 {
     const Layout layout(pass.H, pass.W, pass.OW, pass.top, pass.left);
     const ptrdiff_t at_once = larger(1, smaller(TASK_CHANNELS, pass.C / 8));
-    return parallel(ceil_div(pass.C, at_once), at_once * K * K * sizeof(vec), [&](ptrdiff_t task, float *scratch) {
+    const size_t bytes = at_once * K * K * (sizeof(vec) + sizeof(double));
+    return parallel(ceil_div(pass.C, at_once), bytes, [&](ptrdiff_t task, float *scratch) {
         const Pass p = pass;
         const Layout own = layout;
-        const ptrdiff_t first = task * at_once, last = smaller(first + at_once, p.C);
+        const ptrdiff_t first = task * at_once, last = smaller(first + at_once, p.C), taps = (last - first) * K * K;
+        const ptrdiff_t images = larger(1, CHAIN * VL / larger(1, p.OW)); /* whose sums a lane adds up */
         vec *totals = reinterpret_cast<vec *>(scratch);
-        for (ptrdiff_t t = 0; t < (last - first) * K * K; t++)
+        double *sums = reinterpret_cast<double *>(totals + taps);
+        for (ptrdiff_t t = 0; t < taps; t++) {
             totals[t] = (vec){};
+            sums[t] = 0.0;
+        }
         const ptrdiff_t ahead = ceil_div(FAR, larger(1, p.H * p.W)); /* planes */
-        for (ptrdiff_t n = 0; n < p.N; n++)
-            for (ptrdiff_t c = first; c < last; c++) { /* planes in the order of memory */
-                const ptrdiff_t step = ahead + (c + ahead < last ? 0 : p.C - (last - first));
-                const float *from = x + (n * p.C + c) * p.H * p.W, *of = gy + (n * p.C + c) * p.OH * p.OW;
-                for (ptrdiff_t j = 0; j < p.OW; j += VL) {
-                    const Layout part = own.at(j);
-                    roll_back<K, S * Layout::ROWS>(
-                        totals + (c - first) * K * K, ceil_div(p.OH, Layout::ROWS),
-                        [&](vec(&v)[K], ptrdiff_t row) MK_INLINE_LAMBDA {
-                            return part.take(v, from, row, step * p.H * p.W);
-                        },
-                        [&](ptrdiff_t g) MK_INLINE_LAMBDA {
-                            const ptrdiff_t row = g * Layout::ROWS;
-                            return part.get(of + row * p.OW + j, p.OH - row, step * p.OH * p.OW);
-                        });
+        for (ptrdiff_t chain = 0; chain < p.N; chain += images) {
+            for (ptrdiff_t n = chain; n < smaller(chain + images, p.N); n++)
+                for (ptrdiff_t c = first; c < last; c++) { /* planes in the order of memory */
+                    const ptrdiff_t step = ahead + (c + ahead < last ? 0 : p.C - (last - first));
+                    const float *from = x + (n * p.C + c) * p.H * p.W, *of = gy + (n * p.C + c) * p.OH * p.OW;
+                    for (ptrdiff_t j = 0; j < p.OW; j += VL) {
+                        const Layout part = own.at(j);
+                        roll_back<K, S * Layout::ROWS>(
+                            totals + (c - first) * K * K, ceil_div(p.OH, Layout::ROWS),
+                            [&](vec(&v)[K], ptrdiff_t row) MK_INLINE_LAMBDA {
+                                return part.take(v, from, row, step * p.H * p.W);
+                            },
+                            [&](ptrdiff_t g) MK_INLINE_LAMBDA {
+                                const ptrdiff_t row = g * Layout::ROWS;
+                                return part.get(of + row * p.OW + j, p.OH - row, step * p.OH * p.OW);
+                            });
+                    }
                 }
+            for (ptrdiff_t t = 0; t < taps; t++) {
+                sums[t] += sum(totals[t]);
+                totals[t] = (vec){};
             }
-        for (ptrdiff_t t = 0; t < (last - first) * K * K; t++)
-            gw[first * K * K + t] = sum(totals[t]);
+        }
+        for (ptrdiff_t t = 0; t < taps; t++)
+            gw[first * K * K + t] = static_cast<float>(sums[t]);
     });
 }
 
@@ -326,25 +338,31 @@ int MK(depthwise_backward_data)(float *gx, const float *gy, const float *w, floa
 
 int MK(depthwise_weight_gradient)(float *gw, const float *gy, const float *x, float *workspace, const mk_conv *p)
 {
-    if (rolls(*p))
+    if (rolls(*p) && p->OH <= 4 * CHAIN) /* there a lane adds up a column */
         return rolling_weight_gradient(gw, gy, x, *p);
     const Axis down = forward_axis(p->H, p->OH, p->KH, p->stride_h, p->pad_top, p->dilation_h);
     const Axis across = forward_axis(p->W, p->OW, p->KW, p->stride_w, p->pad_left, p->dilation_w);
     const Planes planes(down, across, p->OH);
     ptrdiff_t *offsets = reinterpret_cast<ptrdiff_t *>(workspace), taps = p->KH * p->KW;
     planes.find_taps(offsets, 1, planes.pitch, 0);
-    return parallel(p->C, plane_floats(planes) * sizeof(float), [&](ptrdiff_t c, float *scratch) {
-        float *to = gw + c * taps;
+    ptrdiff_t floats = ceil_div(plane_floats(planes), 2) * 2, rows = larger(1, CHAIN * VL / larger(1, p->OW));
+    return parallel(p->C, floats * sizeof(float) + taps * sizeof(double), [&](ptrdiff_t c, float *scratch) {
+        double *sums = reinterpret_cast<double *>(scratch + floats);
         for (ptrdiff_t t = 0; t < taps; t++)
-            to[t] = 0.0f;
+            sums[t] = 0.0;
         for (ptrdiff_t n = 0; n < p->N; n++) {
-            const float *gradient = gy + (n * p->C + c) * p->OH * p->OW;
             planes.fill(scratch, x + (n * p->C + c) * p->H * p->W, 1, 0);
-            ptrdiff_t t = 0;
-            for (; t + 9 <= taps; t += 9)
-                add_taps<9>(to + t, gradient, scratch, offsets + t, p->OH, p->OW, planes.pitch);
-            for (; t < taps; t++)
-                add_taps<1>(to + t, gradient, scratch, offsets + t, p->OH, p->OW, planes.pitch);
+            for (ptrdiff_t i = 0; i < p->OH; i += rows) {
+                const float *gradient = gy + ((n * p->C + c) * p->OH + i) * p->OW;
+                const float *plane = scratch + i * planes.pitch;
+                ptrdiff_t t = 0, here = smaller(rows, p->OH - i);
+                for (; t + 9 <= taps; t += 9)
+                    add_taps<9>(sums + t, gradient, plane, offsets + t, here, p->OW, planes.pitch);
+                for (; t < taps; t++)
+                    add_taps<1>(sums + t, gradient, plane, offsets + t, here, p->OW, planes.pitch);
+            }
         }
+        for (ptrdiff_t t = 0; t < taps; t++)
+            gw[c * taps + t] = static_cast<float>(sums[t]);
     });
 }

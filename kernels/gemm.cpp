@@ -19,6 +19,7 @@ enum {
     TILE_PANELS = 12, TILE_COLUMNS = 4 * NR,         /* of C, at most: what a task computes */
     BLOCK_ROWS = 2160, BLOCK_COLUMNS = 2048,         /* of C, at most: what is computed at once */
     WHOLE = 1 << 20,                                 /* operands of up to so many numbers are packed as a whole */
+    FEW_ROWS = 4,                                    /* of C, at most: their operands need no packing */
     SHARED_WORK = 1 << 18,                           /* multiplications; fewer are not worth a second thread */
 };
 static_assert(BLOCK_ROWS % MR == 0 && BLOCK_COLUMNS % NR == 0 && SLICE % VL == 0, "only last panels are padded");
@@ -57,6 +58,14 @@ struct Result {
     ptrdiff_t step;                      /* from row to row */
     const float *row_bias, *column_bias; /* or NULL */
     bool add, with_relu;
+
+    /* For the sums over a part of k: all but the first are added, and the last is finished. */
+    Result of_slice(bool is_first, bool is_last) const
+    {
+        Result slice = is_last ? *this : Result{c, step, nullptr, nullptr, add, false};
+        slice.add |= !is_first;
+        return slice;
+    }
 };
 
 MK_INLINE vec fetch(const float *p, ptrdiff_t n) { return n == VL ? load(p) : load_first(p, n); }
@@ -173,7 +182,8 @@ struct Block : Product {
             constexpr int M = panel.rows;
             ptrdiff_t i = panel.first;
             vec sums[M][V] = {};
-            accumulate(sums, EvenColumns{panel_of_a(i, k0, depth), M, 1}, EvenRows{columns, V * VL}, VL, depth);
+            accumulate_in_chains(sums, EvenColumns{panel_of_a(i, k0, depth), M, 1}, EvenRows{columns, V * VL}, VL,
+                                 depth);
             put(sums, to, i, j, m - i, n - j);
         });
     }
@@ -183,8 +193,7 @@ struct Block : Product {
         float own[NR * SLICE] __attribute__((aligned(64)));
         ptrdiff_t end = smaller(n, (stripe + 1) * stripe_columns);
         each_slice([&](ptrdiff_t k0, ptrdiff_t depth) {
-            Result to = k0 + depth == k ? last : Result{last.c, last.step, nullptr, nullptr, last.add, false};
-            to.add |= k0 > 0;
+            const Result to = last.of_slice(k0 == 0, k0 + depth == k);
             for (ptrdiff_t j = stripe * stripe_columns; j < end; j += NR) {
                 const float *columns = bands > 1 ? panel_of_b(j, k0, depth) : own;
                 if (bands == 1)
@@ -218,7 +227,8 @@ MK_INLINE ptrdiff_t block_depth(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 MK_INLINE ptrdiff_t workspace_floats(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 {
     ptrdiff_t rows = smaller(m, BLOCK_ROWS) + MR, columns = padded_columns(smaller(n, BLOCK_COLUMNS));
-    return (rows + columns) * block_depth(m, n, k);
+    ptrdiff_t packed = (rows + columns) * block_depth(m, n, k), strip = m <= FEW_ROWS || n == 1 ? VL * k : 0;
+    return packed > strip ? packed : strip;
 }
 
 MK_INLINE mk_matrix part(mk_matrix x, ptrdiff_t i, ptrdiff_t j)
@@ -233,13 +243,12 @@ void multiply_packed(const Result &to, const Product &p, float *workspace, bool 
     for (ptrdiff_t j = 0; j < p.n; j += columns)
         for (ptrdiff_t l = 0; l < p.k; l += depth)
             for (ptrdiff_t i = 0; i < p.m; i += rows) {
-                bool last = l + depth >= p.k;
-                Result here = {to.c + i * to.step + j, to.step, nullptr, nullptr, to.add || l > 0, false};
-                here.with_relu = last && to.with_relu;
-                if (last && to.row_bias)
-                    here.row_bias = to.row_bias + i;
-                if (last && to.column_bias)
-                    here.column_bias = to.column_bias + j;
+                Result here = to.of_slice(l == 0, l + depth >= p.k);
+                here.c += i * to.step + j;
+                if (here.row_bias)
+                    here.row_bias += i;
+                if (here.column_bias)
+                    here.column_bias += j;
                 Product block = {part(p.a, i, l), part(p.b, l, j), smaller(p.m - i, rows), smaller(p.n - j, columns),
                                  smaller(p.k - l, depth)};
                 Block(block, workspace).multiply(here, alone);
@@ -248,7 +257,7 @@ void multiply_packed(const Result &to, const Product &p, float *workspace, bool 
 
 /* -- products of few rows: nothing is worth packing ------------------------------------------------------------ */
 
-enum { FEW_ROWS = 4, FEW_DOTS = VL == 16 ? 32 : 8, FEW_WORK = 1 << 15 }; /* rows, at most; multiplications of a task, at least */
+enum { FEW_DOTS = VL == 16 ? 32 : 8, FEW_WORK = 1 << 15 }; /* rows, at most; multiplications of a task, at least */
 enum { DOT_ROWS = VL == 16 ? 4 : 2, MOST_SUMS = VL == 16 ? 16 : 8 }; /* what the registers hold */
 
 /* R x 4 numbers of C, as products of numbers that lie in runs, in rows of A and in columns of B: sums over lanes.
@@ -291,12 +300,17 @@ void multiply_by_dots(const Result &to, const Product &p, bool alone)
     ptrdiff_t step = round_up(ceil_div(FEW_WORK, p.m * p.k + 1), 4);
     each(ceil_div(p.n, step), alone, [&](ptrdiff_t task) {
         ptrdiff_t end = smaller(p.n, (task + 1) * step);
-        for (ptrdiff_t j = task * step; j < end; j += 4)
-            for (ptrdiff_t i = 0; i < p.m; i += DOT_ROWS)
-                if (p.m - i > 1)
-                    multiply_dots<DOT_ROWS>(to, p, i, j);
-                else
-                    multiply_dots<1>(to, p, i, j);
+        for (ptrdiff_t l = 0; l == 0 || l < p.k; l += CHAIN * VL) {
+            const ptrdiff_t depth = smaller(p.k - l, CHAIN * VL);
+            const Product slice = {part(p.a, 0, l), part(p.b, l, 0), p.m, p.n, depth};
+            const Result here = to.of_slice(l == 0, l + depth == p.k);
+            for (ptrdiff_t j = task * step; j < end; j += 4)
+                for (ptrdiff_t i = 0; i < p.m; i += DOT_ROWS)
+                    if (p.m - i > 1)
+                        multiply_dots<DOT_ROWS>(here, slice, i, j);
+                    else
+                        multiply_dots<1>(here, slice, i, j);
+        }
     });
 }
 
@@ -305,7 +319,7 @@ template <int M, int V>
 MK_INLINE void multiply_strip(const Result &to, const Product &p, EvenRows rows, ptrdiff_t j)
 {
     vec sums[M][V] = {};
-    accumulate(sums, EvenColumns{p.a.at, p.a.column, p.a.row}, rows, VL, p.k);
+    accumulate_in_chains(sums, EvenColumns{p.a.at, p.a.column, p.a.row}, rows, VL, p.k);
     put(sums, to, 0, j, M, p.n - j);
 }
 
@@ -370,25 +384,5 @@ int MK(gemm)(float *c, const mk_matrix *a, const mk_matrix *b, const float *bias
     return parallel(1, bytes, [&](ptrdiff_t, float *workspace) { /* its scratch is what all tasks within share */
         for (ptrdiff_t i = 0; i < batch; i++)
             one(i, workspace, false);
-    });
-}
-
-/* y = the sums of the columns, in double precision.   y: (columns)  x: (rows, columns) */
-int MK(column_sums)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns)
-{
-    constexpr ptrdiff_t WIDTH = 4 * VL;
-    return parallel(ceil_div(columns, WIDTH), 0, [=](ptrdiff_t task, float *) {
-        ptrdiff_t first = task * WIDTH, width = smaller(WIDTH, columns - first);
-        double sums[WIDTH] = {};
-        const float *row = x + first;
-        for (ptrdiff_t i = 0; i < rows; i++, row += columns)
-            if (width == WIDTH)
-                for (ptrdiff_t j = 0; j < WIDTH; j++)
-                    sums[j] += row[j];
-            else
-                for (ptrdiff_t j = 0; j < width; j++)
-                    sums[j] += row[j];
-        for (ptrdiff_t j = 0; j < width; j++)
-            y[first + j] = static_cast<float>(sums[j]);
     });
 }

@@ -60,10 +60,9 @@ int MK(cross_entropy_forward)(float *loss, float *total, float *losses, float *w
         vec log_sum = vlog(e.sum);
         line.divide(p, e);
         if (smoothing != 0.0f)
-            line.each([&](ptrdiff_t i, ptrdiff_t c, ptrdiff_t lanes) MK_INLINE_LAMBDA {
-                spread -= share(line.weights(w, c, lanes), (load_lanes(x + i, lanes) - top) - log_sum);
+            spread = line.sum_of([&](ptrdiff_t i, ptrdiff_t c, ptrdiff_t lanes) MK_INLINE_LAMBDA {
+                return share(line.weights(w, c, lanes), log_sum - (load_lanes(x + i, lanes) - top));
             });
-        spread = line.sum(spread);
         for (ptrdiff_t j = 0; j < line.lines; j++) {
             Label label = labels[position + j];
             float log_p = (x[label.c * line.class_step + j] - top[j]) - log_sum[j], one = label.loss(log_p);

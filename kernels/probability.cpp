@@ -17,10 +17,9 @@ int MK(softmax_backward)(float *gx, const float *gy, const float *y, ptrdiff_t o
 {
     return each_line(outer, C, inner, gx, gy, y, [](auto line, float *gx, const float *gy, const float *y,
                                                     ptrdiff_t) {
-        vec total = {};
-        line.each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes)
-                      MK_INLINE_LAMBDA { total += load_lanes(gy + i, lanes) * load_lanes(y + i, lanes); });
-        total = line.sum(total);
+        const vec total = line.sum_of([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes) MK_INLINE_LAMBDA {
+            return load_lanes(gy + i, lanes) * load_lanes(y + i, lanes);
+        });
         line.each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes) MK_INLINE_LAMBDA {
             store_lanes(gx + i, load_lanes(y + i, lanes) * (load_lanes(gy + i, lanes) - total), lanes);
         });
@@ -32,7 +31,10 @@ int MK(log_softmax_forward)(float *y, const float *x, ptrdiff_t outer, ptrdiff_t
 {
     return each_line(outer, C, inner, y, x, nullptr, [](auto line, float *y, const float *x, const float *,
                                                         ptrdiff_t) {
-        vec top = line.top(x), log_sum = vlog(line.exponentials(nullptr, x, top).sum);
+        const vec top = line.top(x);
+        const vec log_sum = vlog(line.sum_of([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes) MK_INLINE_LAMBDA {
+            return vexp(line.get(x + i, lanes, -INF) - top);
+        }));
         line.each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes)
                       MK_INLINE_LAMBDA { store_lanes(y + i, (load_lanes(x + i, lanes) - top) - log_sum, lanes); });
     });
@@ -44,10 +46,8 @@ int MK(log_softmax_backward)(float *gx, const float *gy, const float *y, ptrdiff
 {
     return each_line(outer, C, inner, gx, gy, y, [](auto line, float *gx, const float *gy, const float *y,
                                                     ptrdiff_t) {
-        vec total = {};
-        line.each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes)
-                      MK_INLINE_LAMBDA { total += load_lanes(gy + i, lanes); });
-        total = line.sum(total);
+        const vec total = line.sum_of([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes)
+                                          MK_INLINE_LAMBDA { return load_lanes(gy + i, lanes); });
         line.each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes) MK_INLINE_LAMBDA {
             store_lanes(gx + i, load_lanes(gy + i, lanes) - vexp(load_lanes(y + i, lanes)) * total, lanes);
         });

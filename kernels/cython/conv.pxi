@@ -47,7 +47,7 @@ cdef mk_conv geometry(cnp.ndarray x, w_shape, cnp.ndarray y, stride, padding, di
     if (groups < 1 or p.C % groups or p.K % groups or channels != p.C // groups or y.shape[0] != p.N
             or y.shape[1] != p.K):
         raise ValueError("channels of images, weights and results do not fit")
-    if min(p.stride_h, p.stride_w, p.dilation_h, p.dilation_w) < 1 or cnp.PyArray_SIZE(y) == 0 or min(w_shape) == 0:
+    if min(p.stride_h, p.stride_w, p.dilation_h, p.dilation_w) < 1 or cnp.PyArray_SIZE(y) == 0 or min(w_shape) < 1:
         raise ValueError("no stride, no dilation, or nothing to compute")
     return p
 
@@ -78,12 +78,16 @@ cdef str misfit(int algorithm, mk_conv p):
     return None
 
 
+class MisfitError(ValueError):
+    """The call is right, but this algorithm does not take it."""
+
+
 cdef int chosen(str algorithm, mk_conv p) except -1:
     """The algorithm's number, if it takes the case."""
     cdef int number = CONV_ALGORITHMS[algorithm]
     reason = misfit(number, p)
     if reason is not None:
-        raise ValueError(f"{algorithm} does not take this convolution: {reason}")
+        raise MisfitError(f"{algorithm} does not take this convolution: {reason}")
     return number
 
 

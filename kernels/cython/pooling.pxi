@@ -54,6 +54,17 @@ cdef mk_window window_of(cnp.ndarray x, cnp.ndarray y, kernel_size, stride, padd
     return window
 
 
+cdef mk_window covering(mk_window w) except *:
+    """The geometry, checked: windows no larger than the padded image, and none that begins behind the image."""
+    if min(w.H, w.W, w.OH, w.OW, w.KH, w.KW, w.SH, w.SW, w.DH, w.DW) < 1 or min(w.top, w.bottom, w.left, w.right) < 0:
+        raise ValueError("no pixels, windows, strides or dilations, or negative padding")
+    for size, count, taps, stride, dilation, before, after in ((w.H, w.OH, w.KH, w.SH, w.DH, w.top, w.bottom),
+                                                               (w.W, w.OW, w.KW, w.SW, w.DW, w.left, w.right)):
+        if (taps - 1) * dilation >= size + before + after or (count - 1) * stride - before >= size:
+            raise ValueError("windows larger than the image, or behind it")
+    return w
+
+
 cdef ptrdiff_t planes_of(cnp.ndarray images) except -1:
     return cnp.PyArray_DIM(images, 0) * cnp.PyArray_DIM(images, 1)
 

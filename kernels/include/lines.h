@@ -31,13 +31,47 @@ struct Line {
 
     /* body(i, c, lanes): the vector at i has numbers of class c, or of c and those that follow. */
     template <class Body>
-    MK_INLINE_MEMBER void each(const Body &body) const
+    static MK_INLINE_MEMBER void each(ptrdiff_t begin, ptrdiff_t end, const Body &body)
     {
         if (Along)
-            each_vector(0, C, [&](ptrdiff_t c, ptrdiff_t lanes) MK_INLINE_LAMBDA { body(c, c, lanes); });
+            each_vector(begin, end, [&](ptrdiff_t c, ptrdiff_t lanes) MK_INLINE_LAMBDA { body(c, c, lanes); });
         else
-            for (ptrdiff_t c = 0; c < C; c++)
+            for (ptrdiff_t c = begin; c < end; c++)
                 body(c * VL, c, ptrdiff_t(VL));
+    }
+
+    template <class Body>
+    MK_INLINE_MEMBER void each(const Body &body) const
+    {
+        each(0, C, body);
+    }
+
+    template <class F>
+    static MK_INLINE_MEMBER vec chain(ptrdiff_t begin, ptrdiff_t end, const F &f)
+    {
+        vec total = {};
+        each(begin, end, [&](ptrdiff_t i, ptrdiff_t c, ptrdiff_t lanes)
+                             MK_INLINE_LAMBDA { total += f(i, c, lanes); });
+        return total;
+    }
+
+    /* The sum of f(i, c, lanes) over classes 0 to end - 1; of vectors, their lanes are not added up. */
+    template <class F>
+    static MK_INLINE_MEMBER vec sum_of_vectors(ptrdiff_t end, const F &f)
+    {
+        const ptrdiff_t most = Along ? CHAIN * VL : CHAIN;
+        if (__builtin_expect(end <= 2 * most, 1))
+            return chain(0, end, f);
+        vec total = {};
+        for (ptrdiff_t begin = 0; begin < end; begin += most)
+            total += chain(begin, end - begin < most ? end : begin + most, f);
+        return total;
+    }
+
+    template <class F>
+    MK_INLINE_MEMBER vec sum_of(const F &f) const
+    {
+        return sum(sum_of_vectors(C, f));
     }
 
     /* Numbers for the sum or the maximum over the lanes: `missing` beyond the line's end. */
@@ -81,17 +115,17 @@ struct Line {
         vec sum, tail; /* the vector at the end of the line, if it is not full: too fresh in memory to be read */
     };
 
-    /* y = exp(x - top), unless y is NULL; and the sum of them. */
+    /* y = exp(x - top), and the sum of them. */
     MK_INLINE_MEMBER Exponentials exponentials(float *y, const float *x, vec top) const
     {
-        vec total = {}, e = {};
-        each([&](ptrdiff_t i, ptrdiff_t, ptrdiff_t lanes) MK_INLINE_LAMBDA {
-            e = vexp(get(x + i, lanes, -INF) - top);
-            total += e;
-            if (y && lanes == VL)
-                store(y + i, e);
+        const ptrdiff_t rest = Along ? C % VL : 0;
+        const vec total = sum_of_vectors(C - rest, [&](ptrdiff_t i, ptrdiff_t, ptrdiff_t) MK_INLINE_LAMBDA {
+            const vec e = vexp(load(x + i) - top);
+            store(y + i, e);
+            return e;
         });
-        return {sum(total), e};
+        const vec tail = rest ? vexp(get(x + C - rest, rest, -INF) - top) : (vec){};
+        return {sum(total + tail), tail};
     }
 
     /* y = softmax(x), the exponentials in y already. */

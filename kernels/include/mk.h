@@ -122,10 +122,11 @@
     KERNEL(int, look_up,                                                                                  \
            (float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar))
 
-/* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K) */
+/* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K)  column_sums: x: (rows, columns) */
 #define MK_BIAS(KERNEL)                                                                                         \
     KERNEL(int, bias_gradient,                                                                                  \
-           (float *gb, float *masked, const float *gy, const float *y, ptrdiff_t N, ptrdiff_t K, ptrdiff_t P))
+           (float *gb, float *masked, const float *gy, const float *y, ptrdiff_t N, ptrdiff_t K, ptrdiff_t P))  \
+    KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
 
 /* conv.cpp.  x: (N, C, H, W)  w: (K, C / groups, KH, KW)  bias: (K) or NULL  y: (N, K, OH, OW)
  * Padding at the bottom and the right is what OH and OW say; it may be negative, as all padding.
@@ -192,8 +193,7 @@ typedef struct {
 #define MK_GEMM(KERNEL)                                                                                         \
     KERNEL(int, gemm,                                                                                           \
            (float *c, const mk_matrix *a, const mk_matrix *b, const float *bias, ptrdiff_t batch, ptrdiff_t m,  \
-            ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))                                 \
-    KERNEL(int, column_sums, (float *y, const float *x, ptrdiff_t rows, ptrdiff_t columns))
+            ptrdiff_t n, ptrdiff_t k, int bias_of_rows, int with_relu, int add))
 
 /* dense.cpp.  x: (rows, inputs)  w: (outputs, inputs), packed  bias: (outputs) or NULL  y: (rows, outputs) */
 #define MK_DENSE(KERNEL)                                                                                        \

@@ -179,6 +179,28 @@ struct TwoSums {
     MK_INLINE_MEMBER double second() const { return total(b); }
 };
 
+/* The sum of f(begin), ..., f(end - 1). */
+template <class F>
+MK_INLINE auto sum_of(ptrdiff_t begin, ptrdiff_t end, F f)
+{
+    decltype(f(begin)) total = {};
+    for (ptrdiff_t k = begin; k < end; k++)
+        total += f(k);
+    return total;
+}
+
+/* The sum of f(0), ..., f(n - 1): long ones in chains. */
+template <class F>
+MK_INLINE auto sum_in_chains(ptrdiff_t n, F f)
+{
+    if (__builtin_expect(n <= 2 * CHAIN, 1))
+        return sum_of(0, n, f);
+    decltype(f(n)) total = {};
+    for (ptrdiff_t k = 0; k < n; k += CHAIN)
+        total += sum_of(k, n - k < CHAIN ? n : k + CHAIN, f);
+    return total;
+}
+
 /* The sums of VL vectors, one in each lane. */
 MK_INLINE vec sums_of(vec *v)
 {

@@ -246,6 +246,10 @@ MK_INLINE float sum(vec v)
     return s[0];
 }
 
+/* The error of a sum in single precision grows with its length. So long ones are cut into chains of so many additions,
+ * the last of up to twice as many, and the results of the chains are added up. */
+enum { CHAIN = 128 };
+
 /* -- shuffles of two vectors, seen as one row of 2 VL numbers ------------------------------------------ */
 
 MK_INLINE vec pick(vec a, vec b, ivec index) { return __builtin_shuffle(a, b, index); }

@@ -54,10 +54,12 @@ MK_INLINE ptrdiff_t place(const ptrdiff_t (&places)[V], int j)
     return places[j];
 }
 
+/* sums += the products of k = begin, ..., end - 1. */
 template <int M, int V, class Columns, class Rows, class Places>
-MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, const Places &places, ptrdiff_t K)
+MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, const Places &places, ptrdiff_t begin,
+                          ptrdiff_t end)
 {
-    for (ptrdiff_t k = 0; k < K; k++) {
+    for (ptrdiff_t k = begin; k < end; k++) {
         const float *row = rows(k);
         a.prefetch(k);
         vec b[V];
@@ -70,6 +72,12 @@ MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, const Places 
             for (int j = 0; j < V; j++)
                 sums[i][j] += all(a(k, i)) * b[j];
     }
+}
+
+template <int M, int V, class Columns, class Rows, class Places>
+MK_INLINE void accumulate(vec (&sums)[M][V], Columns a, Rows rows, const Places &places, ptrdiff_t K)
+{
+    accumulate(sums, a, rows, places, 0, K);
 }
 
 /* Products of two vectors: the sum over k is then the sum over the lanes of sums[i][j]. */
@@ -87,6 +95,16 @@ MK_INLINE void accumulate_lanes(vec (&sums)[M][V], Rows a, Columns b)
         for (int i = 0; i < M; i++)
             sums[i][j] += left[i] * right;
     }
+}
+
+template <int M, int V>
+MK_INLINE void clear_tile(vec (&sums)[M][V])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++)
+            sums[i][j] = (vec){};
 }
 
 /* c[i][j] at to + i * step + j * VL. */
@@ -120,6 +138,23 @@ MK_INLINE void add_tile(float *to, ptrdiff_t step, const vec (&sums)[M][V])
             float *place = to + i * step + j * VL;
             store(place, load(place) + sums[i][j]);
         }
+}
+
+/* The same for any K: long sums are cut into chains. */
+template <int M, int V, class Columns, class Rows, class Places>
+MK_INLINE void accumulate_in_chains(vec (&sums)[M][V], Columns a, Rows rows, const Places &places, ptrdiff_t K)
+{
+    if (__builtin_expect(K <= 2 * CHAIN, 1))
+        return accumulate(sums, a, rows, places, 0, K);
+    float total[M * V * VL];
+    store_tile(total, V * VL, sums);
+    for (ptrdiff_t k = 0, end; k < K; k = end) {
+        end = K - k > 2 * CHAIN ? k + CHAIN : K;
+        vec chain[M][V] = {};
+        accumulate(chain, a, rows, places, k, end);
+        add_tile(total, V * VL, chain);
+    }
+    load_tile(sums, total, V * VL);
 }
 
 /* The rows of a product in panels of MR, or MR_SMALL where that wastes less; the last may be padded. */

@@ -58,10 +58,11 @@ def measure_pass(made: Pass, budget: float, force: bool, wait: Wait = lambda: No
     -------
     dict
         The pass with its work, what the machine did, and "candidates": a list of dicts. A candidate has
-        either figures (``median_s``, ``gflops``, ...) or a reason in ``refused`` why it has none.
+        either figures (``median_s``, ``gflops``, ...) or a reason why it has none: in ``declined`` if the
+        kernel does not take the case, else in ``refused``.
     """
     exact = {name: errors(c, made.truth) for name, c in made.candidates.items() if c.seconds is None}
-    running = {name: made.candidates[name] for name, found in exact.items() if not isinstance(found, str)}
+    running = {name: made.candidates[name] for name, found in exact.items() if "error_rms" in found}
     scratch = {name: scratch_of(made, candidate) for name, candidate in running.items()}
     roofs = {_under(c): Roof(made.work.moved, c.xp, c.level) for c in running.values()}
     for attempt in range(1 if force else ATTEMPTS):
@@ -74,8 +75,8 @@ def measure_pass(made: Pass, budget: float, force: bool, wait: Wait = lambda: No
     rows = []
     for name, candidate in made.candidates.items():
         row: dict[str, Any] = {"name": name, "extrapolated": candidate.seconds is not None}
-        if isinstance(exact.get(name), str):
-            row["refused"] = exact[name]
+        if name in exact and name not in running:
+            row |= exact[name]
         elif candidate.seconds is not None:
             row |= {"median_s": candidate.seconds, **rates(made, candidate.seconds)}
         elif reason and not force:
@@ -84,11 +85,7 @@ def measure_pass(made: Pass, budget: float, force: bool, wait: Wait = lambda: No
             roof = roofs[_under(candidate)]
             row |= figures(made, candidate, clock.spread(times[name]), roof)
             if "refused" not in row:
-                row |= {
-                    "scratch_bytes": scratch[name],
-                    "error_rms": exact[name][0],
-                    "error_max": exact[name][1],
-                }
+                row |= {"scratch_bytes": scratch[name], **exact[name]}
         rows.append(row)
     work = made.work
     return {

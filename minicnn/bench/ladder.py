@@ -274,20 +274,22 @@ def _grouped(array: Any, axis: int, groups: int) -> Any:
     )
 
 
-def errors(candidate: Candidate, truth: list[Any]) -> tuple[float, float] | str:
-    """How far a candidate's results are from float64, or why it declined.
+def errors(candidate: Candidate, truth: list[Any]) -> dict[str, Any]:
+    """How far a candidate's results are from float64, or why it has none.
 
     Returns
     -------
-    (float, float) or str
-        Relative root mean square, and largest difference over the largest value: the worst result's.
+    dict
+        ``error_rms`` and ``error_max``: the relative root mean square, and the largest difference over the
+        largest value, of the worst result; else the reason in ``refused`` if it failed, in ``declined`` if
+        it does not take the case.
     """
     try:
         results = candidate.run()
     except (MiniCNNError, MemoryError) as error:
-        return f"failed: {error}"
+        return {"refused": f"failed: {error}"}
     if type(results) is Declined:
-        return f"declined: {results.reason}"
+        return {"declined": results.reason}
     worst = (0.0, 0.0)
     for result, exact in zip(results, truth, strict=True):
         got = result.get() if hasattr(result, "get") else np.asarray(result)
@@ -295,4 +297,4 @@ def errors(candidate: Candidate, truth: list[Any]) -> tuple[float, float] | str:
         rms = math.sqrt(np.mean(difference**2) / max(np.mean(exact**2), 1e-300))
         largest = float(difference.max() / max(np.abs(exact).max(), 1e-300))
         worst = (max(worst[0], rms), max(worst[1], largest))
-    return worst
+    return {"error_rms": worst[0], "error_max": worst[1]}

@@ -42,8 +42,9 @@ def kernel_rows(measured: dict[str, Any]) -> list[list[str]]:
     """The cells of one pass, one row per candidate, under :data:`KERNEL_HEAD`."""
     rows = []
     for found in measured["candidates"]:
-        if "refused" in found:
-            rows.append([found["name"], found["refused"].partition(":")[0], *[""] * 6])
+        reason = _without_figures(found)
+        if reason:
+            rows.append([found["name"], reason.partition(":")[0], *[""] * 6])
             continue
         about = "~" if found["extrapolated"] else ""
         mark = " *" if measured["busy"] and not found["extrapolated"] else ""
@@ -76,11 +77,17 @@ def roof_of(measured: dict[str, Any]) -> str:
 def notes(measured: dict[str, Any]) -> list[str]:
     """Why candidates of a pass have no figures, or more than all of the roof, a line each."""
     found = measured["candidates"]
-    refused = [f"{one['name']} {one['refused']}" for one in found if "refused" in one]
+    reasons = ((one["name"], _without_figures(one)) for one in found)
+    lines = [f"{name} {reason}" for name, reason in reasons if reason]
     above = [one["name"] for one in found if (one.get("roof_fraction") or 0) > 1.05]
     if above:
-        refused.append(f"{', '.join(above)}: above the roof of the formula by doing fewer multiplications")
-    return refused
+        lines.append(f"{', '.join(above)}: above the roof of the formula by doing fewer multiplications")
+    return lines
+
+
+def _without_figures(found: dict[str, Any]) -> str | None:
+    """Why a candidate has no figures."""
+    return f"declined: {found['declined']}" if "declined" in found else found.get("refused")
 
 
 def step_rows(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

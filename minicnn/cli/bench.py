@@ -78,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         set_num_threads(before)
     found = [c for made in measured.get("passes", ()) for c in made["candidates"]] + measured.get("rows", [])
-    refused = [c["refused"] for c in found if "declined" not in c.get("refused", "declined")]
-    measured["refused"] = len(refused) + ("busy" in measured)
+    measured["refused"] = sum("refused" in c for c in found) + ("busy" in measured)
     if any(c.get("extrapolated") for c in found):
         print(report.ESTIMATED)
     if args.force:

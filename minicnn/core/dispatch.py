@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +124,7 @@ def _strict_from(value: str) -> bool:
 
 
 _strict = _strict_from(os.environ.get("MINICNN_STRICT", ""))
+_strict_here: ContextVar[bool | None] = ContextVar("strict", default=None)  # of a block, in its thread
 
 
 def register_backend(backend: Backend) -> None:
@@ -197,26 +200,26 @@ class use_backend:  # noqa: N801 - used like a function
 
 
 def set_strict(strict: bool) -> None:
-    """In strict mode a kernel that is missing or declines raises :class:`BackendError`."""
+    """In strict mode, process-wide, a kernel that is missing or declines raises :class:`BackendError`."""
     global _strict
     _strict = bool(strict)
 
 
 def require_kernel(missing: str) -> None:
     """In strict mode, refuse to go on without what is missing."""
-    if _strict:
+    here = _strict_here.get()
+    if _strict if here is None else here:
         raise BackendError(missing, hint="unset MINICNN_STRICT to let the reference serve it")
 
 
 @contextmanager
 def use_strict(strict: bool = True) -> Iterator[None]:
-    """Strict mode for a block, see :func:`set_strict`."""
-    before = _strict
-    set_strict(strict)
+    """Strict mode, or none, for a block in this thread, whatever :func:`set_strict` says."""
+    token = _strict_here.set(bool(strict))
     try:
         yield
     finally:
-        set_strict(before)
+        _strict_here.reset(token)
 
 
 class Kernel:
@@ -306,9 +309,14 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     return made
 
 
-def program_counts(name: str, backend: str) -> Served:
-    """What is counted of the calls of a frozen model, whose name stands in :func:`report`."""
-    return programs.setdefault(name, {}).setdefault(backend, Served())
+def program_counts(name: str, backend: str) -> tuple[str, Served]:
+    """A new row of :func:`report`, for the calls of a frozen model: its name, numbered if need be; counts."""
+    served = Served()
+    for number in itertools.count(1):
+        row, counts = name if number == 1 else f"{name} #{number}", {backend: served}
+        if programs.setdefault(row, counts) is counts:
+            return row, served
+    raise AssertionError("there is always another number")
 
 
 def _counted() -> dict[str, dict[str, Served]]:
@@ -325,8 +333,8 @@ def report() -> dict[str, dict[str, dict[str, Any]]]:
         ``report()[kernel][backend]`` has ``kernel`` and ``reference`` (numbers of calls served by
         each), ``reasons`` (why the reference served, with counts) and ``algorithms`` (which ones served,
         with counts, of kernels that choose: a convolution's backward pass counts each gradient). The numpy
-        backend is its own reference and is not counted. Calls of frozen models stand under ``frozen`` and
-        the model's class, those that ran operation by operation as ``reference``.
+        backend is its own reference and is not counted. Calls of a frozen model stand under its ``name``,
+        those that ran operation by operation as ``reference``.
 
     Examples
     --------

@@ -125,6 +125,11 @@ class Pending(Tensor):
                     op=self.call.op.name,
                 )
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For ``copy`` and ``pickle``: as the plain tensor that it is then."""
+        self.settle()
+        return self.__reduce_ex__(protocol)
+
     @property
     def shape(self) -> Shape:
         return self._known_shape

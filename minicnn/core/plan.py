@@ -7,20 +7,24 @@ Python computed on its own. A backend may turn a plan into something faster (``B
 
 from __future__ import annotations
 
+import hashlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+
+import numpy as np
 
 from minicnn.core.fusion import fusing
 from minicnn.core.op import Op, observe
 from minicnn.core.tape import no_grad
-from minicnn.core.tensor import Tensor, before_change, before_look
+from minicnn.core.tensor import Tensor, watching
 from minicnn.errors import OptionError
 from minicnn.typing import Array, Attrs
 
-__all__ = ["Plan", "Slot", "Step", "slots", "trace"]
+__all__ = ["Plan", "Slot", "Step", "signature", "slots", "trace"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,25 @@ class Plan:
     values: list[Array]
 
 
+def signature(of: Any) -> Any:
+    """A plan, or a part of one, as it is now, to be compared: its steps, constants to the last bit.
+
+    Two calls of a function whose plans have the same signature compute alike: with no random numbers, and
+    with none that Python took from the input. What the steps computed does not count.
+    """
+    if isinstance(of, Plan):
+        return signature(of.steps), of.output
+    if isinstance(of, Step):
+        return of.op.name, signature(of.operands), signature(of.attrs), of.result
+    if isinstance(of, np.ndarray):
+        return of.dtype.str, of.shape, hashlib.blake2b(of.tobytes()).digest()
+    if isinstance(of, dict):
+        return [(name, signature(value)) for name, value in of.items()]
+    if isinstance(of, (list, tuple)):
+        return type(of), [signature(item) for item in of]
+    return type(of), repr(of)  # NaN is NaN, and True is not 1
+
+
 def slots(operands: Any) -> set[Slot]:
     """The slots among operands."""
     found: set[Slot] = set()
@@ -108,7 +131,9 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 
     def refuse(what: str, array: Array) -> None:
         if id(array) in known:
-            raise OptionError(expected="a function that only calls operations on its tensors", got=what)
+            raise OptionError(
+                expected="a function that only calls operations on its tensors", got=f"one that {what}"
+            )
 
     with no_grad(), observe(note, fused=True), fusing(), _noticing(refuse):
         result = function(Tensor.wrap(x))
@@ -124,16 +149,54 @@ def trace(function: Callable[[Tensor], Tensor], x: Array) -> Plan:
 
 @contextmanager
 def _noticing(refuse: Callable[[str, Array], None]) -> Iterator[None]:
-    """Tell of tensors whose numbers Python looks at, and of those that change in place."""
-    look = partial(refuse, "one that looks at their numbers")
-    change = partial(refuse, "one that changes them in place")
-    before_look.append(look)
-    before_change.append(change)
+    """Tell of tensors whose numbers Python looks at, and of those that change in place, in this thread."""
+    token = watching.set((*watching.get(), refuse))
+    _NoticedArray.count(1)
     try:
         yield
     finally:
-        before_look.remove(look)
-        before_change.remove(change)
+        _NoticedArray.count(-1)
+        watching.reset(token)
+
+
+class _NoticedArray:
+    """``Tensor.array`` while something is traced: it tells of reads by code that is not minicnn's own.
+
+    At all other times the array is a plain attribute, which is faster than any property.
+    """
+
+    _lock = threading.Lock()
+    _traces = 0  # in all threads
+
+    @classmethod
+    def count(cls, more: int) -> None:
+        with cls._lock:
+            cls._traces += more
+            if cls._traces == more == 1:
+                Tensor.array = cls()
+            elif cls._traces == 0:
+                del Tensor.array
+
+    def __get__(self, tensor: Tensor | None, owner: type) -> Array:
+        if tensor is None:
+            raise AttributeError("array")
+        array = tensor.__dict__["array"]
+        notices = watching.get()
+        if notices and not _called_by_minicnn():
+            for notice in notices:
+                notice("looks at their numbers", array)
+        return array
+
+    def __set__(self, tensor: Tensor, array: Array) -> None:
+        tensor.__dict__["array"] = array
+
+
+def _called_by_minicnn() -> bool:
+    """Whether its own code reads; what waits is computed for whoever reads it."""
+    frame = sys._getframe(2)
+    while frame.f_globals.get("__name__") == fusing.__module__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").startswith("minicnn.")
 
 
 def _needed(steps: list[Step], output: Slot) -> list[Step]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from minicnn.errors import OptionError
 
-__all__ = ["PRECISIONS", "get_conv_precision", "set_conv_precision"]
+__all__ = ["PRECISIONS", "get_conv_precision", "set_conv_precision", "use_conv_precision"]
 
 PRECISIONS = ("highest", "high")
 
 _precision = "high"
+_precision_here: ContextVar[str | None] = ContextVar("precision", default=None)  # of a block, in its thread
 
 
 def set_conv_precision(precision: str) -> None:
@@ -22,9 +26,9 @@ def set_conv_precision(precision: str) -> None:
     ----------
     precision : "high" or "highest"
         "high" (the default) lets compiled kernels use Winograd's algorithm for 3 x 3 convolutions: up to
-        four times faster, with rounding errors some 5 to 10 times those of the direct sum, up to 1e-5 of the
-        largest result for normal numbers; sums too long for that are direct (docs/kernels.md). "highest"
-        sums directly everywhere.
+        four times faster, with rounding errors up to 1e-5 of the largest result; sums too long for that are
+        direct. "highest" sums directly everywhere: with errors some 5 to 20 times smaller for numbers of
+        both signs; for numbers of one sign, neither loses more than 2e-6 (docs/kernels.md).
 
     Raises
     ------
@@ -50,7 +54,17 @@ def set_conv_precision(precision: str) -> None:
 
 def get_conv_precision() -> str:
     """The precision in force, see :func:`set_conv_precision`."""
-    return _precision
+    return _precision_here.get() or _precision
+
+
+@contextmanager
+def use_conv_precision(precision: str) -> Iterator[None]:
+    """A precision for a block in this thread, whatever :func:`set_conv_precision` says."""
+    token = _precision_here.set(precision)
+    try:
+        yield
+    finally:
+        _precision_here.reset(token)
 
 
 try:

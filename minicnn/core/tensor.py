@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,9 @@ __all__ = ["Tensor", "as_array", "default_dtype"]
 
 # Called with the array that is about to change in place: core/fusion.py computes what waits and reads it.
 before_change: list[Callable[[Array], None]] = []
-# Called with an array whose numbers Python is about to look at: core/plan.py notes that.
-before_look: list[Callable[[Array], None]] = []
+# Called in this thread with an array whose numbers Python is about to look at, or that is about to change in
+# place, and with which it is: core/plan.py notes that.
+watching: ContextVar[tuple[Callable[[str, Array], None], ...]] = ContextVar("watching", default=())
 
 
 class Tensor:
@@ -142,7 +144,7 @@ class Tensor:
     def __repr__(self) -> str:
         if isinstance(self.array, MetaArray):
             return f"tensor(meta, shape={self.shape}, dtype={self.dtype})"
-        numbers = np.array2string(move(self.array, "cpu"), separator=", ", precision=4, prefix="tensor(")
+        numbers = np.array2string(self.cpu_array(), separator=", ", precision=4, prefix="tensor(")
         notes = "" if self.dtype in (default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.device.type != "cpu":
             notes += f", device={str(self.device)!r}"
@@ -168,9 +170,12 @@ class Tensor:
 
     def cpu_array(self) -> np.ndarray:
         """The numbers as a NumPy array, copied only if they live on a GPU."""
-        for notice in before_look:
-            notice(self.array)
+        self._tell_watchers()
         return move(self.array, "cpu")
+
+    def _tell_watchers(self) -> None:
+        for notice in watching.get():
+            notice("looks at their numbers", self.array)
 
     def numpy(self) -> np.ndarray:
         """The numbers as a NumPy array that shares memory.
@@ -197,6 +202,7 @@ class Tensor:
         return array.copy() if copy else array
 
     def __dlpack__(self, **options: Any) -> Any:
+        self._tell_watchers()
         return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
@@ -360,8 +366,10 @@ class Tensor:
             raise GradError("the tensor's memory is read-only", hint="use .clone() first")
         if not isinstance(value, (int, float)):
             value = move(as_array(value, None if hasattr(value, "dtype") else self.dtype), self.device)
-        for notice in before_change:
-            notice(self.array)
+        for tell in before_change:
+            tell(self.array)
+        for notice in watching.get():
+            notice("changes them in place", self.array)
         self.array[view][index] = value
         self._version += 1
         return self

@@ -41,6 +41,10 @@ def compile(model: M) -> M:
     Running statistics are brought up to date when a layer is computed: at the latest when the model
     returns, perhaps not yet while its ``forward`` is running.
 
+    A change in place is seen in time where it is made through tensors (``mul_``, ``x[0] = 1``, an
+    optimizer), but not through arrays: what is written into ``x.numpy()`` or ``x.array`` between a layer
+    that reads ``x`` and the first use of its result changes that result.
+
     Errors in operands are raised where the layer is called; the numbers of a layer are computed when
     something looks at them (:mod:`minicnn.core.fusion`).
 

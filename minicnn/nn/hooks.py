@@ -42,6 +42,10 @@ class Hooks:
         self.after: dict[int, tuple[Callable[..., Any], bool]] = {}
         self.backward: dict[int, Callable[..., Any]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there are any: all may have been removed."""
+        return bool(self.before or self.after or self.backward)
+
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's forward with all hooks around it."""
         args, kwargs = self._run_before(module, args, kwargs)

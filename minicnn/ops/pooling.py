@@ -86,7 +86,7 @@ def max_pool2d(xp, x, *, kernel_size, stride, padding=_NONE, dilation=(1, 1), ce
     for tap, (p, q) in enumerate(geometry.taps(kernel_size)):
         value = view[..., p, q]
         better = ~(value <= y) & (y == y)  # larger, or the first NaN
-        y = xp.maximum(y, value)
+        y = xp.where(better, value, y)  # not a maximum, which may take either of 0 and -0
         index = xp.maximum(index, better * kind(tap))  # taps come in rising order
     return y, (index, x.shape)
 

@@ -96,13 +96,15 @@ def broadcast_shape(*operands: Any, **attrs: Any) -> Shape:
 
 
 def reduce_shape(x: Any, *, dim: Shape, keepdim: bool = False, **attrs: Any) -> Shape:
-    """Shape rule of reductions over the dimensions ``dim``, which are in normal form.
+    """Shape rule of reductions over the dimensions ``dim``; refuses those that are not in normal form.
 
     Examples
     --------
     >>> reduce_shape(np.zeros((2, 3, 4)), dim=(0, 2), keepdim=True)
     (1, 3, 1)
     """
+    if tuple(dim) != tuple(i for i in range(len(x.shape)) if i in dim):
+        raise ShapeError(expected=f"sorted dimensions from 0 to {len(x.shape) - 1}, each once", got=repr(dim))
     if keepdim:
         return tuple(1 if i in dim else n for i, n in enumerate(x.shape))
     return tuple(n for i, n in enumerate(x.shape) if i not in dim)

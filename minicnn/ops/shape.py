@@ -273,6 +273,8 @@ def concatenate(xp, *xs, dim=0):
 @concatenate.shape
 def concatenate_shape(*xs: Any, dim: int = 0) -> Shape:
     first = xs[0].shape
+    if dim < 0:
+        raise ShapeError(expected="a dimension counted from the front", got=repr(dim))
     dim = normal_dim(dim, len(first))
     rest = first[:dim] + first[dim + 1 :]
     for x in xs:

@@ -15,11 +15,71 @@ from minicnn.testing.bounds import Bounds
 from minicnn.testing.tolerance import compare
 from minicnn.testing.trial import Trial, split
 
-__all__ = ["incoming", "integers", "judged"]
+__all__ = ["Truth", "incoming", "integers", "judged"]
+
+
+class Truth:
+    """What is right for some numbers in float64, and how far rounding may lead; found out when asked for.
+
+    Parameters
+    ----------
+    trial : Trial
+        Its operands are the numbers.
+    gys : list
+        The incoming gradients.
+    dtype : dtype
+        Of what is judged: it decides what rounding is allowed.
+    exact : bool
+        Allow none.
+    """
+
+    def __init__(self, trial: Trial, gys: list[Any], dtype: Any, exact: bool) -> None:
+        self.trial, self.gys, self.dtype, self.exact = trial, gys, dtype, exact
+
+    @functools.cached_property
+    def results(self) -> list[np.ndarray]:
+        """The oracle's."""
+        with use_backend("numpy"):
+            return self.trial.expected()
+
+    @functools.cached_property
+    def gradients(self) -> dict[int, np.ndarray]:
+        """The reference's, by operand."""
+        with use_backend("numpy"):
+            return self.trial.numbers(list(self.trial.sample.inputs), self.gys)[1]
+
+    @functools.cached_property
+    def _bounds(self) -> Bounds | None:
+        return None if self.exact else self.trial.bounds()
+
+    @functools.cached_property
+    def of_results(self) -> list[np.ndarray] | None:
+        """The bound of each result; None if they must not round at all."""
+        with use_backend("numpy"):
+            if self._bounds is None:
+                return None
+            of_shape = [np.empty(0) if gy is None else gy for gy in self.gys]
+            return split(roundings(self.dtype) * self._bounds.results(self.dtype), of_shape)
+
+    @functools.cached_property
+    def of_gradients(self) -> dict[int, np.ndarray]:
+        """The bound of each gradient, by operand."""
+        with use_backend("numpy"):
+            if self._bounds is None:
+                return {}
+            u = np.concatenate([gy.ravel() for gy in self.gys if gy is not None])
+            vector = roundings(self.dtype) * self._bounds.gradients(u, self.dtype)
+            return {s.positions[0]: vector[s.where].reshape(s.shape) for s in self._bounds.f.slots}
 
 
 def judged(
-    trial: Trial, operands: list[Any], gys: list[Any], dtype: Any, *, exact: bool = False
+    trial: Trial,
+    operands: list[Any],
+    gys: list[Any],
+    dtype: Any,
+    *,
+    exact: bool = False,
+    truth: Callable[..., Truth] = Truth,
 ) -> Iterator[str]:
     """How the results and gradients on these arrays differ from what is right for the same numbers.
 
@@ -33,53 +93,36 @@ def judged(
         Of the floating point ones among them: it decides what rounding is allowed.
     exact : bool
         Allow none.
+    truth : callable
+        What gives a :class:`Truth`, such as one that remembers.
     """
     results, gradients = trial.numbers(operands, gys)
     numbers, numbers_gys = ([in_float64(a) for a in arrays] for arrays in (operands, gys))
-    right = trial.on(numbers)
-    with use_backend("numpy"):
-        expected = right.expected()
-        _, expected_gradients = right.numbers(numbers, numbers_gys)
-        bounds = functools.cache((lambda: None) if exact else right.bounds)
-        yield from close(results, expected, bounds, dtype)
-        yield from close_gradients(gradients, expected_gradients, numbers_gys, bounds, dtype)
+    right = truth(trial.on(numbers), numbers_gys, dtype, exact)
+    yield from close(results, right)
+    yield from close_gradients(gradients, right)
 
 
-def close(
-    results: list[Any], expected: list[Any], find_bounds: Callable[[], Bounds | None], dtype: Any
-) -> Iterator[str]:
+def close(results: list[Any], right: Truth) -> Iterator[str]:
     """Where results differ by more than rounding; how much that is, is found out only if they differ."""
-    rounded = [b.astype(a.dtype) for a, b in zip(results, expected, strict=True)]
+    rounded = [b.astype(a.dtype) for a, b in zip(results, right.results, strict=True)]
     if not any(compare(a, b, 0.0) for a, b in zip(results, rounded, strict=True)):
         return
-    bounds = find_bounds()
     allowed = [np.zeros(())] * len(results)
-    if bounds is not None:
-        rounded, allowed = expected, split(roundings(dtype) * bounds.results(dtype), results)
+    if right.of_results is not None:
+        rounded, allowed = right.results, right.of_results
     for number, (a, b, bound) in enumerate(zip(results, rounded, allowed, strict=True)):
         message = compare(a, b, bound)
         if message:
             yield f"result {number}: {message}"
 
 
-def close_gradients(
-    gradients: dict[int, Any],
-    expected: dict[int, Any],
-    gys: list[Any],
-    find_bounds: Callable[[], Bounds | None],
-    dtype: Any,
-) -> Iterator[str]:
+def close_gradients(gradients: dict[int, Any], right: Truth) -> Iterator[str]:
     """The same for gradients."""
-    if not any(compare(a, expected[i].astype(a.dtype), 0.0) for i, a in gradients.items()):
+    if not any(compare(a, right.gradients[i].astype(a.dtype), 0.0) for i, a in gradients.items()):
         return
-    bounds = find_bounds()
-    allowed = {}
-    if bounds is not None:
-        u = np.concatenate([gy.ravel() for gy in gys if gy is not None])
-        vector = roundings(dtype) * bounds.gradients(u, dtype)
-        allowed = {slot.positions[0]: vector[slot.where].reshape(slot.shape) for slot in bounds.f.slots}
     for i, a in gradients.items():
-        message = compare(a, expected[i], allowed.get(i, 0.0))
+        message = compare(a, right.gradients[i], right.of_gradients.get(i, 0.0))
         if message:
             yield f"gradient of operand {i}: {message}"
 
@@ -101,7 +144,8 @@ def integers(trial: Trial) -> Trial:
     """The same call on integers from -3 to 3: there are ties and zeros, and no sum of them rounds."""
     rng = random.new_generator(7)
     inputs = enumerate(trial.sample.inputs)
-    return trial.on([rng.integers(-3, 4, x.shape) * 1.0 if i in trial.floating else x for i, x in inputs])
+    draws = [np.asarray(rng.integers(-3, 4, x.shape) * 1.0) if i in trial.floating else x for i, x in inputs]
+    return trial.on(draws)
 
 
 def incoming(trial: Trial, operands: list[Any], *, whole: bool = False) -> list[Any]:

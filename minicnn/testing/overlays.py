@@ -7,6 +7,7 @@ kernel on what the reference saved.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,16 +20,17 @@ from minicnn.core import dispatch, random
 from minicnn.core.device import move
 from minicnn.core.dispatch import Declined, Kernel, use_backend
 from minicnn.testing.guard import available, guarded
-from minicnn.testing.judge import incoming, integers, judged
+from minicnn.testing.judge import Truth, incoming, integers, judged
 from minicnn.testing.layouts import LAYOUTS
 from minicnn.testing.spec import OpCase, Sample
-from minicnn.testing.special import special
+from minicnn.testing.special import VALUES, may_decline, operands_of, places, special
 from minicnn.testing.trial import CaseReport, Trial, describe
 
 __all__ = ["KernelReport", "check_kernel", "reached"]
 
 DTYPES = (np.float32, np.float64)
 TENSOR_LAYOUTS = [name for name in LAYOUTS if name != "big_endian"]  # a tensor's numbers are native
+MOST_TRUTHS = 1000  # to remember; those of the kernels of one operation
 
 
 @dataclass
@@ -41,7 +43,7 @@ class KernelReport:
     served : int
         Calls that the kernel took.
     special : int
-        Calls with special values besides; see :mod:`minicnn.testing.special`.
+        Calls with special values that it took besides; see :mod:`minicnn.testing.special`.
     reasons : set of str
         Why it declined others.
     failures : list of str
@@ -115,16 +117,16 @@ class Guarded:
 
 def reached(case: OpCase, backend: str, samples: Sequence[Sample]) -> set[str]:
     """The names of the kernels that a row's calls go through on a backend."""
-    count = {name: calls(kernel, backend) for name, kernel in dispatch.kernels.items()}
+    before = {name: all_calls(kernel, backend) for name, kernel in dispatch.kernels.items()}
     with use_backend(backend), np.errstate(all="ignore"):
         for sample in samples:
             trial = Trial(case, sample, place_of(backend), CaseReport(case.name, 1))
             operands = trial.operands(np.float32)
             trial.numbers(operands, ones(trial.call(operands)[0]))
-    return {name for name, kernel in dispatch.kernels.items() if calls(kernel, backend) != count.get(name, 0)}
+    return {name for name, kernel in dispatch.kernels.items() if all_calls(kernel, backend) != before[name]}
 
 
-def calls(kernel: Kernel, backend: str) -> int:
+def all_calls(kernel: Kernel, backend: str) -> int:
     served = kernel.served.get(backend)
     return 0 if served is None else served.kernel + served.reference
 
@@ -161,30 +163,12 @@ def check_kernel(name: str, backend: str, rows: Sequence[OpCase], *, seed: int =
     """
     report = KernelReport(name, backend)
     for case in rows:
-        rng = random.new_generator(seed)
-        samples = case.samples(rng)
-        for number, sample in enumerate([*samples, *(case.tails(rng) if case.tails else ())]):
-            trial = Trial(case, sample, place_of(backend), CaseReport(case.name, 1))
+        trials, samples = trials_of(case, place_of(backend), seed)
+        with np.errstate(all="ignore"):
             for dtype in DTYPES:
-                prefix = f"{case.name}, sample {number} {describe(sample)}, {np.dtype(dtype)}, "
-                run = on_backend(backend, dtype)
-                with alone(name, backend, report) as overlay, np.errstate(all="ignore"):
-                    before = report.served
-                    list(run(trial, [LAYOUTS["contiguous"]] * (len(sample.inputs) + 1)))
-                    if report.served > before:  # it takes this dtype
-                        report.failures += [
-                            prefix + text
-                            for text in compared(trial, overlay, run, number, number < len(samples))
-                        ]
-                        if dtype == np.float32:
-                            dispatch.kernels[name].overlays[backend] = (
-                                overlay  # the spy would compute all twice
-                            )
-                            before = calls(dispatch.kernels[name], backend)
-                            report.failures += [
-                                prefix + text for text in special(trial, backend, turn=number)
-                            ]
-                            report.special += calls(dispatch.kernels[name], backend) - before
+                served = check_numbers(report, trials, samples, dtype)
+                if dtype == np.float32 and served:
+                    check_special(report, trials, served)
     if not report.served:
         report.failures.append("no row makes a call that it serves; list one in the row's samples or tails")
     elif not report.special:
@@ -192,17 +176,79 @@ def check_kernel(name: str, backend: str, rows: Sequence[OpCase], *, seed: int =
     return report
 
 
+@functools.lru_cache(maxsize=64)
+def trials_of(case: OpCase, place: str, seed: int) -> tuple[list[Trial], int]:
+    """A row's samples and tails on a device, the same for each kernel; and how many of them are samples."""
+    rng = random.new_generator(seed)
+    samples = list(case.samples(rng))
+    tails = case.tails(rng) if case.tails else ()
+    trials = [Trial(case, sample, place, CaseReport(case.name, 1)) for sample in (*samples, *tails)]
+    return trials, len(samples)
+
+
+def check_numbers(report: KernelReport, trials: list[Trial], samples: int, dtype: Any) -> dict[Trial, int]:
+    """Compare the kernel on all numbers but special ones; gives how many calls of each trial it serves."""
+    run = on_backend(report.backend, dtype)
+    with alone(report.name, report.backend, partial(Spy, report=report)) as spy:
+        served = {trial: calls_served(report, trial, dtype) for trial in trials}
+        for number, trial in enumerate(trials):
+            if served[trial]:
+                prefix = f"{trial.case.name}, sample {number} {describe(trial.sample)}, {np.dtype(dtype)}, "
+                texts = compared(trial, spy.overlay, run, number, number < samples)
+                report.failures += [prefix + text for text in texts]
+    return {trial: count for trial, count in served.items() if count}
+
+
+def calls_served(report: KernelReport, trial: Trial, dtype: Any) -> int:
+    """How many calls a trial makes that the kernel takes in this dtype."""
+    operands = trial.operands(dtype)
+    gys = incoming(trial, operands)
+    before = count(report)
+    with use_backend(report.backend):
+        trial.numbers(operands, gys)
+    return count(report) - before
+
+
+def count(report: KernelReport) -> int:
+    """How many calls the kernel itself has served."""
+    return dispatch.kernels[report.name].counts(report.backend).kernel
+
+
+def check_special(report: KernelReport, trials: list[Trial], served: dict[Trial, int]) -> None:
+    """Compare the kernel on special values: it serves them as it serves others, each in each operand."""
+    case = trials[0].case
+    tried = set()
+    with alone(report.name, report.backend):
+        for trial, place in places(list(served)):
+            before = count(report)
+            texts = list(special(trial, report.backend, place))
+            taken = count(report) - before
+            if taken < served[trial] and not may_decline(trial, place):
+                texts.append(f"{place}: declined, though the call is served with other numbers")
+            report.special += taken
+            tried.add((place.operand, place.name))
+            report.failures += [f"{case.name} {describe(trial.sample)}, {text}" for text in texts]
+    operands = sorted({operand for trial in trials for operand in operands_of(trial)})
+    untried = [
+        f"{value} in {operand}" for operand in operands for value in VALUES if (operand, value) not in tried
+    ]
+    if untried:
+        report.failures.append(f"{case.name}: no call that it serves was made with {', '.join(untried)}")
+
+
 @contextmanager
-def alone(name: str, backend: str, report: KernelReport) -> Iterator[Callable[..., Any]]:
-    """The backend with this overlay only, and a spy in its place."""
+def alone(
+    name: str, backend: str, replaced: Callable[[Kernel, Callable[..., Any]], Any] | None = None
+) -> Iterator[Any]:
+    """The backend with this overlay only, or with what ``replaced`` makes of it."""
     tables = {key: dict(kernel.overlays) for key, kernel in dispatch.kernels.items()}
     overlay = tables[name][backend]
-    for key, kernel in dispatch.kernels.items():
-        if key != name:
-            kernel.overlays.pop(backend, None)
-    dispatch.kernels[name].overlays[backend] = Spy(dispatch.kernels[name], overlay, report)
+    for kernel in dispatch.kernels.values():
+        kernel.overlays.pop(backend, None)
+    kernel = dispatch.kernels[name]
+    kernel.overlays[backend] = overlay if replaced is None else replaced(kernel, overlay)
     try:
-        yield overlay
+        yield kernel.overlays[backend]
     finally:
         for key, table in tables.items():
             dispatch.kernels[key].overlays.clear()
@@ -250,9 +296,26 @@ def on_backend(backend: str, dtype: Any) -> Callable[..., Iterator[str]]:
         with use_backend(backend):
             if layouts[0] is not LAYOUTS["contiguous"] and same_bits(trial, xp, laid, laid_gys):
                 return  # as on contiguous operands, which are judged elsewhere
-            yield from judged(trial, laid, laid_gys, dtype, exact=exact)
+            yield from judged(trial, laid, laid_gys, dtype, exact=exact, truth=remembered)
 
     return run
+
+
+def remembered(trial: Trial, gys: list[Any], dtype: Any, exact: bool) -> Truth:
+    """The truth about these numbers, which the forward and the backward kernel and several draws share."""
+    numbers = tuple(
+        (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else repr(a)
+        for a in (*trial.sample.inputs, *gys)
+    )
+    key = (trial.case, repr(trial.sample.attrs), numbers, np.dtype(dtype), exact)
+    if key not in _truths:
+        if len(_truths) == MOST_TRUTHS:
+            del _truths[next(iter(_truths))]
+        _truths[key] = Truth(trial, gys, dtype, exact)
+    return _truths[key]
+
+
+_truths: dict[Any, Truth] = {}
 
 
 def same_bits(trial: Trial, xp: Any, operands: list[Any], gys: list[Any]) -> bool:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LENGTHS", "Invalid", "OpCase", "Sample"]
+__all__ = ["LENGTHS", "SUMS", "Invalid", "OpCase", "Sample"]
 
 LENGTHS = (3, 4, 5, 8, 9, 12, 15, 16, 17, 31, 32, 33, 64, 65)  # around the widths of vector registers
+SUMS = ("result", "gradient")  # for rows of which both are, see OpCase.sums
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Invalid:
     match: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpCase:
     """One operation, and all that a test needs to know of it.
 
@@ -79,9 +80,12 @@ class OpCase:
         By operand position: why NaN and infinities in it go elsewhere than in the oracle.
     padded : int, optional
         The position of the weights of a convolution, which may meet zeros that stand for no pixel, or
-        not; see :mod:`minicnn.testing.special`.
+        not, or be declined if they are not finite; see :mod:`minicnn.testing.special`.
     overflow : str
         Why a kernel may overflow where the reference does not yet, with numbers as large as float32 has.
+    sums : sequence of str
+        Out of "result" and "gradient": what adds up, or multiplies by a factor that a kernel may fold into
+        others. The sign of a zero is then free; all else must give the reference's.
     kinks : str
         Where it is not smooth, and the derivative taken there; empty if smooth everywhere.
     """
@@ -102,4 +106,5 @@ class OpCase:
     nonfinite: dict[int, str] = field(default_factory=dict)
     padded: int | None = None
     overflow: str = ""
+    sums: Sequence[str] = ()
     kinks: str = ""

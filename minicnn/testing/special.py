@@ -2,27 +2,33 @@
 
 One element of one operand, or of one incoming gradient, is replaced at a time. Results and gradients must
 then be NaN where the reference's are, infinite where they are, with that sign, and elsewhere within the
-usual bounds. Where the largest number overflows in float32 only, the reference's float64 is right, too.
+usual bounds. Where the largest number overflows in float32 only, the reference's float64 is right, too; rows
+that say so (``OpCase.overflow``) may overflow with it in any way. Zeros must have the reference's sign,
+except where numbers are added up (``OpCase.sums``).
 
 Convolutions may sum zeros that stand for no pixel, or leave them out; NaN and infinity times zero is NaN. In
 rows that say so (``OpCase.padded``) a NaN in the weights, or on its way to their gradient, may therefore
-reach numbers that do not depend on it, but only of an image and channel, or of a kernel, that it belongs to.
+reach numbers that do not depend on it, but only of an image and channel, or of a kernel, that it belongs to;
+and a kernel may decline such weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minicnn.core import random
 from minicnn.core.dispatch import use_backend
-from minicnn.testing.judge import in_float64, incoming, integers
+from minicnn.testing.judge import Truth, in_float64, incoming, integers
 from minicnn.testing.tolerance import differing, unit
-from minicnn.testing.trial import Trial, split
+from minicnn.testing.trial import Trial
 
-__all__ = ["VALUES", "special"]
+__all__ = ["VALUES", "Place", "may_decline", "operands_of", "places", "special"]
 
 SUBNORMAL = "a subnormal number"
 LARGEST = float(np.finfo(np.float32).max)
@@ -36,34 +42,69 @@ VALUES = {
 }
 
 
-def special(trial: Trial, backend: str, *, turn: int, seed: int = 0) -> Iterator[str]:
-    """A sentence for each special value of which a backend does not make what the reference makes.
+@dataclass(frozen=True)
+class Place:
+    """One element of an operand or of an incoming gradient, and the special value to put there."""
 
-    Parameters
-    ----------
-    trial : Trial
-    backend : str
-        As it is: with one overlay only, say.
-    turn : int
-        Each operand gets two of the ``VALUES``; this number says which.
-    seed : int
-        Chooses the elements that are replaced.
+    array: int  # of the operands, then the gradients
+    operand: str  # in words
+    at: tuple[int, ...]
+    name: str
+
+    @property
+    def value(self) -> float:
+        return VALUES[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.operand} at {self.at}"
+
+
+def places(trials: Sequence[Trial]) -> Iterator[tuple[Trial, Place]]:
+    """Where special values are put in the calls of a row: each of them in each operand, and two or more of
+    them in each operand of each call.
     """
-    calls = Calls(trial, whole=trial.case.exact)
+    rng = random.new_generator(0)
+    having: dict[str, list[tuple[Trial, int]]] = {}
+    for trial in trials:
+        for operand, i in operands_of(trial).items():
+            having.setdefault(operand, []).append((trial, i))
+    names = itertools.cycle(VALUES)
+    for operand, calls in having.items():
+        for trial, i in calls:
+            shape = calls_of(trial, whole=trial.case.exact).arrays[i].shape
+            for name in itertools.islice(names, max(2, -(-len(VALUES) // len(calls)))):
+                yield trial, Place(i, operand, tuple(int(rng.integers(n)) for n in shape), name)
+
+
+def operands_of(trial: Trial) -> dict[str, int]:
+    """What can be replaced, by its name: floating point operands and incoming gradients with elements."""
+    calls = calls_of(trial, whole=trial.case.exact)
+    floating = (i for i, a in enumerate(calls.arrays) if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+    return {calls.name_of(i): i for i in floating if calls.arrays[i].size}
+
+
+def special(trial: Trial, backend: str, place: Place) -> Iterator[str]:
+    """A sentence for each way in which a backend does not make of a special value what the reference makes.
+
+    The backend is taken as it is: with one overlay only, say.
+    """
     # What cancels to 0 in one order of additions is a subnormal number in another.
-    sums = Calls(trial, whole=False) if len(trial.floating) > 1 else calls
-    rng = random.new_generator(seed)
-    for i, array in enumerate(calls.arrays):
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.size:
-            continue
-        for number, (name, value) in enumerate(VALUES.items()):
-            if (turn + i - number) % 3 == 0:
-                at = tuple(int(rng.integers(n)) for n in array.shape)
-                texts = (sums if name == SUBNORMAL else calls).differences((i, at, value), backend)
-                yield from (f"{name} in {calls.name_of(i)} at {at}: {text}" for text in texts)
+    sums = place.name == SUBNORMAL and len(trial.floating) > 1
+    calls = calls_of(trial, whole=trial.case.exact and not sums)
+    yield from (f"{place}: {text}" for text in calls.differences(place, backend))
 
 
-Place = tuple[int, tuple[int, ...], float]  # which array, where in it, and what is put there
+def may_decline(trial: Trial, place: Place) -> bool:
+    """Whether a kernel may decline a special value: weights of a convolution that would spread NaN."""
+    return trial.case.padded == place.array and not np.isfinite(place.value)
+
+
+@functools.lru_cache(maxsize=1000)
+def calls_of(trial: Trial, *, whole: bool) -> Calls:
+    """The calls of a trial, the same for each kernel: so the reference computes them once."""
+    return Calls(trial, whole=whole)
+
+
 Found = dict[str, np.ndarray]  # results and gradients by name
 
 
@@ -85,14 +126,17 @@ class Calls:
         operands = [np.array(x, np.float32, order="C") if i in trial.floating else x for i, x in inputs]
         with use_backend("numpy"):
             self.arrays = [*operands, *incoming(trial, operands, whole=whole)]
+        self.reference: dict[tuple[Place, Any], Found] = {}  # what it gave
+        self.truths: dict[Place, Truth] = {}
 
     def name_of(self, i: int) -> str:
         count = len(self.trial.sample.inputs)
         return f"operand {i}" if i < count else f"the gradient of result {i - count}"
 
-    def arrays_with(self, place: Place, dtype: Any) -> tuple[list[Any], list[Any]]:
+    def arrays_with(
+        self, i: int, at: tuple[int, ...], value: float, dtype: Any
+    ) -> tuple[list[Any], list[Any]]:
         """Operands and incoming gradients with an element replaced."""
-        i, at, value = place
         arrays = list(self.arrays)
         arrays[i] = arrays[i].copy()
         arrays[i][at] = value
@@ -100,8 +144,10 @@ class Calls:
         count = len(self.trial.sample.inputs)
         return arrays[:count], arrays[count:]
 
-    def numbers(self, place: Place, backend: str, dtype: Any = np.float32) -> Found:
-        operands, gys = self.arrays_with(place, dtype)
+    def numbers(
+        self, i: int, at: tuple[int, ...], value: float, backend: str, dtype: Any = np.float32
+    ) -> Found:
+        operands, gys = self.arrays_with(i, at, value, dtype)
         with use_backend(backend):
             operands, gys = (
                 [a if a is None or not hasattr(a, "dtype") else self.trial.array(a, a.dtype) for a in arrays]
@@ -111,23 +157,32 @@ class Calls:
         named = {f"result {i}": y for i, y in enumerate(results)}
         return named | {f"gradient of operand {i}": g for i, g in gradients.items()}
 
+    def right(self, place: Place, dtype: Any = np.float32) -> Found:
+        """What the reference gives."""
+        if (place, dtype) not in self.reference:
+            found = self.numbers(place.array, place.at, place.value, "numpy", dtype)
+            self.reference[place, dtype] = found
+        return self.reference[place, dtype]
+
     def differences(self, place: Place, backend: str) -> Iterator[str]:
-        found, right = self.numbers(place, backend), self.numbers(place, "numpy")
-        wrong = {name: differing(a, right[name], closely(right[name]))[0] for name, a in found.items()}
+        found, right = self.numbers(place.array, place.at, place.value, backend), self.right(place)
+        wrong = {name: self.wrong(name, a, right[name], closely(right[name])) for name, a in found.items()}
         if not any(mask.any() for mask in wrong.values()):
             return
-        allowed = self.allowed(place)
-        exact = self.numbers(place, "numpy", np.float64)
+        exact = self.right(place, np.float64)
         for name, a in found.items():
-            mask = wrong[name]
-            for candidate in (right[name], exact[name]):
-                mask = mask & differing(a, candidate, allowed.get(name, 0.0))[0]
-            if np.isfinite(place[2]) and a.dtype.kind == "f":
-                mask &= np.isfinite(a) | np.isfinite(right[name])  # which overflow comes first is free
-                if self.trial.case.overflow and place[2] == LARGEST:
-                    mask &= np.isfinite(a) & np.isfinite(right[name])
+            if not wrong[name].any():
+                continue
+            bound = self.allowed(place, name)
+            mask = (
+                wrong[name]
+                & self.wrong(name, a, right[name], bound)
+                & self.wrong(name, a, exact[name], bound)
+            )
+            if self.trial.case.overflow and place.value == LARGEST:
+                mask &= np.isfinite(a)
             if mask.any() and a.ndim == 4 and self.may_spread(place, name):
-                mask = mask & ~self.spread(place, name, a, right[name], allowed[name])
+                mask = mask & ~self.spread(place, name, a, right[name], bound)
                 if name.startswith("result") and not mask.any():
                     return  # of other results there are other gradients
             if mask.any():
@@ -137,36 +192,32 @@ class Calls:
                     f"the reference gives {right[name][worst]!r}"
                 )
 
-    def allowed(self, place: Place) -> Found:
-        """The bounds of two roundings: of a NaN as of the number it replaces, of an infinity as of 1000."""
-        i, at, value = place
-        if np.isinf(value):
-            value = float(np.copysign(1e3, value))
-        elif np.isnan(value):
-            value = float(self.arrays[i][at])
-        return self.bounds(*self.arrays_with((i, at, value), np.float64))
+    def wrong(self, name: str, a: np.ndarray, right: np.ndarray, bound: Any) -> np.ndarray:
+        """Where numbers differ, or zeros in a sign that is not free."""
+        mask = differing(a, right, bound)[0]
+        if a.dtype.kind != "f" or name.startswith(tuple(self.trial.case.sums)):
+            return mask
+        return mask | ((a == 0) & (right == 0) & (np.signbit(a) != np.signbit(right)))
 
-    def bounds(self, operands: list[Any], gys: list[Any]) -> Found:
-        bounds = self.trial.on(operands).bounds()
-        if bounds is None:
-            return {}
-        results = [np.empty(0) if gy is None else gy for gy in gys]
-        u = np.concatenate([gy.ravel() for gy in gys if gy is not None])
-        parts = split(2 * bounds.results(np.float32), results)
-        vector = 2 * bounds.gradients(u, np.float32)
-        slots = {
-            f"gradient of operand {s.positions[0]}": vector[s.where].reshape(s.shape) for s in bounds.f.slots
-        }
-        return {f"result {i}": part for i, part in enumerate(parts)} | slots
+    def allowed(self, place: Place, name: str) -> Any:
+        """The bound of two roundings: of a NaN as of the number it replaces, of an infinity as of 1000."""
+        if place not in self.truths:
+            value = place.value
+            if np.isinf(value):
+                value = float(np.copysign(1e3, value))
+            elif np.isnan(value):
+                value = float(self.arrays[place.array][place.at])
+            operands, gys = self.arrays_with(place.array, place.at, value, np.float64)
+            self.truths[place] = Truth(self.trial.on(operands), gys, np.float32, exact=False)
+        truth, number = self.truths[place], int(name.rpartition(" ")[2])
+        if name.startswith("gradient"):
+            return 2 * truth.of_gradients.get(number, 0.0)
+        return 0.0 if truth.of_results is None else 2 * truth.of_results[number]
 
     def may_spread(self, place: Place, name: str) -> bool:
         """Whether NaN may come from zeros that stand for no pixel: of the weights, or to them."""
-        weights = self.trial.case.padded
-        return (
-            weights is not None
-            and not np.isfinite(place[2])
-            and (place[0] == weights or name == f"gradient of operand {weights}")
-        )
+        gradient = name == f"gradient of operand {self.trial.case.padded}"
+        return may_decline(self.trial, place) or gradient and not np.isfinite(place.value)
 
     def spread(
         self, place: Place, name: str, a: np.ndarray, right: np.ndarray, allowed: np.ndarray
@@ -176,10 +227,10 @@ class Calls:
         A result is as without the replaced element, on which it does not depend; or it is NaN though the
         reference's is not, in an image and channel, or a kernel, which what surrounds this element reaches.
         """
-        i, at, value = place
-        zero, one = (self.numbers((i, at, other), "numpy")[name] for other in (0.0, 1.0))
+        i, at = place.array, place.at
+        zero, one = (self.numbers(i, at, other, "numpy")[name] for other in (0.0, 1.0))
         without = (zero == one) & ~differing(a, zero, allowed)[0]
-        whole = self.numbers((i, at[:2], value), "numpy")[name]
+        whole = self.numbers(i, at[:2], place.value, "numpy")[name]
         met = ~np.isfinite(whole).all((-1, -2), keepdims=True)
         return without | (np.isnan(a) & np.isfinite(right) & met)
 

@@ -77,7 +77,7 @@ class CaseReport:
 SCALES = (1e-3, 1.0, 1e3)
 
 
-@dataclass
+@dataclass(eq=False)
 class Trial:
     """One sample on one device, and what the checks of it share."""
 

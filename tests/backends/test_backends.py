@@ -44,7 +44,9 @@ def test_environment_chooses_the_backend(tmp_path):
 
 def test_environment_with_an_unknown_backend_is_refused(tmp_path):
     error = run("", tmp_path, MINICNN_BACKEND="fast")
-    assert error.endswith("BackendError: expected a backend out of numpy, numba, native, cuda, got 'fast'")
+    assert error.endswith(
+        "BackendError: MINICNN_BACKEND: expected a backend out of numpy, numba, native, cuda, got 'fast'"
+    )
 
 
 def test_strict_mode_of_the_environment_refuses_fallbacks(tmp_path):
@@ -71,7 +73,8 @@ def test_use_backend_switches_for_a_block_and_names_unknown_ones():
         assert backends.active().name == "numpy"
     assert backends.active().name == before
     with pytest.raises(
-        BackendError, match="expected a backend out of numpy, numba, native, cuda, got 'fast'"
+        BackendError,
+        match="expected a backend out of numpy, numba, native, cuda, got 'fast'",
     ):
         backends.use_backend("fast")
     assert backends.active().name == before

@@ -2,7 +2,11 @@
 
 import pytest
 
+from minicnn import backends
 from minicnn.bench.steps import clock
+from minicnn.core import dispatch
+from minicnn.core.dispatch import Declined
+from minicnn.errors import BackendError
 
 CONV = ("--op", "conv2d", "--shape", "2,3,8,8", "--weight", "4,3,3,3", "--padding", "1")
 POOL = ("--op", "avg_pool2d", "--shape", "1,1,4,4")
@@ -99,6 +103,24 @@ def test_what_moves_numbers_is_drawn_as_bytes_a_second_beside_copies(command, tm
     assert copies == set(done.json["roof"]["copy_gbytes_per_s"].values())
     label = axes.get_yticklabels()[0].get_text()
     assert label.startswith("max_pool2d 2x3x8x8 kernel-size 2 stride 2 padding 0\nforward, ")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(Declined("no ReLU on Sundays"), 0), (BackendError("the driver declined"), 1)]
+)
+def test_what_fails_is_refused_whatever_it_says_and_what_declines_is_not(command, monkeypatch, outcome, code):
+    def relu(xp, x):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    backends.load("numba" if backends.unavailable("native") else "native")
+    overlays = dispatch.kernels["relu"].overlays
+    monkeypatch.setattr(dispatch.kernels["relu"], "overlays", dict.fromkeys(overlays, relu))
+    done = command("bench", "kernels", "--op", "relu", "--shape", "4,4", "--pass", "forward", *FAST, "--json")
+    assert done.code == code
+    assert (done.json["refused"] > 0) == bool(code)
+    assert f"{'failed' if code else 'declined'}: {outcome.args[0] if code else outcome.reason}" in done.out
 
 
 @pytest.mark.parametrize("what", [("kernels", "--op", "relu", "--shape", "4,4"), ("train", "--model", "mlp")])

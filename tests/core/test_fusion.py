@@ -1,5 +1,8 @@
 """Results that wait for a partner: the same numbers, whatever happens to them in between."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -354,3 +357,17 @@ def test_blocks_within_blocks_fuse_across_their_ends(rng):
     assert type(y) is type(z) is Tensor and calls("conv2d_relu") == before + 2
     with fusing(False):
         assert type(F.conv2d(x, inner.weight)) is Tensor
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_what_waits_can_be_copied(copied):
+    with fusing():
+        y = F.relu(F.linear(minicnn.ones(1, 2), minicnn.ones(3, 2)))
+        z = F.linear(y, minicnn.ones(2, 3))
+        same = copied(z)
+    assert type(same) is Tensor
+    assert same.tolist() == z.tolist() == [[6.0, 6.0]]

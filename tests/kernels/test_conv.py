@@ -9,6 +9,7 @@ import minicnn
 from minicnn import backends, nn, set_conv_precision
 from minicnn.backends.native import conv
 from minicnn.backends.native.conv import algorithm
+from minicnn.core.dispatch import kernels
 from minicnn.ops.conv import conv2d, conv_transpose2d
 from minicnn.ops.windows import output_sizes
 
@@ -352,8 +353,19 @@ def test_an_algorithm_says_why_it_does_not_take_a_convolution(native, algorithm,
 
     attrs = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1} | changed
     x, w = np.zeros((1, 4, 8, 8), np.float32), np.zeros(weights, np.float32)
+    backends.reset_report()
     declined = conv2d_native.algorithms[algorithm](np, x, w, **attrs)
     assert f"{algorithm} does not take this convolution: {reason}" in declined.reason
+    assert not kernels["conv2d"].counts("native").algorithms  # it served nothing
+
+
+def test_an_algorithm_does_not_decline_a_call_that_is_wrong(native):
+    from minicnn.backends.native.conv import conv2d_backward_native
+
+    attrs = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    gy, x, w = (np.zeros(s, np.float32) for s in ((1, 4, 8, 8), (1, 3, 8, 8), (4, 5, 3, 3)))
+    with pytest.raises(ValueError, match="channels of images, weights and results do not fit"):
+        conv2d_backward_native.algorithms["direct"](np, gy, (x, w), (True, True), **attrs)
 
 
 @pytest.mark.parametrize(

@@ -31,16 +31,20 @@ def page(script):
     return script["rows_of"]((ROOT / "docs/kernels.md").read_text(encoding="utf-8"))
 
 
-def test_the_page_has_all_shapes(script, page):
-    assert page.keys() == script["SHAPES"].keys()
+LONGEST = ("512 channels", "4,096 channels in", "16,384 tiles")
+NAMES = (
+    *("64 channels", "4,096 channels out", *LONGEST),
+    *(f"{name}, {draw}" for draw in ("positive", "constant") for name in LONGEST),
+)
 
 
-SHAPES = ("64 channels", "512 channels", "4,096 channels in", "4,096 channels out", "16,384 tiles")
+def test_the_page_has_all_rows(script, page):
+    assert page.keys() == script["ROWS"].keys() == set(NAMES)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_errors_are_those_of_the_page_and_within_the_promise(script, page, name):
-    found = script["errors"](script["SHAPES"][name])
+    found = script["errors"](name)
     assert len(found) == len(page[name]) == 12
     assert all(a / ROUGHLY < b < a * ROUGHLY for a, b in zip(found, page[name], strict=True)), found
     promised = re.search(r"up to (\S+) of the\s+largest result", set_conv_precision.__doc__)

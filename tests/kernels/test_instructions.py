@@ -214,7 +214,7 @@ def test_what_moves_numbers_is_exact(level, rng):
 REFUSED = {
     "no instruction for pow": lambda x: x**2,
     "across images, or not neighbours": lambda x: x.mean((1, 3)),
-    "a concatenation across images": lambda x: minicnn.cat([x, x], 0),
+    "a concatenation across images": lambda x: minicnn.cat([x, x], 0)[: len(x)],
     "a division by a result": lambda x: 1 / x,
     "a number without a reciprocal": lambda x: F.relu(x) / 1e39,
     "a number that float32 does not hold": lambda x: x * 1e39,

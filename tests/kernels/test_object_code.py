@@ -39,6 +39,7 @@ OTHER = re.compile(r"v(add|sub|mul|div|max|min|sqrt|perm|shuf|unpck|insert|extra
 # By level: functions whose loops need more vectors than there are registers, and why. First micro-kernels.
 DEPTHWISE_5X5 = "25 taps, the rows under them and the sums are more than 32 vectors"
 FEW_REGISTERS = "9 or 25 taps, the rows under them and the sums are more than 16 vectors"
+ONCE_A_LINE = "the path of long lines jumps back, and so a line looks like a loop: the stores are once a line"
 TRANSFORM = "Winograd's transforms hold the 36 vectors of a patch"
 SPILLING_MICRO_KERNELS = {
     "avx512": {r"spread<5": DEPTHWISE_5X5},
@@ -49,11 +50,13 @@ STORING_LOOPS = {
         r"(gradient|spread|correlate)<5": DEPTHWISE_5X5,
         r"Block::(transform|finish)|winograd_weight_gradient": TRANSFORM,
         r"moments_of_pieces": "the eight sums of a block pass through memory, once a block",
+        r"cross_entropy_forward": ONCE_A_LINE,
     },
     "avx2": {
         r"(gradient|spread|correlate)<[35]": FEW_REGISTERS,
         r"Block::(transform|finish)|winograd_weight_gradient": TRANSFORM,
         r"moments_of_pieces": "the eight sums of a block pass through memory, once a block",
+        r"cross_entropy_forward": ONCE_A_LINE,
         r"add_lanes<4, 3>": "12 sums, 4 and 3 vectors are more than 16",
         r"softplus|log_softmax": "their polynomials and what they wait for are more than 16 vectors",
     },
@@ -168,7 +171,7 @@ FAMILIES = {
     "winograd, weights": "winograd_weight_gradient",
     "dense products": "Block::multiply_tile|multiply_by",
     "dense layers": "multiply_panel",
-    "direct": "Work::multiply",
+    "direct": "Work::multiply|multiply_panel<",
     "direct, weights": "add_(by_numbers|lanes|taps)",
     "depthwise": "each_plane|gradient<",
 }

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from minicnn.core import dispatch
 from minicnn.core.device import MetaArray
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
@@ -60,6 +61,14 @@ def test_tie_goes_to_the_first_in_row_major_order():
     x = np.array([[1.0, 2.0, 2.0], [2.0, 1.0, 2.0]])[None, None]
     assert gradient(lambda t: max_pool2d(t, (2, 3)), x).tolist() == [[[[0, 1, 0], [0, 0, 0]]]]
     assert gradient(lambda t: adaptive_max_pool2d(t, 1), x).tolist() == [[[[0, 1, 0], [0, 0, 0]]]]
+
+
+@pytest.mark.parametrize("backend", ["numpy", dispatch.active().name])
+def test_of_zeros_the_first_is_the_largest_with_its_sign(backend):
+    x = Tensor(np.array([-0.0, 0.0, 0.0, -0.0], np.float32).reshape(1, 1, 1, 4))
+    with dispatch.use_backend(backend):
+        for y in (max_pool2d(x, (1, 2)), adaptive_max_pool2d(x, (1, 2))):
+            assert np.signbit(y.numpy()).ravel().tolist() == [True, False]
 
 
 def test_backward_conserves_the_sum(rng):

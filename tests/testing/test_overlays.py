@@ -12,7 +12,8 @@ from minicnn.core import dispatch, random
 from minicnn.core.dispatch import Backend, Declined
 from minicnn.testing import op_registry
 from minicnn.testing.guard import available
-from minicnn.testing.overlays import check_kernel, reached
+from minicnn.testing.overlays import check_kernel, reached, trials_of
+from minicnn.testing.special import VALUES, operands_of, places
 
 ROWS = op_registry()
 
@@ -32,8 +33,9 @@ def plant(monkeypatch):
 def only_float32(function):
     """A kernel that declines other dtypes, as compiled ones do."""
 
-    def kernel(xp, x, *others, **attrs):
-        return function(xp, x, *others, **attrs) if x.dtype == np.float32 else Declined(f"dtype {x.dtype}")
+    def kernel(xp, *operands, **attrs):
+        dtype = next(x.dtype for x in operands if hasattr(x, "dtype"))
+        return function(xp, *operands, **attrs) if dtype == np.float32 else Declined(f"dtype {dtype}")
 
     return kernel
 
@@ -226,9 +228,35 @@ def flushes(xp, x):
     return y, (y,)
 
 
+def relu_of_ordinary_numbers(xp, x):
+    odd = ~np.isfinite(x) | (x == 0) & np.signbit(x) | (abs(x) > 1e30) | (x != 0) & (abs(x) < 1e-35)
+    return Declined("special") if odd.any() else reference("relu")(xp, x)
+
+
+def relu_to_negative_zero(xp, x):
+    y = np.maximum(x, 0)
+    y = np.where(y == 0, np.float32(-0.0), y)
+    return y, (y,)
+
+
+def overflows_to(wrong):
+    """A product whose overflow is not the infinity of the right sign."""
+
+    def mul(xp, x, y):
+        product, saved = reference("mul")(xp, x, y)
+        overflown = np.isinf(product) & np.isfinite(x) & np.isfinite(y)
+        return np.where(overflown, wrong(product), product), saved
+
+    return mul
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
+        ("relu", relu_of_ordinary_numbers, "NaN in operand 0 at (): declined, though the call is served"),
+        ("relu", relu_to_negative_zero, "np.float32(-0.0), the reference gives np.float32(0.0)"),
+        ("mul", overflows_to(np.negative), "the largest number in operand 0"),
+        ("mul", overflows_to(lambda y: y * np.float32(np.nan)), "the largest number in operand 1"),
         ("abs.backward", abs_backward_by_comparison, "NaN in operand 0"),
         ("relu", loses_nan, "NaN in operand 0"),
         ("relu.backward", relu_backward_of_nan, "NaN in operand 0"),
@@ -267,3 +295,33 @@ def test_zeros_that_stand_for_no_pixel_may_be_left_out_but_nothing_else(plant):
     too_far = True
     texts = plant("conv2d.backward", only_float32(padded_again)).failures
     assert any("NaN in operand 1" in text for text in texts)
+
+
+@pytest.mark.parametrize("row", ["batch_norm_inference", "binary_cross_entropy_with_logits", "instance_norm"])
+def test_each_special_value_is_tried_in_each_operand(row):
+    trials, _ = trials_of(ROWS[row], "cpu", 0)
+    for served in (trials, trials[-1:]):
+        tried = {(place.operand, place.name) for _, place in places(served)}
+        operands = {operand for trial in served for operand in operands_of(trial)}
+        assert tried == {(operand, name) for operand in operands for name in VALUES}
+
+
+def test_an_operand_that_is_never_served_is_told_of(plant):
+    def without_bias(xp, x, w, b=None):
+        return Declined("a bias") if b is not None else reference("linear")(xp, x, w)
+
+    (text,) = plant("linear", only_float32(without_bias)).failures
+    tried = "NaN in operand 2, +inf in operand 2, -inf in operand 2, -0 in operand 2"
+    assert f"linear: no call that it serves was made with {tried}" in text
+
+
+def test_only_weights_that_would_spread_nan_may_be_declined(plant):
+    def convolution(xp, x, w, b=None, **attrs):
+        finite = all(np.isfinite(a).all() for a in ((w,) if weights_only else (x, w)))
+        return reference("conv2d")(xp, x, w, b, **attrs) if finite else Declined("not finite")
+
+    weights_only = True
+    assert plant("conv2d", only_float32(convolution))
+    weights_only = False
+    texts = plant("conv2d", only_float32(convolution)).failures
+    assert texts and all("in operand 0" in text and "declined" in text for text in texts)

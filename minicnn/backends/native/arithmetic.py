@@ -1,6 +1,7 @@
 """Arithmetic in programs: of two results, or of one with a number or an array that is a constant.
 
-An array goes through the kernel of batch normalization with mean 0 and variance 1: y = w x + b.
+An array goes through the kernel of batch normalization with mean 0 and variance 1, which is y = w x + b: it
+has the loops for every layout and the threads, which a kernel of its own would have once more.
 """
 
 from __future__ import annotations

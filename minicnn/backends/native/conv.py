@@ -81,7 +81,6 @@ def _correlate(kernel, x, w, b, size, *, z=None, with_relu=False, **attrs):
     """The convolution, plus z, through a ReLU."""
     y = _native.empty((len(x), len(w), *size))
     chosen = algorithm(w.shape, x.shape, attrs)
-    kernel.count_algorithm("native", chosen)
     later = z is not None and chosen == "depthwise"  # which adds nothing itself
     _native.conv_forward(
         y,
@@ -93,6 +92,7 @@ def _correlate(kernel, x, w, b, size, *, z=None, with_relu=False, **attrs):
         with_relu=with_relu and not later,
         **attrs,
     )
+    kernel.count_algorithm("native", chosen)
     if later:
         _native.add(y, one_run(z), y)
         if with_relu:
@@ -103,16 +103,16 @@ def _correlate(kernel, x, w, b, size, *, z=None, with_relu=False, **attrs):
 def _spread(kernel, gy, w, channels, size, **attrs):
     gx = _native.empty((len(gy), channels, *size))
     chosen = algorithm(w.shape, gx.shape, attrs)
-    kernel.count_algorithm("native", chosen)
     _native.conv_backward_data(gx, one_run(gy), one_run(w), algorithm=chosen, **attrs)
+    kernel.count_algorithm("native", chosen)
     return gx
 
 
 def _weight_gradient(kernel, gy, x, shape, **attrs):
     gw = _native.empty(shape)
     chosen = gradient_algorithm(shape, x.shape, attrs)
-    kernel.count_algorithm("native", chosen)
     _native.conv_weight_gradient(gw, one_run(gy), one_run(x), algorithm=chosen, **attrs)
+    kernel.count_algorithm("native", chosen)
     return gw
 
 
@@ -234,7 +234,7 @@ def _alone(overlay: Callable[..., Any], chosen: str, saving: float) -> Callable[
         token = _forced.set(chosen)
         try:
             return overlay(*arguments, **attrs)
-        except ValueError as error:
+        except _native.MisfitError as error:
             return Declined(str(error))
         finally:
             _forced.reset(token)

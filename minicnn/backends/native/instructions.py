@@ -20,10 +20,12 @@ from minicnn.backends.native.lowering import (
     Place,
     UnfitError,
     constant,
+    fits,
     run_strides,
 )
+from minicnn.backends.native.pooling import adaptive_max_pool2d_limit, max_pool2d_limit
 from minicnn.core.plan import Slot, Step
-from minicnn.typing import Shape
+from minicnn.typing import Array, Shape
 
 __all__ = ["INSTRUCTIONS"]
 
@@ -33,37 +35,46 @@ __all__ = ["INSTRUCTIONS"]
 def conv2d(to: Lowering, step: Step) -> None:
     """Any stride, padding, dilation and groups; the weights are constants."""
     x, w, *others = step.operands
-    residual = others.pop(0) if "add" in step.op.name else None
-    b = others[0] if others else None
+    z = others.pop(0) if "add" in step.op.name else None
     x_like, y_like, weights = to.value(x), to.value(step.result), constant(w, "weights")
     assert weights is not None
     kind = algorithm(weights.shape, (to.images, *x_like.shape[1:]), step.attrs)
-    source, other = to.operand(x), -1 if residual is None else to.operand(residual)
-    bias, with_relu = to.kept(constant(b, "bias")), step.op.name.endswith("relu")
-    result, size = to.result(step), y_like[0].size
-    spare, target, added = -1, result, other
+    bias = to.kept(constant(others[0], "bias")) if others else None
     if kind == "depthwise":
-        kept = to.kept(weights)
-        spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **step.attrs))
-        if residual is not None:  # which it adds no other result to
-            target, added = to.buffer(size), -1
-    else:
-        kept = to.kept(
-            weights, kind, x_like.shape, *step.attrs.items(),
-            pack=lambda w: _native.conv_packed(kind, y_like, x_like, w, **step.attrs),
-        )  # fmt: skip
-    to.program.conv(
-        target, source, added, spare, kind, y_like, x_like, weights.shape, kept, bias,
-        with_relu and added == other, **step.attrs,
+        return _depthwise(to, step, weights, bias, z)
+    packed = to.kept(
+        weights, kind, x_like.shape, *step.attrs.items(),
+        pack=lambda w: _native.conv_packed(kind, y_like, x_like, w, **step.attrs),
     )  # fmt: skip
-    to.note(f"{step.op.name} ({kind}) {weights.shape}", target, source, added, spare)
-    if added != other:
-        total = to.buffer(size) if with_relu else result
-        to.program.two(total, target, other, "add", size)
-        to.note("add", total, target, other)
-        if with_relu:
-            to.program.map(result, total, "relu", size)
-            to.note("relu", result, total)
+    source, added = to.operand(x), -1 if z is None else to.operand(z)
+    result, with_relu = to.result(step), step.op.name.endswith("relu")
+    to.program.conv(
+        result, source, added, -1, kind, y_like, x_like, weights.shape, packed, bias, with_relu, **step.attrs
+    )
+    to.note(f"{step.op.name} ({kind}) {weights.shape}", result, source, added)
+
+
+def _depthwise(to: Lowering, step: Step, weights: Array, bias: Array | None, z: Slot | None) -> None:
+    """A depthwise kernel adds no other result: that, and a ReLU behind it, are instructions of their own."""
+    x_like, y_like = to.value(step.operands[0]), to.value(step.result)
+    source, with_relu, size = to.operand(step.operands[0]), step.op.name.endswith("relu"), y_like[0].size
+    spare = to.buffer(fixed=_native.depthwise_workspace(x_like, weights, y_like, **step.attrs))
+    added = -1 if z is None else to.operand(z)
+    result = to.result(step)
+    target = result if z is None else to.buffer(size)
+    to.program.conv(
+        target, source, -1, spare, "depthwise", y_like, x_like, weights.shape, to.kept(weights), bias,
+        with_relu and z is None, **step.attrs,
+    )  # fmt: skip
+    to.note(f"{step.op.name} (depthwise) {weights.shape}", target, source, spare)
+    if z is None:
+        return
+    total = to.buffer(size) if with_relu else result
+    to.program.two(total, target, added, "add", size)
+    to.note("add", total, target, added)
+    if with_relu:
+        to.program.map(result, total, "relu", size)
+        to.note("relu", result, total)
 
 
 def linear(to: Lowering, step: Step) -> None:
@@ -133,8 +144,9 @@ def _group_norm(to: Lowering, step: Step, sizes: tuple[int, int, int], groups: i
 
 
 def max_pool2d(to: Lowering, step: Step) -> None:
-    """Any window."""
+    """Any window, with a horizontal stride up to 64."""
     x, y = to.value(step.operands[0]), to.value(step.result)
+    fits(max_pool2d_limit(step.attrs["stride"], y.shape[2:]))
     source, result = to.operand(step.operands[0]), to.result(step)
     spare = to.buffer(y[0].size)  # the index, of at most 4 bytes
     attrs = {name: step.attrs[name] for name in ("kernel_size", "stride", "padding", "dilation")}
@@ -163,8 +175,9 @@ def adaptive_avg_pool2d(to: Lowering, step: Step) -> None:
 
 
 def adaptive_max_pool2d(to: Lowering, step: Step) -> None:
-    """Any size."""
+    """Any size, of images with fewer than 2^31 pixels."""
     x, y = to.value(step.operands[0]), to.value(step.result)
+    fits(adaptive_max_pool2d_limit(x.shape))
     source, result = to.operand(step.operands[0]), to.result(step)
     spare = to.buffer(2 * y[0].size)  # the index, of 8 bytes
     to.program.largest_pool(result, source, spare, y, x)

@@ -18,7 +18,9 @@ from minicnn.backends.native.arrays import FLOAT32, one_run
 from minicnn.core.plan import Plan, Slot, Step
 from minicnn.typing import Array, Shape
 
-__all__ = ["IMAGES", "Instruction", "Lowering", "Place", "UnfitError", "check", "constant", "run_strides"]
+__all__ = [
+    "IMAGES", "Instruction", "Lowering", "Place", "UnfitError", "check", "constant", "fits", "run_strides",
+]  # fmt: skip
 
 IMAGES = 2  # of the input that a plan is traced with
 ARENA = 512 * 1024  # floats that the results of a chunk may take; more, if the weights take more
@@ -44,6 +46,8 @@ class Lowering:
     """
 
     def __init__(self, plan: Plan, images: int, weights: dict[Any, Array]) -> None:
+        for value in (plan.values[0], plan.values[plan.output.number]):
+            check(value)
         self.plan = plan
         self.images = images
         self.weights = weights
@@ -75,7 +79,7 @@ class Lowering:
             return None
         whole = (id(array), *key)  # the plan keeps the array alive
         if whole not in self.weights:
-            self.weights[whole] = pack(one_run(array))
+            self.weights[whole] = np.asarray(pack(one_run(array)))  # of one number NumPy makes a scalar
         return self.weights[whole]
 
     def result(self, step: Step) -> int:
@@ -128,9 +132,8 @@ class Lowering:
             raise UnfitError(f"a copy of {len(sizes)} dimensions")
         size, to_steps, from_steps = zip(*[(1, 1, 1)] * (4 - len(sizes)), *sizes, strict=True)
         self.program.copy(
-            to.buffer, place.buffer, self.floats[to.buffer], self.floats[place.buffer],
-            size, to.offset, to_steps, place.offset, from_steps, zeros_around,
-        )  # fmt: skip
+            to.buffer, place.buffer, size, to.offset, to_steps, place.offset, from_steps, zeros_around
+        )
         self.note(f"copy {shape}", to.buffer, place.buffer)
 
     def note(self, line: str, *buffers: int) -> None:
@@ -144,7 +147,6 @@ class Lowering:
 
     def run(self, instructions: Mapping[str, Instruction]) -> Any:
         """The finished program; a function for each operation adds its instructions."""
-        check(self.plan.values[0])
         for step in self.plan.steps:
             if step.op.view:
                 self.view(step)
@@ -158,7 +160,7 @@ class Lowering:
             self.copy(Place(1, 0, run_strides(shape)), self.places[output], shape)
         chunk = self.chunk()
         places, arena = self.layout(chunk)
-        self.program.finish(places, arena, chunk, self.floats[0], shape)
+        self.program.finish(places, self.floats, self.fixed, arena, chunk, shape)
         return self.program
 
     def view(self, step: Step) -> None:
@@ -236,6 +238,12 @@ def check(value: Array) -> None:
     """Whether a value is one of float32 for each image."""
     if value.dtype != FLOAT32 or value.ndim < 1 or len(value) != IMAGES or value.size == 0:
         raise UnfitError(f"a value {value.dtype} {value.shape} that is not one for each image")
+
+
+def fits(limit: str | None) -> None:
+    """Refuse what a kernel does not take, if there is a limit in words."""
+    if limit:
+        raise UnfitError(limit)
 
 
 def constant(operand: Any, what: str) -> Array | None:

@@ -15,6 +15,19 @@ from minicnn.ops.windows import output_sizes
 WIDEST_STRIDE = 64  # the kernel's memory, for all rows of a window, grows with it
 
 
+def max_pool2d_limit(stride, size) -> str | None:
+    """Why the kernel does not take windows of this stride and number; None if it does."""
+    if stride[1] > WIDEST_STRIDE and size[1] > 1:
+        return f"a horizontal stride of {stride[1]}; the kernel is for up to {WIDEST_STRIDE}"
+    return None
+
+
+def adaptive_max_pool2d_limit(shape) -> str | None:
+    """Why the kernel does not take images of this shape; None if it does."""
+    pixels = shape[2] * shape[3]
+    return f"{pixels} pixels; the kernel counts them with 31 bits" if pixels >= 2**31 else None
+
+
 @max_pool2d.forward_kernel.overlay("native")
 def max_pool2d_native(xp, x, **attrs):
     return _max_pool2d(x, **attrs)
@@ -41,8 +54,9 @@ def _max_pool2d(x, *, kernel_size, stride, padding, dilation, ceil_mode, with_re
     if declined:
         return declined
     size = output_sizes(x.shape, kernel_size, stride, padding, dilation, ceil=ceil_mode)
-    if stride[1] > WIDEST_STRIDE and size[1] > 1:
-        return Declined(f"a horizontal stride of {stride[1]}; the kernel is for up to {WIDEST_STRIDE}")
+    limit = max_pool2d_limit(stride, size)
+    if limit:
+        return Declined(limit)
     y = _native.empty(x.shape[:2] + size)
     index = np.empty(y.shape, np.uint8 if kernel_size[0] * kernel_size[1] <= 256 else np.int32)
     window = (kernel_size, stride, padding, dilation)
@@ -113,8 +127,9 @@ def adaptive_max_pool2d_native(xp, x, *, output_size):
     declined = not_float32(x)
     if declined:
         return declined
-    if x.shape[2] * x.shape[3] >= 2**31:
-        return Declined(f"{x.shape[2] * x.shape[3]} pixels; the kernel counts them with 31 bits")
+    limit = adaptive_max_pool2d_limit(x.shape)
+    if limit:
+        return Declined(limit)
     y = _native.empty(x.shape[:2] + output_size)
     index = np.empty(y.shape, np.int64)
     _native.adaptive_max_pool2d_forward(y, index, one_run(x))

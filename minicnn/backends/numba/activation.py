@@ -42,11 +42,12 @@ def relu_backward(gx, gy, y):
 
 @parallel
 def leaky_relu_forward(y, x, negative_slope):
-    """y = x if x > 0, else negative_slope · x."""
+    """y = x if x > 0, else 0 + negative_slope · x, which is not -0."""
     N, K = x.shape
+    zero = x.dtype.type(0)
     for n in prange(N):
         for k in range(K):
-            y[n, k] = x[n, k] if x[n, k] > 0 else negative_slope * x[n, k]
+            y[n, k] = x[n, k] if x[n, k] > 0 else zero + negative_slope * x[n, k]
 
 
 @parallel

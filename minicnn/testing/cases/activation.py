@@ -158,6 +158,7 @@ CASES = [
         invalid=NO_SUCH_DIM,
         tails=many_classes,
         inner_slope=of_size_1,
+        sums=("gradient",),
     ),
     # The logarithm is of a sum of 1 and what may be little more.
     OpCase(
@@ -169,5 +170,6 @@ CASES = [
         tails=many_classes,
         inner=1.0,
         inner_slope=of_size_1,
+        sums=("gradient",),
     ),
 ]

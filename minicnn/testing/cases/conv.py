@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.ops import conv
 from minicnn.oracles import conv as oracle
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -149,6 +149,7 @@ CASES: list[OpCase] = [
         tails=conv2d_tails,
         nonfinite={1: "padding is multiplied as zeros, and 0 · NaN = 0 · ∞ = NaN; the oracle leaves it out"},
         padded=1,
+        sums=SUMS,
     ),
     OpCase(
         name="conv_transpose2d",
@@ -177,5 +178,6 @@ CASES: list[OpCase] = [
         exact=True,
         tails=_conv_transpose2d_tails,
         padded=1,
+        sums=SUMS,
     ),
 ]

@@ -124,6 +124,7 @@ def binary(
         kinks=kinks,
         exact=bool(linear or kinks),
         tails=pair_tails,
+        sums=("gradient",),  # of what is broadcast
     )
 
 

@@ -12,7 +12,7 @@ from minicnn.testing.cases.conv import conv2d_samples, conv2d_tails
 from minicnn.testing.cases.linear import layer_tails, layers
 from minicnn.testing.cases.normalization import OVERFLOW, channel_tails, over_batch, steepness
 from minicnn.testing.cases.pooling import max_pool2d_samples, max_pool2d_tails
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -107,6 +107,7 @@ CASES = [
         tails=conv2d_tails,
         nonfinite=PADDED,
         padded=1,
+        sums=SUMS,
     ),
     OpCase(
         "conv2d_add",
@@ -119,6 +120,7 @@ CASES = [
         nonfinite=PADDED,
         padded=1,
         invalid=WRONG_SHORTCUT,
+        sums=SUMS,
     ),
     OpCase(
         "conv2d_add_relu",
@@ -131,9 +133,17 @@ CASES = [
         nonfinite=PADDED,
         padded=1,
         invalid=WRONG_SHORTCUT,
+        sums=SUMS,
     ),
     OpCase(
-        "linear_relu", fused.linear_relu, layers, _linear_relu, kinks=KINKS, exact=True, tails=layer_tails
+        "linear_relu",
+        fused.linear_relu,
+        layers,
+        _linear_relu,
+        kinks=KINKS,
+        exact=True,
+        tails=layer_tails,
+        sums=SUMS,
     ),
     OpCase(
         "batch_norm_relu",
@@ -144,6 +154,7 @@ CASES = [
         inner_slope=steepness(0, 2, 3),
         tails=channel_tails,
         kinks=KINKS,
+        sums=SUMS,
     ),
     OpCase(
         "batch_norm_add",
@@ -154,6 +165,7 @@ CASES = [
         inner_slope=_steepness,
         tails=_with_addition(channel_tails),
         invalid=WRONG_ADDITION,
+        sums=SUMS,
     ),
     OpCase(
         "batch_norm_add_relu",
@@ -165,6 +177,7 @@ CASES = [
         tails=_with_addition(channel_tails),
         invalid=WRONG_ADDITION,
         kinks=KINKS,
+        sums=SUMS,
     ),
     OpCase(
         "relu_max_pool2d",
@@ -174,5 +187,6 @@ CASES = [
         kinks=f"{KINKS}; a tie between largest values: the first in row-major order",
         exact=True,
         tails=max_pool2d_tails,
+        sums=("gradient",),
     ),
 ]

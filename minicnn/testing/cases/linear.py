@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops.linear import linear, matmul
 from minicnn.oracles import linear as oracles
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -87,6 +87,7 @@ CASES = [
         linear=(0, 1),
         exact=True,
         tails=product_tails,
+        sums=SUMS,
     ),
     OpCase(
         "linear",
@@ -104,5 +105,6 @@ CASES = [
         linear=(0, 1, 2),
         exact=True,
         tails=layer_tails,
+        sums=SUMS,
     ),
 ]

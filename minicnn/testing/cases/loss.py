@@ -12,7 +12,7 @@ from minicnn.errors import DTypeError, LabelError, OptionError, ShapeError
 from minicnn.nn import functional as F
 from minicnn.ops import loss as ops
 from minicnn.oracles import loss as oracles
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -179,6 +179,7 @@ CASES = [
         inner_slope=heaviest,  # p - 1 is as exact as p, which may be close to 1
         constant=(1, 2),
         invalid=(*BAD_LABELS, BAD_SMOOTHING),
+        sums=SUMS,
     ),
     OpCase(
         "nll_loss",
@@ -188,6 +189,7 @@ CASES = [
         tails=many_classes,
         constant=(1, 2),
         invalid=BAD_LABELS,
+        sums=SUMS,
     ),
     OpCase(
         "soft_cross_entropy",
@@ -202,15 +204,25 @@ CASES = [
             Invalid((SCORES, SCORES, np.ones(2)), {}, ShapeError, "one weight per class"),
             Invalid((SCORES, SCORES), {"reduction": "avg"}, OptionError, "'sum', got 'avg'"),
         ),
+        sums=SUMS,
     ),
-    OpCase("l1_loss", ops.l1_loss, pairs(), oracles.l1_loss, invalid=BAD_PAIRS, kinks="at 0, derivative 0"),
-    OpCase("mse_loss", ops.mse_loss, pairs(), oracles.mse_loss, invalid=BAD_PAIRS),
+    OpCase(
+        "l1_loss",
+        ops.l1_loss,
+        pairs(),
+        oracles.l1_loss,
+        invalid=BAD_PAIRS,
+        kinks="at 0, derivative 0",
+        sums=SUMS,
+    ),
+    OpCase("mse_loss", ops.mse_loss, pairs(), oracles.mse_loss, invalid=BAD_PAIRS, sums=SUMS),
     OpCase(
         "huber_loss",
         ops.huber_loss,
         pairs({"delta": 0.5}, {"delta": 2.0, "reduction": "none"}),
         oracles.huber_loss,
         invalid=(*BAD_PAIRS, Invalid((SCORES, SCORES), {"delta": 0.0}, OptionError, "delta above 0")),
+        sums=SUMS,
     ),
     OpCase(
         "smooth_l1_loss",
@@ -218,6 +230,7 @@ CASES = [
         pairs({"beta": 0.5}, {"beta": 2.0, "reduction": "none"}),
         oracles.smooth_l1_loss,
         invalid=(*BAD_PAIRS, Invalid((SCORES, SCORES), {"beta": -1.0}, OptionError, "beta of at least 0")),
+        sums=SUMS,
     ),
     OpCase(
         "binary_cross_entropy_with_logits",
@@ -231,6 +244,7 @@ CASES = [
             Invalid((SCORES, SCORES, np.ones(2)), {}, ShapeError, "broadcast"),
             Invalid((SCORES, SCORES, None, np.ones((4, 2, 3))), {}, ShapeError, "pos_weight that broadcasts"),
         ),
+        sums=SUMS,
     ),
     OpCase(
         "kl_div",
@@ -242,5 +256,6 @@ CASES = [
             Invalid((SCORES, SCORES), {"reduction": "avg"}, OptionError, "'batchmean', got 'avg'"),
             Invalid((np.zeros(()), np.zeros(())), {"reduction": "batchmean"}, ShapeError, "a batch dim"),
         ),
+        sums=SUMS,
     ),
 ]

@@ -10,7 +10,7 @@ from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.nn import functional as F
 from minicnn.ops import normalization as ops
 from minicnn.oracles import normalization as oracles
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -146,6 +146,7 @@ CASES = [
             Invalid((IMAGE,), {"eps": 0.0}, OptionError, "eps above 0"),
             Invalid((np.zeros((2, 3), np.int64),), {}, DTypeError, "floating point"),
         ),
+        sums=SUMS,
     ),
     OpCase(
         "batch_norm_inference",
@@ -160,6 +161,7 @@ CASES = [
             Invalid((IMAGE, np.zeros(3), np.ones(3), np.ones(4)), {}, ShapeError, WRONG_WEIGHT),
             Invalid((IMAGE, np.zeros(3), np.ones(3)), {"eps": -1.0}, OptionError, "eps of at least 0"),
         ),
+        sums=SUMS,
     ),
     OpCase(
         "layer_norm",
@@ -176,6 +178,7 @@ CASES = [
             Invalid((np.arange(3),), {"normalized_shape": (3,)}, DTypeError, "floating point"),
             Invalid((np.ones(3),), {"normalized_shape": (3,), "eps": -1.0}, OptionError, "eps of at least 0"),
         ),
+        sums=SUMS,
     ),
     OpCase(
         "group_norm",
@@ -190,6 +193,7 @@ CASES = [
             Invalid((IMAGE, np.ones(4)), {"num_groups": 3}, ShapeError, WRONG_WEIGHT),
             Invalid((IMAGE,), {"num_groups": 3, "eps": -1.0}, OptionError, "eps of at least 0"),
         ),
+        sums=SUMS,
     ),
     OpCase(
         "instance_norm",
@@ -203,5 +207,6 @@ CASES = [
             Invalid((IMAGE, np.zeros(2), np.ones(3)), {}, ShapeError, r"running_mean of shape \(3,\), got"),
             Invalid((IMAGE,), {"use_input_stats": False}, OptionError, "must be given in evaluation mode"),
         ),
+        sums=SUMS,
     ),
 ]

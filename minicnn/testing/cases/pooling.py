@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.ops import pooling
 from minicnn.oracles import pooling as oracle
-from minicnn.testing.spec import Invalid, OpCase, Sample
+from minicnn.testing.spec import SUMS, Invalid, OpCase, Sample
 
 __all__ = ["CASES"]
 
@@ -145,6 +145,7 @@ CASES: list[OpCase] = [
         kinks=_TIES,
         exact=True,
         tails=max_pool2d_tails,
+        sums=("gradient",),
     ),
     OpCase(
         name="avg_pool2d",
@@ -159,12 +160,14 @@ CASES: list[OpCase] = [
         linear=(0,),
         exact=True,
         tails=_tails(lambda rng, shape: rng.standard_normal(shape)),
+        sums=SUMS,
     ),
     OpCase(
         name="avg_pool2d, any divisor",
         function=pooling.avg_pool2d,
         samples=_avg_pool2d_other_samples,
         oracle=oracle.avg_pool2d,
+        sums=SUMS,
     ),
     OpCase(
         name="adaptive_avg_pool2d",
@@ -174,12 +177,14 @@ CASES: list[OpCase] = [
         invalid=[*_INVALID_ADAPTIVE, _invalid({"output_size": (1, 1)}, DTypeError, "int64", dtype=np.int64)],
         linear=(0,),
         exact=True,
+        sums=SUMS,
     ),
     OpCase(
         name="adaptive_avg_pool2d, any divisor",
         function=pooling.adaptive_avg_pool2d,
         samples=_adaptive_samples(_OTHERS),
         oracle=oracle.adaptive_avg_pool2d,
+        sums=SUMS,
     ),
     OpCase(
         name="adaptive_max_pool2d",
@@ -189,5 +194,6 @@ CASES: list[OpCase] = [
         invalid=_INVALID_ADAPTIVE,
         kinks=_TIES,
         exact=True,
+        sums=("gradient",),
     ),
 ]
