@@ -154,6 +154,8 @@ cdef int check(mk_instruction *it, list buffers, arena, chunk) except -1:
         y, spare = buffers[it.y], buffers[it.spare]
         if max(y.place, spare.place) < min([b.place + b.floats * chunk + b.fixed for b in (y, spare)]):
             raise ValueError("an instruction writes its result over its working memory")
+    if it.operation == MK_DO_LARGEST_POOL and buffers[it.spare].place % 2:
+        raise ValueError("an index of 8 bytes lies between two of them")
     if it.operation == MK_DO_GROUP_NORM and it.size[0] % it.size[2]:
         raise ValueError("channels that are not so many groups")
     if it.operation == MK_DO_COPY:

@@ -105,3 +105,16 @@ def test_random_instructions_are_refused_or_run(first):
     ran, refused = map(int, done.stdout.split())
     assert ran > 20, "of some instruction hardly any program ran"
     assert refused > 20
+
+
+def test_an_index_lies_where_its_bytes_may_lie(native):
+    x, y = np.zeros((1, 1, 4, 4), np.float32), np.zeros((1, 1, 2, 2), np.float32)
+    for place, message in ((16, None), (17, "an index of 8 bytes lies between two")):
+        program = native.Program()
+        program.largest_pool(1, 0, 2, y, x)
+        layout = {"floats": (16, 4, 8), "places": [0, 0, place], "y_shape": (1, 2, 2)}
+        if message is None:
+            finish(program, **layout)
+            continue
+        with pytest.raises(ValueError, match=message):
+            finish(program, **layout)
