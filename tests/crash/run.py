@@ -31,7 +31,7 @@ from minicnn.train.log import read
 EVERY = 2  # updates between checkpoints
 OPTIONS = f"--epochs 3 --batch-size 256 --checkpoint-every {EVERY} --threads 1 --seed 5 --json".split()
 # All that has a state between updates, and all that is random.
-OPTIONS += "--augment standard --mix both --ema 0.9 --best --label-smoothing 0.1".split()
+OPTIONS += ["--augment", "standard", "--mix", "both", "--ema", "0.9", "--best", "--label-smoothing", "0.1"]
 WORKERS = [[], ["--workers", "1"], ["--workers", "4"], ["--workers", "2", "--processes"]]
 
 
