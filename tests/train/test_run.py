@@ -116,7 +116,7 @@ def fused_calls():
 
 
 def test_numbers_fitted_on_more_than_the_training_part_are_refused(monkeypatch, tmp_path, command):
-    monkeypatch.setattr("minicnn.train.run.statistics", lambda dataset, indices: statistics(dataset))
+    monkeypatch.setattr("minicnn.train.parts.statistics", lambda dataset, indices: statistics(dataset))
     done = command("train", "--max-steps", "1", "--out", tmp_path / "r")
     assert done.code == 2
     assert "Normalize was fitted on 1438 samples, of which" in done.err
