@@ -23,6 +23,7 @@ def state(step: int = 1, **changes) -> dict:
         "optimizer": {"state": {0: {"exp_avg": np.zeros(2), "step": step}}, "param_groups": [{"lr": 0.1}]},
         "scheduler": {"last_epoch": step},
         "metrics": {"confusion": np.zeros((2, 2), np.int64), "loss_sum": 0.5},
+        "callbacks": {},
         "log_bytes": 10,
         "config": {"lr": 0.1},
         "data_fingerprint": "def",
