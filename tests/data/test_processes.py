@@ -119,13 +119,15 @@ def dies(number):
 
 
 def sleeps(number):
-    time.sleep(60)
+    time.sleep(600)
 
 
 def test_a_worker_that_ends_or_hangs_is_noticed():
     options = {"workers": 1, "ahead": 2, "init": None}
     with pytest.raises(RuntimeError, match="ended with exit code -9"):
         list(ordered_in_processes(dies, iter([0]), timeout=30, **options))
+    with pytest.raises(TimeoutError, match="no batch came within 0.2 seconds"):
+        list(ordered_in_processes(sleeps, iter([0]), timeout=0.2, **options))
 
 
 def no_start(number):
