@@ -1,22 +1,31 @@
 """Trains with Winograd's algorithm and without, from the same seeds: does it cost accuracy?
 
-    python benchmarks/winograd_accuracy.py MNIST_FOLDER CIFAR10_FOLDER [--seeds N] [--threads N]
+    python benchmarks/winograd_accuracy.py MNIST_FOLDER CIFAR10_FOLDER [--seeds N N] [--processes N]
+
+A third training of each seed is the measure of what rounding alone does: direct again, with the images of
+each batch in reverse. Its gradients are the same sums in another order.
 
 Prints a table in Markdown: the test accuracy of each seed, their mean and standard deviation, and the
-difference from seed to seed with its standard error.
+differences from seed to seed with their standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import multiprocessing
 import statistics
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
 import minicnn
 from minicnn import datasets, models, nn, optim
 from minicnn.nn import functional as F
+
+#: The name of each arm: the precision of convolutions and the order of the images in a batch.
+ARMS = {"Winograd": ("high", 1), "direct": ("highest", 1), "direct, batches reversed": ("highest", -1)}
 
 
 def small_cnn() -> nn.Module:
@@ -56,57 +65,73 @@ def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
     return float((np.concatenate(found) == y).mean())
 
 
-def train(build, seed: int, epochs: int, train_set, test_set) -> float:
-    """The test accuracy after so many epochs of Adam, batches of 64."""
+@functools.cache
+def data_sets(name: str, folder: str):
+    """What it trains on and what it is tested on; read once in a process."""
+    if name.startswith("MNIST"):
+        return mnist(folder, True), mnist(folder, False)
+    x, y = some_of_a_folder(folder, 12_000)
+    return (x[:10_000], y[:10_000]), (x[10_000:], y[10_000:])
+
+
+#: The model and the number of epochs for each data set.
+RECIPES = {"MNIST, 2 epochs": (small_cnn, 2), "CIFAR-10, 10,000 images, 5 epochs": (models.vgg_small, 5)}
+
+
+def train(name: str, folder: str, arm: str, seed: int) -> float:
+    """The test accuracy in percent after some epochs of Adam, batches of 64, one thread."""
+    (x, y), test_set = data_sets(name, folder)
+    build, epochs = RECIPES[name]
+    precision, step = ARMS[arm]
+    minicnn.set_num_threads(1)
+    minicnn.set_conv_precision(precision)
     minicnn.manual_seed(seed)
-    (x, y), rng = train_set, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     model = minicnn.compile(build())
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
     model.train()
     for _ in range(epochs):
         order = rng.permutation(len(x))
         for start in range(0, len(x) - 63, 64):
-            batch = order[start : start + 64]
+            batch = order[start : start + 64][::step]
             optimizer.zero_grad()
             F.cross_entropy(model(minicnn.tensor(x[batch])), minicnn.tensor(y[batch])).backward()
             optimizer.step()
-    return accuracy(model, *test_set)
+    return 100 * accuracy(model, *test_set)
 
 
-def compare(name: str, build, epochs: int, seeds: int, train_set, test_set) -> None:
-    found: dict[str, list[float]] = {"high": [], "highest": []}
-    for seed in range(seeds):
-        for precision, accuracies in found.items():
-            minicnn.set_conv_precision(precision)
-            accuracies.append(100 * train(build, seed, epochs, train_set, test_set))
-            print(f"{name}, seed {seed}, {precision}: {accuracies[-1]:.2f} %", file=sys.stderr, flush=True)
-    for precision, accuracies in found.items():
-        each = ", ".join(f"{a:.2f}" for a in accuracies)
-        mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
-        label = {"high": "Winograd", "highest": "direct"}[precision]
-        print(f"| {name} | {label} | {each} | {mean:.2f} ± {deviation:.2f} |")
-    differences = [a - b for a, b in zip(found["high"], found["highest"], strict=True)]
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    each = ", ".join(f"{d:+.2f}" for d in differences)
-    mean = statistics.mean(differences)
-    print(f"| {name} | difference | {each} | {mean:+.2f} ± {error:.2f} (standard error) |")
+def row(name: str, label: str, figures: list[float], form: str, spread: float, what: str) -> None:
+    each = ", ".join(format(f, form) for f in figures)
+    print(f"| {name} | {label} | {each} | {statistics.mean(figures):{form}} ± {spread:.2f} ({what}) |")
+
+
+def compare(name: str, folder: str, seeds: int, pool: ProcessPoolExecutor) -> None:
+    started = {arm: [pool.submit(train, name, folder, arm, seed) for seed in range(seeds)] for arm in ARMS}
+    found: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for arm, jobs in started.items():
+        for seed, job in enumerate(jobs):
+            found[arm].append(job.result())
+            print(f"{name}, {arm}, seed {seed}: {found[arm][-1]:.2f} %", file=sys.stderr, flush=True)
+    for arm, figures in found.items():
+        row(name, arm, figures, ".2f", statistics.stdev(figures), "deviation")
+    for arm in ("Winograd", "direct, batches reversed"):
+        differences = [a - b for a, b in zip(found[arm], found["direct"], strict=True)]
+        error = statistics.stdev(differences) / len(differences) ** 0.5
+        row(name, f"{arm} - direct", differences, "+.2f", error, "standard error")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mnist", help="folder of the IDX files")
     parser.add_argument("cifar10", help="folder of one folder of images for each class")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs=2, default=(5, 20), help="for MNIST, for CIFAR-10")
+    parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    minicnn.set_num_threads(args.threads)
-    print("| data | convolutions | test accuracy of each seed, % | mean ± standard deviation |")
+    print("| data | convolutions | test accuracy of each seed, % | mean |")
     print("|---|---|---|---|")
-    digits = [mnist(args.mnist, train) for train in (True, False)]
-    compare("MNIST, 2 epochs", small_cnn, 2, args.seeds, *digits)
-    x, y = some_of_a_folder(args.cifar10, 12_000)
-    halves = (x[:10_000], y[:10_000]), (x[10_000:], y[10_000:])
-    compare("CIFAR-10, 10,000 images, 5 epochs", models.vgg_small, 5, args.seeds, *halves)
+    with ProcessPoolExecutor(args.processes, multiprocessing.get_context("spawn")) as pool:
+        for name, folder, seeds in zip(RECIPES, (args.mnist, args.cifar10), args.seeds, strict=True):
+            compare(name, folder, seeds, pool)
 
 
 if __name__ == "__main__":

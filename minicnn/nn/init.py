@@ -35,6 +35,7 @@ from minicnn.typing import Shape
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
@@ -235,6 +236,44 @@ def orthogonal_(tensor: T, gain: float = 1, generator: np.random.Generator | Non
         return gain * (q if rows >= columns else q.T).reshape(shape)
 
     return _fill(tensor, draw, generator)
+
+
+def dirac_(tensor: T, groups: int = 1) -> T:
+    """Filters of a convolution that hand their channel on: 1 in the middle of filter i at channel i, else 0.
+
+    With padding "same" the layer begins as the identity, in as many channels as it has both in and out.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        (C_out, C_in, K...), of 3, 4 or 5 dimensions; changed in place.
+    groups : int
+        A divisor of C_out: each group of filters is filled in this way.
+
+    Raises
+    ------
+    ShapeError
+        If it has other dimensions, or ``groups`` does not divide C_out.
+
+    Examples
+    --------
+    >>> import minicnn
+    >>> dirac_(minicnn.empty(2, 1, 3)).tolist()
+    [[[0.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]]
+    """
+    shape = tensor.shape
+    if not 3 <= len(shape) <= 5 or groups < 1 or shape[0] % groups:
+        expected = f"weights (C_out, C_in, K...) of 3 to 5 dimensions, C_out a multiple of {groups}"
+        raise ShapeError(expected=expected, got=str(tuple(shape)), op="dirac_")
+
+    def identity(_: np.random.Generator, shape: Shape) -> np.ndarray:
+        filters, middle = np.zeros(shape), tuple(k // 2 for k in shape[2:])
+        filters = filters.reshape(groups, -1, *shape[1:])
+        for i in range(min(filters.shape[1], shape[1])):
+            filters[(slice(None), i, i, *middle)] = 1
+        return filters.reshape(shape)
+
+    return _fill(tensor, identity, None)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

@@ -9,6 +9,7 @@ import minicnn
 from minicnn import nn
 from minicnn.core import random
 from minicnn.errors import OptionError, ShapeError
+from minicnn.nn import functional as F
 from minicnn.nn import init
 
 SHAPE = (64, 16, 3, 3)  # fan in 144, fan out 576
@@ -183,3 +184,24 @@ def test_numbers_that_cannot_be_meant_are_refused(call, message):
     with pytest.raises(OptionError, match=message):
         call(x)
     assert x.tolist() == [0.0, 0.0, 0.0]
+
+@pytest.mark.parametrize(("groups", "channels", "size"), [(1, (4, 4), 3), (1, (6, 3), 5), (2, (6, 3), 3)])
+def test_dirac_hands_the_channels_on(groups, channels, size):
+    c_out, c_in = channels
+    w = init.dirac_(minicnn.empty(c_out, c_in, size, size), groups)
+    x = minicnn.randn(2, groups * c_in, 7, 7)
+    y = F.conv2d(x, w, padding=size // 2, groups=groups).numpy()
+    for group in range(groups):
+        ours, rows = x.numpy()[:, group * c_in :][:, :c_in], c_out // groups
+        theirs = y[:, group * rows :][:, :rows]
+        kept = min(rows, c_in)
+        np.testing.assert_array_equal(theirs[:, :kept], ours[:, :kept])
+        np.testing.assert_array_equal(theirs[:, kept:], 0)
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((2, 2), 1), ((3, 2, 3), 2), ((4, 2, 3), 0)])
+def test_dirac_refuses_other_shapes(shape, groups):
+    w = minicnn.full(shape, 7.0)
+    with pytest.raises(ShapeError, match="C_out a multiple"):
+        init.dirac_(w, groups)
+    assert (w.numpy() == 7).all()
