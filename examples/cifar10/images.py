@@ -34,8 +34,7 @@ def load(path: str) -> tuple[Images, Images]:
     labels = np.asarray(train.labels)
     chosen, held_out = stratified_split(labels, 0.1, seed=0)
     mean, std = pixels[chosen].mean((0, 2, 3)), pixels[chosen].std((0, 2, 3))
-    part = lambda indices: Images(pixels[indices], labels[indices], mean, std)
-    return part(chosen), part(held_out)
+    return tuple(Images(pixels[part], labels[part], mean, std) for part in (chosen, held_out))
 
 
 class Batches:

@@ -185,6 +185,7 @@ def test_numbers_that_cannot_be_meant_are_refused(call, message):
         call(x)
     assert x.tolist() == [0.0, 0.0, 0.0]
 
+
 @pytest.mark.parametrize(("groups", "channels", "size"), [(1, (4, 4), 3), (1, (6, 3), 5), (2, (6, 3), 3)])
 def test_dirac_hands_the_channels_on(groups, channels, size):
     c_out, c_in = channels

@@ -23,11 +23,16 @@ def opened(path: PathLike) -> Iterator[BinaryIO]:
     Raises
     ------
     FormatError
-        If there is no such file. What the operating system reports besides stays an ``OSError``.
+        If there is no such file, or it may not be read. What the operating system reports besides stays an
+        ``OSError``.
     """
     if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
         raise FormatError("not a regular file" if os.path.exists(path) else "no such file", path=path)
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")
+    except PermissionError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    with file:
         yield file
 
 

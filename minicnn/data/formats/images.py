@@ -136,8 +136,8 @@ def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
     image = _identify(file, path)
     try:
         orientation = image.getexif().get(0x0112, 1)
-    except Exception as error:  # the EXIF block has a parser of its own
-        raise FormatError(f"damaged EXIF data: {error}", path=path) from error
+    except Exception as error:  # the EXIF block has a parser of its own, and may come last
+        raise FormatError(f"damaged or cut off: {error}", path=path) from error
     # Orientations 5 to 8 are those that turn the image by 90 degrees.
     width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
     return {

@@ -74,7 +74,10 @@ class FolderRecords(Records):
 
     def key(self) -> Any:
         def state(name: str) -> tuple[str, int, int]:
-            found = os.stat(os.path.join(self.path, name))
+            try:
+                found = os.stat(os.path.join(self.path, name))
+            except OSError:  # a link to nowhere, or to itself: reading it says so
+                return name, 0, 0
             return name, found.st_size, found.st_mtime_ns
 
         return [state(name) for name in self._names]
