@@ -48,8 +48,9 @@ def triangle(step: int, steps: int, start: float = 0.2, peak: float = 0.23, end:
 def optimizer_of(torch: Any, model: Any, recipe: Recipe) -> Any:
     """SGD with Nesterov's momentum; the biases of the normalisations learn much faster than the weights."""
     lr, decay = (value * recipe.batch_size / 1024 for value in (recipe.lr, recipe.weight_decay))
-    trained = [p for p in model.parameters() if p.requires_grad]
-    biases, weights = [p for p in trained if p.ndim == 1], [p for p in trained if p.ndim > 1]
+    biases = [layer.bias for layer in model if isinstance(layer, torch.nn.BatchNorm2d)]
+    chosen = set(map(id, biases))
+    weights = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     groups = [
         {"params": weights, "lr": lr, "weight_decay": decay / lr},
         {"params": biases, "lr": lr * recipe.bias_scale, "weight_decay": decay / lr / recipe.bias_scale},
@@ -58,10 +59,13 @@ def optimizer_of(torch: Any, model: Any, recipe: Recipe) -> Any:
 
 
 def fastest(torch: Any, model: Any) -> Any:
-    """The model as its framework computes it fastest."""
+    """The model as its framework computes it fastest, from batches of NumPy arrays."""
     if torch.__name__ == "minicnn":
-        return torch.compile(model)
-    return ChannelsLast(model)
+        compiled = torch.compile(model)
+        return lambda x: compiled(torch.tensor(x))
+    layout = {"memory_format": torch.channels_last}
+    model.to(**layout)
+    return lambda x: model(torch.tensor(x).to(**layout))
 
 
 class Lookahead:
@@ -85,13 +89,12 @@ class Lookahead:
 
 def accuracy(torch: Any, model: Any, held_out: images.Images) -> tuple[float, float]:
     """Of each image as it is, and of the mean of the scores for it and its mirror image."""
-    model.eval()
     right = np.zeros(2)
     with torch.no_grad():
         for start in range(0, len(held_out.labels), 500):
             x = held_out.normalised(held_out.pixels[start : start + 500])
             mirrored = np.ascontiguousarray(x[..., ::-1])
-            plain, turned = (model(torch.tensor(view)).numpy() for view in (x, mirrored))
+            plain, turned = (model(view).numpy() for view in (x, mirrored))
             y = held_out.labels[start : start + 500]
             right += [(scores.argmax(1) == y).sum() for scores in (plain, plain + turned)]
     plain, both = right / len(held_out.labels)
@@ -106,23 +109,24 @@ def train(torch: Any, recipe: Recipe, train_set: Any, held_out: Any, seed: int) 
     model = network.build(torch, images.whitening_filters(train_set), recipe.widths, recipe.depth)
     optimizer, lookahead = optimizer_of(torch, model, recipe), Lookahead(torch, model)
     rates = [group["lr"] for group in optimizer.param_groups]
-    fast = torch.compile(model) if torch.__name__ == "minicnn" else channels_last(torch, model)
+    forward = fastest(torch, model)
     loss_of = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     step, steps = 0, recipe.epochs * len(batches)
     for epoch in range(recipe.epochs):
-        fast.train()
+        model.train()
         losses = 0.0
         for x, y in batches.epoch(epoch):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * triangle(step, steps)
             optimizer.zero_grad()
-            loss = loss_of(fast(torch.tensor(x)), torch.tensor(y))
+            loss = loss_of(forward(x), torch.tensor(y))
             loss.backward()
             optimizer.step()
             step += 1
             lookahead.step(step, steps)
             losses += loss.item()
-        plain, both = accuracy(torch, fast, held_out)
+        model.eval()
+        plain, both = accuracy(torch, forward, held_out)
         seconds = time.perf_counter() - start
         yield {
             "epoch": epoch + 1,

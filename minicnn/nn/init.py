@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -267,11 +267,10 @@ def dirac_(tensor: T, groups: int = 1) -> T:
         raise ShapeError(expected=expected, got=str(tuple(shape)), op="dirac_")
 
     def identity(_: np.random.Generator, shape: Shape) -> np.ndarray:
-        filters, middle = np.zeros(shape), tuple(k // 2 for k in shape[2:])
-        filters = filters.reshape(groups, -1, *shape[1:])
-        for i in range(min(filters.shape[1], shape[1])):
-            filters[(slice(None), i, i, *middle)] = 1
-        return filters.reshape(shape)
+        filters = np.zeros(shape)
+        middle: tuple[Any, ...] = (..., *(k // 2 for k in shape[2:]))
+        filters[middle] = np.tile(np.eye(shape[0] // groups, shape[1]), (groups, 1))
+        return filters
 
     return _fill(tensor, identity, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +29,9 @@ def opened(path: PathLike) -> Iterator[BinaryIO]:
     """
     if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
         raise FormatError("not a regular file" if os.path.exists(path) else "no such file", path=path)
-    try:
-        file = open(path, "rb")
-    except PermissionError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
-    with file:
+    if not os.access(path, os.R_OK):
+        raise FormatError(f"cannot be read: {os.strerror(errno.EACCES)}", path=path)
+    with open(path, "rb") as file:
         yield file
 
 
