@@ -1,4 +1,4 @@
-"""Layers, shapes, parameters, multiply-adds and memory of a model, without computing anything."""
+"""Layers, shapes, parameters, multiply-adds, memory and expected time of a model, before it is run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 
 from minicnn import models
+from minicnn.bench.forecast import Forecast
+from minicnn.bench.report import seconds
 from minicnn.cli.arguments import shape, whole
 from minicnn.cli.output import print_json
-from minicnn.errors import OptionError
+from minicnn.core.threads import get_num_threads
+from minicnn.errors import BackendError, OptionError
 from minicnn.nn import Module
 from minicnn.nn.summary import summarize
 from minicnn.train.evaluate import open_run
@@ -26,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes", type=whole(1, 10**6), default=10, metavar="K", help="number of classes (10)"
     )
     parser.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help="images at a time (1)")
+    parser.add_argument(
+        "--no-time", dest="time", action="store_false", help="do not measure this machine's roof for it"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,15 +42,32 @@ def run(args: argparse.Namespace) -> int:
     else:
         size = args.input or models.default_shape(args.model)
         model = _build(args.model, args.classes, size)
-    rows = summarize(model, (args.batch_size, *size))
+    forecast, note = _forecast() if args.time else (None, "")
+    rows = summarize(model, (args.batch_size, *size), seconds_of=forecast.seconds if forecast else None)
+    step = None if forecast is None else (rows.seconds or 0.0) + forecast.update(rows.parameters)
     if not args.json:
         print(rows)
+        if step is not None:
+            note = (
+                f"expected time of a training step with Adam on {get_num_threads()} threads: {seconds(step)}"
+            )
+        if note:
+            print(note)
         return 0
     names = ("parameters", "macs", "activation_bytes", "scratch_bytes")
     totals = {name: getattr(rows, name) for name in names}
     layers = [row._asdict() for row in rows]
-    print_json({"model": args.model, "input": [args.batch_size, *size], **totals, "layers": layers})
+    facts = {"model": args.model, "input": [args.batch_size, *size], **totals}
+    print_json({**facts, "step_seconds": step, "layers": layers})
     return 0
+
+
+def _forecast() -> tuple[Forecast | None, str]:
+    """The roof of this machine, measured; or why there is none."""
+    try:
+        return Forecast(), ""
+    except BackendError as error:
+        return None, f"no expected time: {error}"
 
 
 def _build(name: str, classes: int, size: tuple[int, ...]) -> Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,7 +17,11 @@ from minicnn.nn.module import Module
 from minicnn.ops.conv import WORKSPACE
 from minicnn.typing import Attrs, Shape
 
-__all__ = ["Row", "Summary", "summarize"]
+__all__ = ["Row", "SecondsOf", "Summary", "macs", "summarize"]
+
+# Expected seconds of an operation from its name, operands, attributes and result, and whether an operand is
+# the model's input.
+SecondsOf = Callable[[str, Sequence[Any], Attrs, Any, bool], float]
 
 
 class Row(NamedTuple):
@@ -38,6 +43,8 @@ class Row(NamedTuple):
         Size of the results that it makes; views make none.
     scratch_bytes : int
         Largest buffer that the reference convolution needs on top.
+    seconds : float or None
+        What it is expected to take; None if nobody was asked.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Row(NamedTuple):
     macs: int
     activation_bytes: int
     scratch_bytes: int
+    seconds: float | None = None
 
 
 class Summary(list[Row]):
@@ -72,8 +80,15 @@ class Summary(list[Row]):
         """The largest buffer that any layer needs."""
         return max((row.scratch_bytes for row in self), default=0)
 
+    @property
+    def seconds(self) -> float | None:
+        """What all layers together are expected to take; None if nobody was asked."""
+        known = [row.seconds for row in self if row.seconds is not None]
+        return sum(known) if known else None
+
     def __str__(self) -> str:
-        head = ("layer", "kind", "output", "parameters", "multiply-adds", "activations", "scratch")
+        head = ["layer", "kind", "output", "parameters", "multiply-adds", "activations", "scratch"]
+        head += ["training step"] if self.seconds is not None else []
         cells = [head, *(_cells(row) for row in self)]
         cells.append(("total", "", "", *_numbers(self)))
         widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
@@ -88,7 +103,9 @@ class Summary(list[Row]):
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def summarize(model: Module, input_shape: Shape, dtype: Any = None) -> Summary:
+def summarize(
+    model: Module, input_shape: Shape, dtype: Any = None, seconds_of: SecondsOf | None = None
+) -> Summary:
     """Layers, output shapes, parameters, multiply-adds and memory of a model, without computing.
 
     A copy of the model whose tensors have shapes but no numbers runs in evaluation mode, so the model
@@ -102,6 +119,8 @@ def summarize(model: Module, input_shape: Shape, dtype: Any = None) -> Summary:
         Shape of the input, the batch size included: (N, C, H, W), say.
     dtype : dtype, optional
         Type of the input; that of the model's parameters by default.
+    seconds_of : callable, optional
+        Says what an operation will take, as :class:`minicnn.bench.forecast.Forecast` does.
 
     Returns
     -------
@@ -132,7 +151,7 @@ def summarize(model: Module, input_shape: Shape, dtype: Any = None) -> Summary:
     types = [parameter.dtype for parameter in model.parameters()]
     input = Tensor.wrap(MetaArray(input_shape, dtype or (types[0] if types else default_dtype)))
     abstract = _without_numbers(model).eval()
-    recorder = _Recorder(abstract)
+    recorder = _Recorder(abstract, input.array, seconds_of)
     with no_grad(), observe(recorder.on_op):
         abstract(input)
     return recorder.summary
@@ -158,6 +177,7 @@ class _Call:
     macs: int = 0
     activation_bytes: int = 0
     scratch_bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -165,6 +185,8 @@ class _Recorder:
     """Follows a run: hooks tell which layer is running, the observer which operation."""
 
     model: Module
+    input: Any
+    seconds_of: SecondsOf | None
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
@@ -180,9 +202,12 @@ class _Recorder:
 
     def on_op(self, op: Op, arrays: list[Any], attrs: Attrs, result: Any) -> None:
         call = self.running[-1]
-        call.macs += _macs(op.name, arrays, result)
+        call.macs += macs(op.name, arrays, result)
         call.activation_bytes += 0 if op.view else result.nbytes
         call.scratch_bytes = max(call.scratch_bytes, _scratch_bytes(op.name, arrays, result))
+        if self.seconds_of is not None and not op.view:
+            leaf = any(array is self.input for array in arrays)
+            call.seconds += self.seconds_of(op.name, arrays, attrs, result, leaf)
 
     def on_leave(self, module: Module, args: Any, output: Any) -> None:
         call = self.running.pop()
@@ -199,11 +224,12 @@ class _Recorder:
                     macs=call.macs,
                     activation_bytes=call.activation_bytes,
                     scratch_bytes=call.scratch_bytes,
+                    seconds=call.seconds if self.seconds_of is not None else None,
                 )
             )
 
 
-def _macs(op: str, arrays: list[Any], result: Any) -> int:
+def macs(op: str, arrays: Sequence[Any], result: Any) -> int:
     """Multiplications of a convolution or matrix product; 0 for any other operation."""
     if op in ("conv2d", "linear"):
         return result.size * math.prod(arrays[1].shape[1:])
@@ -230,13 +256,14 @@ def _scratch_bytes(op: str, arrays: list[Any], result: Any) -> int:
     return min(row * small.shape[2] * small.shape[0], max(WORKSPACE, row))
 
 
-def _numbers(row: Row | Summary) -> tuple[str, str, str, str]:
-    return (
+def _numbers(row: Row | Summary) -> tuple[str, ...]:
+    numbers = (
         f"{row.parameters:,}",
         f"{row.macs:,}",
         _bytes(row.activation_bytes),
         _bytes(row.scratch_bytes),
     )
+    return numbers if row.seconds is None else (*numbers, _duration(row.seconds))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -250,3 +277,11 @@ def _bytes(size: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def _duration(seconds: float) -> str:
+    """A time in words: 3.2 µs, 18 ms, 1.3 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"

@@ -152,12 +152,25 @@ def test_summary_of_a_model_and_of_a_run(trained, command):
         "macs",
         "activation_bytes",
         "scratch_bytes",
+        "seconds",
     } == done.json["layers"][0].keys()
     assert command("summary", trained, "--json").json["input"] == [1, 1, 8, 8]
     assert (
         "Conv2d"
         in command("summary", "resnet20", "--input", "3x16x16", "--batch-size", "4", "--classes", "3").out
     )
+
+
+def test_summary_tells_the_expected_time_or_why_not(command, monkeypatch):
+    without = command("summary", "lenet5", "--no-time", "--json").json
+    assert without["step_seconds"] is without["layers"][0]["seconds"] is None
+    if minicnn.backends.active().name == "native":
+        done = command("summary", "lenet5", "--json")
+        assert done.json["step_seconds"] > sum(row["seconds"] for row in done.json["layers"]) > 0
+        assert "expected time of a training step with Adam" in command("summary", "lenet5").out
+    with minicnn.use_backend("numpy"):
+        assert command("summary", "lenet5", "--json").json["step_seconds"] is None
+        assert "no expected time: " in command("summary", "lenet5").out
 
 
 @pytest.mark.parametrize(
