@@ -8,8 +8,10 @@ thread only; a loader uses that to make augmentation a function of (seed, epoch,
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,14 @@ __all__ = [
     "next_seed",
     "set_rng_state",
     "set_state",
+    "uniforms",
+    "uniforms_of_samples",
     "use_generator",
+    "use_keys",
 ]
 
 _MAX_SEED = 2**63
+Key = tuple[int, ...]
 
 
 def new_generator(*key: int) -> np.random.Generator:
@@ -83,12 +89,13 @@ def _seeded_state(seed: int) -> Any:
 
 
 _default = new_generator(int(np.random.SeedSequence().generate_state(1)[0]))
-_current: ContextVar[np.random.Generator | None] = ContextVar("generator", default=None)
+_current: ContextVar[np.random.Generator | Keyed | None] = ContextVar("generator", default=None)
 
 
 def generator() -> np.random.Generator:
     """The generator in force in this thread."""
-    return _current.get() or _default
+    current = _current.get()
+    return current.generator if isinstance(current, Keyed) else current or _default
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -153,3 +160,115 @@ class use_generator:  # noqa: N801 - used like a function
 
     def __exit__(self, *exc: object) -> None:
         _current.reset(self._token)
+
+
+class Keyed:
+    """Random numbers of a sample, or of the samples of a batch, that depend on their keys alone.
+
+    They are those of the splitmix64 generator, begun at a place made from the key: number n of a sample is a
+    function of n and the key, so that those of a whole batch come from a few operations on arrays. Its
+    generator is made when somebody asks for it, which takes far longer.
+
+    Parameters
+    ----------
+    key : tuple of int
+        Of the sample, or of the batch.
+    samples : sequence of tuple of int
+        Those of the batch's samples.
+
+    References
+    ----------
+    G. Steele, D. Lea, C. Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
+    """
+
+    def __init__(self, key: Key, samples: Sequence[Key] = ()) -> None:
+        self._key, self._samples = key, samples
+        self._drawn = self._drawn_of_samples = 0
+
+    @cached_property
+    def generator(self) -> np.random.Generator:
+        """See :func:`new_generator`."""
+        return new_generator(*self._key)
+
+    @cached_property
+    def _start(self) -> int:
+        return _begun(self._key)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        with suppress(OverflowError, ValueError):  # longer numbers, and keys of several lengths, one by one
+            return _begun(tuple(np.array(self._samples, np.uint64).T))[:, None]
+        return np.array([_begun(key) for key in self._samples], np.uint64)[:, None]
+
+    def uniforms(self, count: int) -> list[float]:
+        """The next numbers of the sample itself."""
+        first = self._drawn
+        self._drawn += count
+        return [_uniform(self._start + _STEP * n & _WORD) for n in range(first + 1, self._drawn + 1)]
+
+    def uniforms_of_samples(self, count: int) -> np.ndarray:
+        """The next numbers of each sample, (N, count)."""
+        first = self._drawn_of_samples
+        self._drawn_of_samples += count
+        return _uniform(self._starts + _STEP * np.arange(first + 1, first + count + 1, dtype=np.uint64))
+
+
+_WORD = 2**64 - 1
+_STEP = 0x9E3779B97F4A7C15
+
+
+def _begun(key: Sequence[Any]) -> Any:
+    """Where the numbers of a key begin; of arrays of words, those of all keys."""
+    start = len(key)
+    for word in key:
+        start = _mixed((start ^ word) + _STEP & _WORD)
+    return start
+
+
+def _mixed(z: Any) -> Any:
+    """splitmix64's function of a 64-bit integer, or of an array of them."""
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _WORD
+    return z ^ z >> 31
+
+
+def _uniform(place: Any) -> Any:
+    """In [0, 1), 53 bits."""
+    return (_mixed(place) >> 11) * 2.0**-53
+
+
+class use_keys:  # noqa: N801 - used like a function
+    """Let everything random in this thread depend on keys for a block; see :class:`Keyed`.
+
+    Examples
+    --------
+    >>> with use_keys((0, 1, 7)):
+    ...     one = uniforms(2)
+    >>> with use_keys((0, 1, 7, 1), [(0, 1, 7), (0, 1, 8)]):
+    ...     batch = uniforms_of_samples(2, 2)
+    >>> batch[0].tolist() == one
+    True
+    """
+
+    def __init__(self, key: Key, samples: Sequence[Key] = ()) -> None:
+        self._own = Keyed(key, samples)
+
+    def __enter__(self) -> None:
+        self._token: Any = _current.set(self._own)
+
+    def __exit__(self, *exc: object) -> None:
+        _current.reset(self._token)
+
+
+def uniforms(count: int) -> list[float]:
+    """So many random numbers in [0, 1): of the sample in force, or else from the generator in force."""
+    current = _current.get()
+    return current.uniforms(count) if isinstance(current, Keyed) else generator().random(count).tolist()
+
+
+def uniforms_of_samples(samples: int, count: int) -> np.ndarray:
+    """What ``uniforms(count)`` would give for each sample of the batch in force, (samples, count)."""
+    current = _current.get()
+    if isinstance(current, Keyed):
+        return current.uniforms_of_samples(count)
+    return generator().random((samples, count))

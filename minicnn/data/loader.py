@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.core.random import new_generator, next_seed, use_generator
+from minicnn.core.random import new_generator, next_seed, use_generator, use_keys
 from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minicnn.data.threads import ordered_in_threads
@@ -210,22 +210,20 @@ class _Fetch(NamedTuple):
     def __call__(self, task: Any) -> Any:
         indices, keys = task
         if not self.in_batches:
-            with use_generator(new_generator(*keys[0])):
+            with use_keys(keys[0]):
                 return self.collate_fn(self.dataset[indices])
-        # What is asked for many samples at once, and a collate_fn, may be random too.
-        whole = new_generator(*keys[0], 1) if keys else new_generator(*self.key)
         many = getattr(self.dataset, "__getitems__", None)
         samples = None
-        if many is not None:
-            with use_generator(whole):
+        # What is asked for many samples at once, and a collate_fn, may be random too.
+        with use_keys((*keys[0], 1) if keys else self.key, keys):
+            if many is not None:
                 samples = many(indices)
-        if samples is None:
-            samples = [self._sample(index, own) for index, own in zip(indices, keys, strict=True)]
-        with use_generator(whole):
+            if samples is None:
+                samples = [self._sample(index, own) for index, own in zip(indices, keys, strict=True)]
             return self.collate_fn(samples)
 
     def _sample(self, index: Any, key: _Key) -> Any:
-        with use_generator(new_generator(*key)):
+        with use_keys(key):
             return self.dataset[index]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import backends
-from minicnn.core.threads import chosen_threads
+from minicnn.core.threads import chosen_threads, processors
 from minicnn.data.catalog import CATALOG
 from minicnn.data.sources import Source
 from minicnn.train.choices import OPTIMIZERS
@@ -37,8 +37,10 @@ def resolved(config: Config, source: Source) -> Config:
     usual_rate = OPTIMIZERS[config.optimizer or recipe["optimizer"]][1]
     recipe = {"batch_size": 64, "lr": usual_rate, "schedule": "onecycle", "augment": "none"} | recipe
     # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
-    # core, and changes the last bits of the numbers.
-    recipe |= {"threads": chosen_threads() or 1, "backend": backends.active().name}
+    # core, and changes the last bits of the numbers; the native kernels' threads do nothing of it.
+    backend = backends.active().name
+    usual = processors() if backend == "native" else 1
+    recipe |= {"threads": chosen_threads() or usual, "backend": backend}
     return config.replace(**{name: recipe[name] for name in LEFT_OPEN if not getattr(config, name)})
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn.core.random import generator
+import numpy as np
+
+from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError, ShapeError
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
@@ -20,7 +22,7 @@ from minicnn.transforms._arguments import (
     to_pair,
 )
 from minicnn.transforms.base import Transform
-from minicnn.transforms.functional.geometry import window
+from minicnn.transforms.functional.geometry import filled, window
 from minicnn.transforms.functional.kinds import on_pixels, size_of
 
 __all__ = [
@@ -80,16 +82,37 @@ class RandomCrop(Transform):
         return _place(size_of(img), output_size)
 
     def __call__(self, image: Any) -> Any:
-        wider = self._missing(size_of(image)) if self.pad_if_needed else (0, 0, 0, 0)
+        height, width = size_of(image)
         if self.padding_mode != "constant":
+            wider = self._missing((height, width)) if self.pad_if_needed else (0, 0, 0, 0)
             for margins in (self._margins, wider):
                 image = F.pad(image, margins, 0, self.padding_mode)
             return F.crop(image, *self.get_params(image, self.size))
         # A margin of one colour is not made: the part of it that lies in the rectangle is painted there.
-        left, up, right, down = map(operator.add, self._margins, wider)
-        height, width = size_of(image)
+        left, up, right, down = self._all_margins((height, width))
         top, begin, h, w = _place((up + height + down, left + width + right), self.size)
         return on_pixels(image, lambda a: window(a, top - up, begin - left, h, w, self.fill))
+
+    @property
+    def on_batch(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """On arrays (N, H, W[, C]) at once, if the margin has one colour."""
+        return self._on_batch if self.padding_mode == "constant" else None
+
+    def _on_batch(self, images: np.ndarray) -> np.ndarray:
+        count, height, width, *rest = images.shape
+        left, up, right, down = self._all_margins((height, width))
+        padded = filled((count, up + height + down, left + width + right, *rest), images.dtype, self.fill)
+        padded[:, up : up + height, left : left + width] = images
+        h, w = self.size
+        places = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size).tolist()
+        cut = np.empty((count, h, w, *rest), images.dtype)
+        for image, (top, begin), result in zip(padded, places, cut, strict=True):
+            result[:] = image[top : top + h, begin : begin + w]
+        return cut
+
+    def _all_margins(self, size: tuple[int, int]) -> tuple[int, ...]:
+        wider = self._missing(size) if self.pad_if_needed else (0, 0, 0, 0)
+        return tuple(map(operator.add, self._margins, wider))
 
     def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """What the padded image lacks, as a margin on both sides."""
@@ -100,16 +123,21 @@ class RandomCrop(Transform):
 
 def _place(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
     """Draw (top, left, height, width) of a rectangle."""
-    beyond_y, beyond_x = size[0] - wanted[0], size[1] - wanted[1]
-    if beyond_y < 0 or beyond_x < 0:
+    top, left = _places(np.array(uniforms(2)), size, wanted).tolist()
+    return top, left, *wanted
+
+
+def _places(drawn: np.ndarray, size: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:
+    """Top and left of rectangles, from pairs of random numbers."""
+    beyond = np.subtract(size, wanted)
+    if (beyond < 0).any():
         raise ShapeError(
             expected=f"an image of at least {wanted}",
             got=str(size),
             hint="use padding or pad_if_needed=True",
             op="RandomCrop",
         )
-    rng = generator()
-    return int(rng.integers(beyond_y + 1)), int(rng.integers(beyond_x + 1)), *wanted
+    return (drawn * (beyond + 1)).astype(np.int64)
 
 
 class RandomResizedCrop(Transform):
@@ -196,7 +224,11 @@ class RandomHorizontalFlip(Transform):
         self.p = to_chance(p, "RandomHorizontalFlip")
 
     def __call__(self, image: Any) -> Any:
-        return F.hflip(image) if generator().random() < self.p else image
+        return F.hflip(image) if uniforms(1)[0] < self.p else image
+
+    def on_batch(self, images: np.ndarray) -> np.ndarray:
+        """On arrays (N, H, W[, C]) at once."""
+        return _mirrored(images, images[:, :, ::-1], self.p)
 
 
 class RandomVerticalFlip(Transform):
@@ -215,4 +247,16 @@ class RandomVerticalFlip(Transform):
         self.p = to_chance(p, "RandomVerticalFlip")
 
     def __call__(self, image: Any) -> Any:
-        return F.vflip(image) if generator().random() < self.p else image
+        return F.vflip(image) if uniforms(1)[0] < self.p else image
+
+    def on_batch(self, images: np.ndarray) -> np.ndarray:
+        """On arrays (N, H, W[, C]) at once."""
+        return _mirrored(images, images[:, ::-1], self.p)
+
+
+def _mirrored(images: np.ndarray, mirrors: np.ndarray, p: float) -> np.ndarray:
+    """Each image, or with probability p its mirror."""
+    chosen = uniforms_of_samples(len(images), 1)[:, 0] < p
+    mixed = images.copy()
+    mixed[chosen] = mirrors[chosen]
+    return mixed

@@ -24,7 +24,9 @@ class Transform:
     takes_arrays : bool
         A uint8 array gives the very result that a PIL image gives.
     on_batch : callable or None
-        From uint8 arrays (N, H, W[, C]), or a tensor (N, C, H, W), to the tensor of all results at once.
+        From uint8 arrays (N, H, W[, C]), or a tensor (N, C, H, W), to all results at once: arrays of such
+        shapes where ``keeps_arrays``, a tensor otherwise. What is random draws for each sample what it would
+        draw for it alone; see :func:`minicnn.core.random.uniforms_of_samples`.
     on_batch_with : callable or None
         ``on_batch_with(following)``: what does the work of both on a batch in one pass, or None.
     fitted_on : array or None

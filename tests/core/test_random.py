@@ -84,3 +84,46 @@ def test_a_generator_of_ones_own_is_used_in_a_block_and_thread():
         thread.join()
     assert elsewhere[0] is random.generator() is not own
     assert random.get_state() == before
+
+
+def test_numbers_by_key_are_those_of_splitmix64():
+    assert random._mixed(random._STEP) == 0xE220A8397B1DCDAF  # the first output of state 0, as published
+    assert random._mixed(2 * random._STEP & random._WORD) == 0x6E789E6AA1B965F4
+
+
+def test_numbers_by_key_depend_on_the_whole_key_and_their_place():
+    keys = [(seed, epoch, index) for seed in range(3) for epoch in range(4) for index in range(500)]
+    with random.use_keys((0,), keys):
+        drawn = random.uniforms_of_samples(len(keys), 5)
+        more = random.uniforms_of_samples(len(keys), 1)
+    assert len(np.unique(np.concatenate([drawn, more], 1))) == 6 * len(keys)
+    assert 0 <= drawn.min() < 1e-3 and 1 - 1e-3 < drawn.max() < 1
+    counts = np.histogram(drawn, 100, (0, 1))[0]
+    expected = drawn.size / 100
+    assert ((counts - expected) ** 2 / expected).sum() < 149  # chi-square of 99 degrees, 0.1 %
+    assert abs(np.corrcoef(drawn.T) - np.eye(5)).max() < 0.06
+    for key, row in zip(keys[:7] + [keys[-1]], [*drawn[:7], drawn[-1]], strict=True):
+        with random.use_keys(key):
+            assert random.uniforms(3) + random.uniforms(2) == row.tolist()
+
+
+def test_keys_of_several_lengths_and_long_words():
+    keys = [(1, 2), (1, 2, 0), (2**70, 1)]
+    with random.use_keys((0,), keys):
+        drawn = random.uniforms_of_samples(3, 2)
+    assert len(np.unique(drawn)) == 6
+    for key, row in zip(keys, drawn, strict=True):
+        with random.use_keys(key):
+            assert random.uniforms(2) == row.tolist()
+
+
+def test_a_key_has_a_generator_and_an_end():
+    with random.use_keys((5, 6)):
+        inside = random.generator()
+        assert inside is random.generator()
+        assert inside.random() == random.new_generator(5, 6).random()
+    assert random.generator() is not inside
+    minicnn.manual_seed(3)
+    first = random.uniforms(2)
+    minicnn.manual_seed(3)
+    assert random.uniforms_of_samples(1, 2).tolist() == [first]

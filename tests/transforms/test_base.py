@@ -11,7 +11,9 @@ import pytest
 
 import minicnn
 from minicnn import transforms
-from minicnn.errors import OptionError
+from minicnn.data import DataLoader
+from minicnn.data.vision import ImageArrays
+from minicnn.errors import OptionError, ShapeError
 from minicnn.transforms.functional.kinds import is_pil
 
 
@@ -58,16 +60,74 @@ def test_arrays_are_taken_only_where_they_end_in_a_tensor():
     assert not transforms.Compose([lambda image: image, tensor]).takes_arrays
 
 
-def test_a_batch_is_taken_only_without_chance_and_own_functions():
+def test_a_batch_is_taken_only_by_what_can_and_never_by_own_functions():
     tensor, normalize = transforms.ToTensor(), transforms.Normalize([0], [1])
     assert transforms.Compose([tensor, normalize]).on_batch is not None
+    assert transforms.Compose([transforms.RandomHorizontalFlip(), tensor]).on_batch is not None
     for chain in (
-        [transforms.RandomHorizontalFlip(), tensor],
+        [transforms.RandomRotation(5), tensor],
+        [transforms.RandomCrop(4, padding=1, padding_mode="reflect"), tensor],
         [tensor, transforms.Lambda(abs)],
         [normalize],
         [],
     ):
         assert transforms.Compose(chain).on_batch is None
+
+
+class OneByOne:
+    """A data set without the way for whole batches."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset[index]
+
+
+RANDOM = {
+    "crop": [transforms.RandomCrop((5, 7), padding=2, fill=9)],
+    "crop of what is too small": [transforms.RandomCrop((12, 8), padding=(1, 0), pad_if_needed=True)],
+    "flips": [transforms.RandomHorizontalFlip(0.3), transforms.RandomVerticalFlip(0.6)],
+    "all": [transforms.RandomHorizontalFlip(), transforms.RandomCrop(6), transforms.RandomVerticalFlip()],
+}
+
+
+@pytest.mark.parametrize("changes", RANDOM.values(), ids=RANDOM)
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3)], ids=["grey", "colour"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_is_changed_at_random_as_its_samples_are(changes, shape, workers):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
+    chain = transforms.Compose([*changes, transforms.ToTensor()])
+    images = ImageArrays(pixels, np.zeros(20, np.int64), ["a"], chain)
+    assert images.__getitems__([0]) is not None
+    sampler = [*range(20), 3, 3, 7]  # some again, changed anew
+    together, alone = (
+        [
+            batch[0].array
+            for _ in range(2)
+            for batch in DataLoader(data, 8, sampler=sampler, seed=3, num_workers=n)
+        ]
+        for data, n in ((images, workers), (OneByOne(images), 0))
+    )
+    assert len(together) == 6
+    for batch, expected in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(batch, expected)
+
+
+def test_a_crop_in_a_batch_refuses_what_a_single_one_refuses():
+    crop = transforms.RandomCrop(9)
+    for run in (
+        lambda: crop(np.zeros((8, 8), np.uint8)),
+        lambda: crop.on_batch(np.zeros((2, 8, 8), np.uint8)),
+    ):
+        with pytest.raises(ShapeError, match=r"at least \(9, 9\), got \(8, 8\)"):
+            run()
+    painted = transforms.RandomCrop(9, padding=4, fill=300)
+    with pytest.raises(OptionError, match="a fill that fits uint8"):
+        painted.on_batch(np.zeros((2, 8, 8), np.uint8))
 
 
 def test_a_subclass_promises_nothing_it_does_not_say():

@@ -29,11 +29,13 @@ from minicnn.transforms.functional.kinds import (
     size_of,
     through_pillow,
 )
+from minicnn.typing import Shape
 
 __all__ = [
     "affine",
     "center_crop",
     "crop",
+    "filled",
     "five_crop",
     "hflip",
     "pad",
@@ -84,16 +86,22 @@ def window(a: np.ndarray, top: int, left: int, height: int, width: int, fill: Fi
     bottom, right = top + height, left + width
     if min(top, left) >= 0 and bottom <= a.shape[0] and right <= a.shape[1]:
         return a[top:bottom, left:right]
-    out = np.empty((height, width, *a.shape[2:]), a.dtype)
-    try:
-        out[...] = fill  # a colour lies along the last axis, that of the channels
-    except (OverflowError, ValueError) as error:
-        raise OptionError(
-            expected=f"a fill that fits {a.dtype} pixels of shape {a.shape[2:]}", got=repr(fill)
-        ) from error
+    out = filled((height, width, *a.shape[2:]), a.dtype, fill)
     inside = a[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     y, x = max(0, -top), max(0, -left)
     out[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return out
+
+
+def filled(shape: Shape, dtype: Any, fill: Fill) -> np.ndarray:
+    """An array of one colour, which lies along the last axis, that of the channels."""
+    out = np.empty(shape, dtype)
+    try:
+        out[...] = fill
+    except (OverflowError, ValueError) as error:
+        raise OptionError(
+            expected=f"a fill that fits {dtype} pixels of shape {shape[2:]}", got=repr(fill)
+        ) from error
     return out
 
 
