@@ -85,7 +85,9 @@ class Config:
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
-    threads: int = option(0, "threads to compute with; default: MINICNN_NUM_THREADS, else 1", low=0)
+    threads: int = option(
+        0, "threads to compute with; default: MINICNN_NUM_THREADS, else all processors, 1 with BLAS", low=0
+    )
     workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
     processes: bool = option(False, "workers are processes, for transforms in pure Python", resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
