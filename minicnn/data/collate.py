@@ -11,7 +11,43 @@ from minicnn.core.dispatch import backend_of
 from minicnn.core.tensor import Tensor
 from minicnn.errors import DTypeError, ShapeError
 
-__all__ = ["default_collate", "default_convert"]
+__all__ = ["Columns", "default_collate", "default_convert"]
+
+
+class Columns(Sequence[tuple[Any, ...]]):
+    """Samples whose parts lie side by side already, so that :func:`default_collate` has nothing to copy.
+
+    Parameters
+    ----------
+    *columns : Tensor, array or list
+        One for each part of the samples, all of one length. Of an array of integers a sample has Python's.
+
+    Examples
+    --------
+    >>> samples = Columns(Tensor(np.zeros((2, 3), np.float32)), np.array([7, 8]))
+    >>> samples[1][0].shape, samples[1][1]
+    ((3,), 8)
+    >>> images, labels = default_collate(samples)
+    >>> images.shape, labels.tolist()
+    ((2, 3), [7, 8])
+    """
+
+    def __init__(self, *columns: Any) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return tuple(_part(column, index) for column in self.columns)
+
+
+def _part(column: Any, index: int) -> Any:
+    if isinstance(column, Tensor):
+        return Tensor.wrap(column.array[index])
+    return column[index].item() if isinstance(column, np.ndarray) else column[index]
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -42,6 +78,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     >>> images.shape, labels.tolist()
     ((2, 1, 2, 2), [3, 7])
     """
+    if isinstance(batch, Columns):
+        return [_column(column) for column in batch.columns]
     first = batch[0]
     if isinstance(first, Tensor):
         return _stack([sample.array for sample in batch])
@@ -61,6 +99,12 @@ def default_collate(batch: Sequence[Any]) -> Any:
         hint="add ToTensor() to the transform, or give a collate_fn",
         op="default_collate",
     )
+
+
+def _column(column: Any) -> Any:
+    if isinstance(column, Tensor):
+        return column
+    return Tensor(column) if isinstance(column, np.ndarray) else default_collate(column)
 
 
 def _stack(arrays: list[Any]) -> Tensor:

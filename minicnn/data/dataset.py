@@ -100,9 +100,13 @@ class Subset(Dataset[T]):
     def __getitem__(self, index: Any) -> T:
         return self.dataset[self.indices[index]]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[T] | None:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[T] | None:
         many = getattr(self.dataset, "__getitems__", None)
-        return None if many is None else many([self.indices[i] for i in indices])
+        if many is None:
+            return None
+        if isinstance(self.indices, np.ndarray):
+            return many(self.indices[list(indices)].tolist())
+        return many([self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,7 +196,7 @@ class DataLoader:
             if task is nothing:
                 return
             indices: Any = [task] if self.batch_sampler is None else task
-            yield task, [_sample_key(index, key, seen) for index in indices]
+            yield task, _sample_keys(indices, key, seen)
 
 
 class _Fetch(NamedTuple):
@@ -227,9 +227,17 @@ class _Fetch(NamedTuple):
             return self.dataset[index]
 
 
-def _sample_key(index: Any, key: tuple[int, int], seen: Counter[int]) -> _Key:
-    """What the generator of a sample is made from; ``seen`` counts the indices of this pass."""
-    number = _number(index)
+def _sample_keys(indices: Sequence[Any], key: tuple[int, int], seen: Counter[int]) -> list[_Key]:
+    """What the randomness of samples depends on; ``seen`` counts the indices of this pass."""
+    numbers = [_number(index) for index in indices]
+    fresh = set(numbers)
+    if len(fresh) == len(numbers) and seen.keys().isdisjoint(fresh):
+        seen.update(fresh)
+        return [(*key, number) for number in numbers]
+    return [_sample_key(number, key, seen) for number in numbers]
+
+
+def _sample_key(number: int, key: tuple[int, int], seen: Counter[int]) -> _Key:
     before = seen[number]
     seen[number] += 1
     # Two numbers more for a repeat: one more makes the key of a whole batch.
@@ -238,6 +246,8 @@ def _sample_key(index: Any, key: tuple[int, int], seen: Counter[int]) -> _Key:
 
 def _number(index: Any) -> int:
     """A number for an index, whatever it is."""
+    if type(index) is int:  # by far the most common
+        return index % _MAX_SEED
     if not isinstance(index, (int, np.integer)):
         index = zlib.crc32(repr(index).encode())  # unlike hash(), the same in every process
     return int(index) % _MAX_SEED

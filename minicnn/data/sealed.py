@@ -56,7 +56,7 @@ class Sealed(Dataset[Any]):
         self._refuse_closed()
         return self._dataset[index]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Any] | None:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any] | None:
         self._refuse_closed()
         many = getattr(self._dataset, "__getitems__", None)
         return None if many is None else many(indices)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from minicnn.core.tensor import Tensor
+from minicnn.data.collate import Columns
 from minicnn.data.dataset import Dataset
 from minicnn.data.formats.images import open_image
 from minicnn.errors import FormatError, LabelError, ShapeError
@@ -164,14 +165,16 @@ class ImageArrays(LabelledImages):
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
         return self._from_array(self.pixels[index], int(self.labels[index]))
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]] | None:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[tuple[Any, ...]] | None:
         """All these samples at once, where the transform can do that without a difference."""
         on_batch = getattr(self.transform, "on_batch", None)
         if on_batch is None:
             return None
-        images = on_batch(self.pixels[list(indices)]).array
-        targets = [self._target(target) for target in self.labels[list(indices)].tolist()]
-        return [(Tensor.wrap(image), target) for image, target in zip(images, targets, strict=True)]
+        chosen = list(indices)
+        images, targets = on_batch(self.pixels[chosen]), self.labels[chosen].astype(np.int64)
+        if self.target_transform is None:
+            return Columns(images, targets)
+        return Columns(images, [self._target(target) for target in targets.tolist()])
 
 
 def _array(values: Any) -> np.ndarray:
