@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError, ShapeError
@@ -103,12 +104,13 @@ class RandomCrop(Transform):
         left, up, right, down = self._all_margins((height, width))
         padded = filled((count, up + height + down, left + width + right, *rest), images.dtype, self.fill)
         padded[:, up : up + height, left : left + width] = images
-        h, w = self.size
-        places = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size).tolist()
-        cut = np.empty((count, h, w, *rest), images.dtype)
-        for image, (top, begin), result in zip(padded, places, cut, strict=True):
-            result[:] = image[top : top + h, begin : begin + w]
-        return cut
+        places = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
+        # One view of all rectangles, rows with their channels in one piece, and from it those of the places.
+        channels = math.prod(rest)
+        rows = padded.reshape(count, padded.shape[1], -1)
+        all_of_them = sliding_window_view(rows, (self.size[0], self.size[1] * channels), (1, 2))
+        cut = all_of_them[np.arange(count), places[:, 0], places[:, 1] * channels]
+        return cut.reshape(count, *self.size, *rest)
 
     def _all_margins(self, size: tuple[int, int]) -> tuple[int, ...]:
         wider = self._missing(size) if self.pad_if_needed else (0, 0, 0, 0)
