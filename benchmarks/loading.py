@@ -60,9 +60,7 @@ def main() -> None:
     parser.add_argument("framework", choices=("minicnn", "torch"))
     parser.add_argument("folder")
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument(
-        "--processes", action="store_true", help="minicnn: no threads"
-    )
+    parser.add_argument("--processes", action="store_true", help="minicnn: no threads")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--images", type=int, default=2000)
     args = parser.parse_args()

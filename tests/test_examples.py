@@ -1,6 +1,8 @@
 """The scripts in examples/ run as they are, on small data made here."""
 
 import gzip
+import importlib.util
+import json
 import runpy
 import struct
 import sys
@@ -58,12 +60,12 @@ def test_mnist_script_trains_and_saves(monkeypatch, capsys, tmp_path, mnist_root
     net.load_state_dict(minicnn.load(weights))
 
 
-def test_cifar10_script_trains_and_resumes(monkeypatch, capsys, tmp_path, cifar_root):
+def test_tutorial_script_trains_and_resumes(monkeypatch, capsys, tmp_path, cifar_root):
     checkpoint = tmp_path / "cifar10.ckpt"
     options = ("--root", cifar_root, "--batch-size", 16, "--max-batches", 2, "--checkpoint", checkpoint)
-    run(monkeypatch, "cifar10.py", *options, "--epochs", 1)
+    run(monkeypatch, "pytorch_tutorial.py", *options, "--epochs", 1)
     assert "epoch 1" in capsys.readouterr().out
-    run(monkeypatch, "cifar10.py", *options, "--epochs", 2)
+    run(monkeypatch, "pytorch_tutorial.py", *options, "--epochs", 2)
     out = capsys.readouterr().out
     assert "epoch 1" not in out
     assert "epoch 2" in out
@@ -76,3 +78,90 @@ def test_from_scratch_script_learns(monkeypatch, capsys):
     assert names["by_hand"](images, labels) > 0.8
     assert names["with_layers"](images, labels) > 0.95
     assert "validation loss" in capsys.readouterr().out
+
+
+@pytest.fixture
+def flagship(monkeypatch):
+    """The modules of examples/cifar10."""
+    monkeypatch.syspath_prepend(str(EXAMPLES / "cifar10"))
+    names = ("images", "network", "train", "figure")
+    yield {name: importlib.import_module(name) for name in names}
+    for name in names:
+        sys.modules.pop(name)
+
+
+def test_flagship_trains_and_draws(monkeypatch, capsys, tmp_path, cifar_root, flagship):
+    runs = tmp_path / "runs.jsonl"
+    small = ("batch_size=16", "widths=[8,8,8]", "cutout=8", "epochs=2")
+    run(monkeypatch, "cifar10/train.py", cifar_root, "--threads", 1, "--out", runs, "--set", *small)
+    first, *epochs = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["widths"], first["cutout"]) == ([8, 8, 8], 8)
+    assert [json.loads(line) for line in runs.read_text().splitlines()] == epochs
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    assert all(0 <= epoch["accuracy"] <= 1 and epoch["loss"] < 4 for epoch in epochs)
+    if importlib.util.find_spec("matplotlib"):
+        run(monkeypatch, "cifar10/figure.py", runs, tmp_path / "a.png")
+        assert "| 5 min | minicnn | 2 |" in capsys.readouterr().out
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_flagship_sees_every_image_both_ways(cifar_root, flagship):
+    train_set, held_out = flagship["images"].load(str(cifar_root))
+    assert (len(train_set.labels), len(held_out.labels)) == (90, 10)
+    batches = flagship["images"].Batches(train_set, 10, seed=0, shift=0)
+    shown = []
+    for epoch in (0, 1):
+        pairs = [(image, label) for x, y in batches.epoch(epoch) for image, label in zip(x, y, strict=True)]
+        assert len(pairs) == 90
+        shown.append({image.tobytes() for image, _ in pairs})
+    plain = train_set.normalised(train_set.pixels)
+    mirrored = np.ascontiguousarray(plain[..., ::-1])
+    assert shown[0] | shown[1] == {image.tobytes() for image in (*plain, *mirrored)}
+    assert not shown[0] & shown[1]
+    again = [x.tobytes() for x, _ in batches.epoch(0)]
+    assert again == [x.tobytes() for x, _ in batches.epoch(0)]
+
+
+def test_flagship_shifts_by_at_most_so_many_pixels(cifar_root, flagship):
+    train_set, _ = flagship["images"].load(str(cifar_root))
+    batches = flagship["images"].Batches(train_set, 30, seed=1, shift=2)
+    wide = np.pad(train_set.normalised(train_set.pixels), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="reflect")
+    shifts = set()
+    for x, y in batches.epoch(0):
+        for image, label in zip(x, y, strict=True):
+            matching = [
+                (dy, dx)
+                for source in wide[train_set.labels == label]
+                for way in (source, source[..., ::-1])
+                for dy in range(5)
+                for dx in range(5)
+                if np.array_equal(way[:, dy : dy + 32, dx : dx + 32], image)
+            ]
+            assert len(matching) == 1
+            shifts.update(matching)
+    assert len(shifts) > 15
+
+
+def test_flagship_whitens_patches(cifar_root, flagship):
+    train_set, _ = flagship["images"].load(str(cifar_root))
+    filters = flagship["images"].whitening_filters(train_set, epsilon=0.0)
+    assert filters.shape == (24, 3, 2, 2)
+    x = minicnn.tensor(train_set.normalised(train_set.pixels))
+    y = minicnn.nn.functional.conv2d(x, minicnn.tensor(filters)).numpy().transpose(1, 0, 2, 3).reshape(24, -1)
+    np.testing.assert_allclose(np.cov(y[:12]), np.eye(12), atol=1e-3)
+    np.testing.assert_allclose(y[:12], -y[12:], atol=1e-5)
+
+
+def test_flagship_ends_with_the_average(flagship):
+    model = minicnn.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    lookahead = flagship["train"].Lookahead(minicnn, model, every=2, decay=0.9)
+    for step in (1, 2, 3):
+        model.weight.data.fill_(1.0)
+        lookahead.step(step, 4)
+    slow = 1 - 0.9**2 * (2 / 4) ** 3  # after step 2
+    assert model.weight.item() == 1.0
+    lookahead.step(4, 4)
+    assert model.weight.item() == pytest.approx(slow)
+    factors = [flagship["train"].triangle(step, 100) for step in (0, 23, 100)]
+    assert factors == pytest.approx([0.2, 1.0, 0.07])

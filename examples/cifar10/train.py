@@ -1,8 +1,9 @@
-"""Trains a small network on CIFAR-10, in minicnn or, by the same lines, in PyTorch.
+"""Trains a small network on CIFAR-10 within some minutes, in minicnn or, by the same lines, in PyTorch.
 
-    python examples/cifar10/train.py DATA [--budget 5|30|90] [--framework minicnn|torch] [--out RUN.jsonl]
+    python examples/cifar10/train.py DATA [--minutes 5|30|90] [--framework minicnn|torch] [--out RUNS.jsonl]
 
-Writes one line for each epoch: seconds since the start, and the accuracy on the images held out.
+Prints a line of JSON for each epoch, and appends it to ``--out``: seconds since the start, and the accuracy on the
+images held out.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import argparse
 import importlib
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import images
@@ -22,26 +23,30 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train; rates are for the mean loss of a batch of 1,024."""
+    """What to train, and how; rates are for the mean loss of a batch of 1,024."""
 
     epochs: int
     widths: tuple[int, int, int] = (64, 256, 256)
-    depth: int = 2
+    shift: int = 2
+    cutout: int = 0
     batch_size: int = 512
     lr: float = 1.5
-    weight_decay: float = 0.002  # a step's, not yet divided by the learning rate
+    weight_decay: float = 0.002  # of one step: not to be multiplied by the rate
     momentum: float = 0.85
     bias_scale: float = 64.0
     label_smoothing: float = 0.2
-    cutout: int = 0
 
 
-#: By the minutes they take on two cores of an EPYC "Turin"; found by experiment, see README.md.
-RECIPES = {5: Recipe(epochs=8), 30: Recipe(epochs=40), 90: Recipe(epochs=60, widths=(128, 384, 384))}
+#: By minutes: the recipe, with the number of epochs for which minicnn has the time on two cores, and PyTorch's.
+RECIPES = {
+    5: (Recipe(epochs=7), 4),
+    30: (Recipe(epochs=18, widths=(128, 384, 384), shift=4), 10),
+    90: (Recipe(epochs=54, widths=(128, 384, 384), shift=4, cutout=8), 30),
+}
 
 
 def triangle(step: int, steps: int, start: float = 0.2, peak: float = 0.23, end: float = 0.07) -> float:
-    """The factor of the learning rate: up from ``start`` to 1 at the share ``peak`` of the steps, down to ``end``."""
+    """The rate's factor: from ``start`` up to 1 at the share ``peak`` of the steps, and down to ``end``."""
     return float(np.interp(step / steps, (0, peak, 1), (start, 1, end)))
 
 
@@ -49,8 +54,8 @@ def optimizer_of(torch: Any, model: Any, recipe: Recipe) -> Any:
     """SGD with Nesterov's momentum; the biases of the normalisations learn much faster than the weights."""
     lr, decay = (value * recipe.batch_size / 1024 for value in (recipe.lr, recipe.weight_decay))
     biases = [layer.bias for layer in model if isinstance(layer, torch.nn.BatchNorm2d)]
-    chosen = set(map(id, biases))
-    weights = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    fast = set(map(id, biases))
+    weights = [p for p in model.parameters() if p.requires_grad and id(p) not in fast]
     groups = [
         {"params": weights, "lr": lr, "weight_decay": decay / lr},
         {"params": biases, "lr": lr * recipe.bias_scale, "weight_decay": decay / lr / recipe.bias_scale},
@@ -58,18 +63,8 @@ def optimizer_of(torch: Any, model: Any, recipe: Recipe) -> Any:
     return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=True)
 
 
-def fastest(torch: Any, model: Any) -> Any:
-    """The model as its framework computes it fastest, from batches of NumPy arrays."""
-    if torch.__name__ == "minicnn":
-        compiled = torch.compile(model)
-        return lambda x: compiled(torch.tensor(x))
-    layout = {"memory_format": torch.channels_last}
-    model.to(**layout)
-    return lambda x: model(torch.tensor(x).to(**layout))
-
-
 class Lookahead:
-    """Every few steps, the weights go back to their slowly following average (Zhang et al. 2019)."""
+    """Every few steps, the weights go back to their average, which follows them slowly (Zhang et al. 2019)."""
 
     def __init__(self, torch: Any, model: Any, every: int = 5, decay: float = 0.95) -> None:
         self.torch, self.every, self.decay = torch, every, decay
@@ -87,29 +82,41 @@ class Lookahead:
                 fast.copy_(slow)
 
 
-def accuracy(torch: Any, model: Any, held_out: images.Images) -> tuple[float, float]:
-    """Of each image as it is, and of the mean of the scores for it and its mirror image."""
-    right = np.zeros(2)
+def fastest(torch: Any, model: Any) -> Callable[[np.ndarray], Any]:
+    """The model as its framework computes it fastest, from a batch of images to scores."""
+    if torch.__name__ == "minicnn":
+        compiled = torch.compile(model)
+        return lambda x: compiled(torch.tensor(x))
+    layout = {"memory_format": torch.channels_last}
+    model.to(**layout)
+    return lambda x: model(torch.tensor(x).to(**layout))
+
+
+def accuracy(
+    torch: Any, scores_of: Callable[[np.ndarray], Any], held_out: images.Images, mirror: bool
+) -> float:
+    """The share of images classified rightly, by the mean of the scores of both mirror images if asked for."""
+    right = 0
     with torch.no_grad():
         for start in range(0, len(held_out.labels), 500):
             x = held_out.normalised(held_out.pixels[start : start + 500])
-            mirrored = np.ascontiguousarray(x[..., ::-1])
-            plain, turned = (model(view).numpy() for view in (x, mirrored))
-            y = held_out.labels[start : start + 500]
-            right += [(scores.argmax(1) == y).sum() for scores in (plain, plain + turned)]
-    plain, both = right / len(held_out.labels)
-    return float(plain), float(both)
+            scores = scores_of(x).numpy()
+            if mirror:
+                scores = scores + scores_of(np.ascontiguousarray(x[..., ::-1])).numpy()
+            right += int((scores.argmax(1) == held_out.labels[start : start + 500]).sum())
+    return right / len(held_out.labels)
 
 
-def train(torch: Any, recipe: Recipe, train_set: Any, held_out: Any, seed: int) -> Iterator[dict[str, float]]:
+def train(torch: Any, recipe: Recipe, parts: tuple[Any, Any], seed: int) -> Iterator[dict[str, float]]:
     """The figures of each epoch as it ends."""
-    torch.manual_seed(seed)
     start = time.perf_counter()
-    batches = images.Batches(train_set, recipe.batch_size, seed, recipe.cutout)
-    model = network.build(torch, images.whitening_filters(train_set), recipe.widths, recipe.depth)
+    torch.manual_seed(seed)
+    train_set, held_out = parts
+    batches = images.Batches(train_set, recipe.batch_size, seed, recipe.shift, recipe.cutout)
+    model = network.build(torch, images.whitening_filters(train_set), recipe.widths)
     optimizer, lookahead = optimizer_of(torch, model, recipe), Lookahead(torch, model)
     rates = [group["lr"] for group in optimizer.param_groups]
-    forward = fastest(torch, model)
+    scores_of = fastest(torch, model)
     loss_of = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     step, steps = 0, recipe.epochs * len(batches)
     for epoch in range(recipe.epochs):
@@ -119,39 +126,46 @@ def train(torch: Any, recipe: Recipe, train_set: Any, held_out: Any, seed: int) 
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * triangle(step, steps)
             optimizer.zero_grad()
-            loss = loss_of(forward(x), torch.tensor(y))
+            loss = loss_of(scores_of(x), torch.tensor(y))
             loss.backward()
             optimizer.step()
             step += 1
             lookahead.step(step, steps)
             losses += loss.item()
         model.eval()
-        plain, both = accuracy(torch, forward, held_out)
-        seconds = time.perf_counter() - start
-        yield {
-            "epoch": epoch + 1,
-            "seconds": round(seconds, 2),
-            "loss": round(losses / len(batches), 4),
-            "accuracy": plain,
-            "accuracy_with_mirror": both,
+        last = epoch == recipe.epochs - 1
+        figures = {
+            "loss": losses / len(batches),
+            "accuracy": accuracy(torch, scores_of, held_out, mirror=False),
         }
+        if last:
+            figures["accuracy_with_mirror"] = accuracy(torch, scores_of, held_out, mirror=True)
+        yield {"epoch": epoch + 1, "seconds": round(time.perf_counter() - start, 2), **figures}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="CIFAR-10 in any form that minicnn reads")
-    parser.add_argument("--budget", type=int, choices=RECIPES, default=5, help="minutes")
+    parser.add_argument("--minutes", type=int, choices=RECIPES, default=5)
     parser.add_argument("--framework", choices=("minicnn", "torch"), default="minicnn")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="file for the figures, a line of JSON for each epoch")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", help="file to append the figures to")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="change the recipe")
     args = parser.parse_args()
-    changes = {name: json.loads(value) for name, value in (item.split("=") for item in args.set)}
-    recipe = Recipe(**{**asdict(RECIPES[args.budget]), **changes})
+    recipe, torch_epochs = RECIPES[args.minutes]
+    if args.framework == "torch":
+        recipe = replace(recipe, epochs=torch_epochs)
+    recipe = replace(recipe, **{name: json.loads(value) for name, value in (s.split("=") for s in args.set)})
     torch = importlib.import_module(args.framework)
-    torch.set_num_threads(2)
-    for record in train(torch, recipe, *images.load(args.data), args.seed):
-        line = json.dumps({"framework": args.framework, "budget": args.budget, **record})
+    torch.set_num_threads(args.threads)
+    print(
+        json.dumps({"framework": args.framework, "version": torch.__version__, **asdict(recipe)}), flush=True
+    )
+    for figures in train(torch, recipe, images.load(args.data), args.seed):
+        line = json.dumps(
+            {"framework": args.framework, "minutes": args.minutes, "seed": args.seed, **figures}
+        )
         print(line, flush=True)
         if args.out:
             with open(args.out, "a", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
 """A CIFAR-10 tutorial script, written for PyTorch; only the import lines differ.
 
-python examples/cifar10.py --root path/to/cifar10 --epochs 2
+python examples/pytorch_tutorial.py --root path/to/cifar10 --epochs 2
 """
 
 import argparse
