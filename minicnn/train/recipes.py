@@ -24,6 +24,9 @@ _KNOWN: dict[str, dict[str, Any]] = {
 _FEW: dict[str, Any] = {"epochs": 30, "batch_size": 32, "optimizer": "adam", "augment": "standard"}
 _MANY: dict[str, Any] = {"model": "resnet20", "epochs": 20, "optimizer": "sgd", "augment": "standard"}
 _FROM = 5000  # training images are many
+# SGD's usual rate is too large for what normalises nothing.
+_PLAIN = ("mlp", "lenet5", "digits_cnn", "vgg_small")
+_PLAIN_RATES = {"sgd": 0.02}
 _LARGE = 64  # pixels; beyond, convolutions in full resolution take too long
 
 LEFT_OPEN = ("model", "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "threads", "backend")
@@ -34,7 +37,10 @@ def resolved(config: Config, source: Source) -> Config:
     recipe = _recipe(config, source)
     if config.optimizer not in ("", recipe["optimizer"]):
         recipe = {name: value for name, value in recipe.items() if name != "lr"}
-    usual_rate = OPTIMIZERS[config.optimizer or recipe["optimizer"]][1]
+    optimizer, model = config.optimizer or recipe["optimizer"], config.model or recipe["model"]
+    usual_rate = OPTIMIZERS[optimizer][1]
+    if model in _PLAIN:
+        usual_rate = _PLAIN_RATES.get(optimizer, usual_rate)
     recipe = {"batch_size": 64, "lr": usual_rate, "schedule": "onecycle", "augment": "none"} | recipe
     # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
     # core, and changes the last bits of the numbers; the native kernels' threads do nothing of it.

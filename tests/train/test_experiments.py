@@ -1,6 +1,7 @@
 """The experiments: splits without leaks, the same numbers twice, statistics by the book."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -149,3 +150,16 @@ def test_one_seed_makes_no_interval():
         compare_regularisers(DIGITS, seeds=1)
     with pytest.raises(OptionError, match="2 seeds or more"):
         compare_losses(DIGITS, seeds=1)
+
+
+def test_a_sweep_goes_on_where_the_best_rate_is_the_last():
+    def with_best(best):
+        return lambda rate: -abs(math.log(rate / best))
+
+    assert losses.sweep(with_best(0.1), (0.03, 0.1, 0.3))[0].keys() == {0.03, 0.1, 0.3}
+    found, best = losses.sweep(with_best(0.002), (0.03, 0.1))
+    assert (list(found), best) == ([0.001, 0.003, 0.01, 0.03, 0.1], 0.003)
+    found, best = losses.sweep(with_best(1e9), (1.0, 3.0))
+    assert (list(found), best) == ([1.0, 3.0, 10.0, 30.0, 100.0], 100.0)
+    found, best = losses.sweep(lambda rate: math.nan if rate > 2 else -rate, (1.0, 3.0))
+    assert best == min(found)

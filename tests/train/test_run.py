@@ -14,8 +14,9 @@ import pytest
 
 import minicnn
 from minicnn.cli import main
-from minicnn.data import statistics
-from minicnn.train.config import load_toml
+from minicnn.data import sources, statistics
+from minicnn.train.config import Config, load_toml
+from minicnn.train.recipes import resolved
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +122,17 @@ def test_numbers_fitted_on_more_than_the_training_part_are_refused(monkeypatch, 
     assert done.code == 2
     assert "Normalize was fitted on 1438 samples, of which" in done.err
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({"model": "vgg_small", "optimizer": "sgd"}, 0.02),
+        ({"model": "resnet20", "optimizer": "sgd"}, 0.1),
+        ({"model": "vgg_small", "optimizer": "adam"}, 2e-3),
+        ({"model": "mlp", "optimizer": "sgd", "lr": 0.3}, 0.3),
+        ({}, 5e-3),
+    ],
+)
+def test_the_usual_rate_is_smaller_for_models_that_normalise_nothing(options, rate):
+    assert resolved(Config(**options), sources.load("digits")).lr == rate

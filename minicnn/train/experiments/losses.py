@@ -15,7 +15,7 @@ from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.experiments.common import network, one_training, split_of, summary
 from minicnn.train.losses import LOSSES
 
-__all__ = ["OPTIMISERS", "Losses", "compare_losses", "draw"]
+__all__ = ["OPTIMISERS", "Losses", "compare_losses", "draw", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Optimiser:
     whole: bool = False
 
 
+_BEYOND = 3
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 OPTIMISERS = {
     "GD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES, whole=True),
@@ -84,7 +85,7 @@ def compare_losses(
     """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
 
     Every training sees the same number of images. The rate of a pair is the one with the best validation
-    accuracy of one seed; then all seeds are trained with it. Only the winner's models see the test images.
+    accuracy of one seed (:func:`sweep`); then all seeds are trained with it. Only the winner's models see the test images.
 
     Parameters
     ----------
@@ -140,8 +141,7 @@ def compare_losses(
         return trainer, measured.val_accuracy
 
     for loss, name in itertools.product(LOSSES, OPTIMISERS):
-        rates = {rate: trained(loss, name, rate, 0)[1] for rate in OPTIMISERS[name].rates}
-        best = max(rates, key=lambda rate: -1.0 if math.isnan(rates[rate]) else rates[rate])
+        rates, best = sweep(lambda rate: trained(loss, name, rate, 0)[1], OPTIMISERS[name].rates)
         accuracies = [rates[best], *(trained(loss, name, best, seed)[1] for seed in range(1, seeds))]
         result.sweep[loss, name] = rates
         facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
@@ -159,6 +159,31 @@ def compare_losses(
         "test_accuracy": summary(accuracies)._asdict(),
     }
     return result
+
+
+def sweep(accuracy_of: Callable[[float], float], rates: Sequence[float]) -> tuple[dict[float, float], float]:
+    """The accuracy with each learning rate, and the best rate.
+
+    Where that is the largest or the smallest, up to three rates beyond it are tried too.
+
+    Examples
+    --------
+    >>> sweep(lambda rate: -abs(rate - 90), (3.0, 10.0, 30.0))
+    ({3.0: -87.0, 10.0: -80.0, 30.0: -60.0, 100.0: -10.0, 300.0: -210.0}, 100.0)
+    """
+    found = {rate: accuracy_of(rate) for rate in rates}
+    best = _best(found)
+    for _ in range(_BEYOND):
+        if best not in (min(found), max(found)):
+            break
+        beyond = float(f"{best * 3.3 if best == max(found) else best / 3:.0e}")  # 1, 3, 10, 30, ...
+        found[beyond] = accuracy_of(beyond)
+        best = _best(found)
+    return dict(sorted(found.items())), best
+
+
+def _best(accuracies: dict[float, float]) -> float:
+    return max(accuracies, key=lambda rate: -math.inf if math.isnan(accuracies[rate]) else accuracies[rate])
 
 
 def draw(result: Losses) -> Any:
