@@ -60,7 +60,8 @@ def optimizer_of(torch: Any, model: Any, recipe: Recipe) -> Any:
         {"params": weights, "lr": lr, "weight_decay": decay / lr},
         {"params": biases, "lr": lr * recipe.bias_scale, "weight_decay": decay / lr / recipe.bias_scale},
     ]
-    return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=True)
+    fused = torch.__name__ == "torch" or None  # minicnn's is always
+    return torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=True, fused=fused)
 
 
 class Lookahead:
@@ -114,9 +115,9 @@ def train(torch: Any, recipe: Recipe, parts: tuple[Any, Any], seed: int) -> Iter
     train_set, held_out = parts
     batches = images.Batches(train_set, recipe.batch_size, seed, recipe.shift, recipe.cutout)
     model = network.build(torch, images.whitening_filters(train_set), recipe.widths)
+    scores_of = fastest(torch, model)  # first: PyTorch gives the parameters new memory for another layout
     optimizer, lookahead = optimizer_of(torch, model, recipe), Lookahead(torch, model)
     rates = [group["lr"] for group in optimizer.param_groups]
-    scores_of = fastest(torch, model)
     loss_of = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     step, steps = 0, recipe.epochs * len(batches)
     for epoch in range(recipe.epochs):
