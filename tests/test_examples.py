@@ -95,8 +95,8 @@ def test_flagship_trains_and_draws(monkeypatch, capsys, tmp_path, cifar_root, fl
     small = ("batch_size=16", "widths=[8,8,8]", "cutout=8", "epochs=2")
     run(monkeypatch, "cifar10/train.py", cifar_root, "--threads", 1, "--out", runs, "--set", *small)
     first, *epochs = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (first["widths"], first["cutout"]) == ([8, 8, 8], 8)
-    assert [json.loads(line) for line in runs.read_text().splitlines()] == epochs
+    assert (first["recipe"]["widths"], first["recipe"]["cutout"]) == ([8, 8, 8], 8)
+    assert [json.loads(line) for line in runs.read_text().splitlines()] == [first, *epochs]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
     assert all(0 <= epoch["accuracy"] <= 1 and epoch["loss"] < 4 for epoch in epochs)
     if importlib.util.find_spec("matplotlib"):
@@ -165,3 +165,12 @@ def test_flagship_ends_with_the_average(flagship):
     assert model.weight.item() == pytest.approx(slow)
     factors = [flagship["train"].triangle(step, 100) for step in (0, 23, 100)]
     assert factors == pytest.approx([0.2, 1.0, 0.07])
+
+
+def test_flagship_averages_the_weights_that_pytorch_trains(flagship):
+    torch = pytest.importorskip("torch")
+    filters = np.zeros((24, 3, 2, 2), np.float32)
+    model = flagship["network"].build(torch, filters, (24, 24, 24))
+    flagship["train"].fastest(torch, model)
+    averaged = {value.data_ptr() for value in flagship["train"].Lookahead(torch, model).fast}
+    assert {parameter.data_ptr() for parameter in model.parameters()} <= averaged

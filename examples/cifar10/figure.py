@@ -7,39 +7,54 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 COLOURS = {"minicnn": "tab:blue", "torch": "tab:orange"}
 NAMES = {"minicnn": "minicnn", "torch": "PyTorch"}
 
 
-def read(path: str) -> dict[tuple[str, int, int], list[dict[str, Any]]]:
-    """The epochs of each run: by framework, minutes and seed."""
-    runs: dict[tuple[str, int, int], list[dict[str, Any]]] = defaultdict(list)
+@dataclass
+class Run:
+    """What ``train.py`` wrote of a run that came to its end."""
+
+    framework: str
+    minutes: int
+    epochs: list[dict[str, Any]]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.epochs[-1]
+
+
+def read(path: str) -> list[Run]:
+    """The runs that came to their end."""
+    runs: list[Run] = []
     with open(path, encoding="utf-8") as file:
-        for line in file:
-            epoch = json.loads(line)
-            runs[epoch["framework"], epoch["minutes"], epoch["seed"]].append(epoch)
-    return runs
+        for record in map(json.loads, file):
+            if "recipe" in record:
+                runs.append(Run(record["framework"], record["minutes"], []))
+            else:
+                runs[-1].epochs.append(record)
+    return [run for run in runs if run.epochs and "accuracy_with_mirror" in run.last]
 
 
-def table(runs: dict[tuple[str, int, int], list[dict[str, Any]]]) -> str:
+def table(runs: list[Run]) -> str:
     """A row for each run."""
     rows = [
         "| budget | framework | epochs | seconds | seconds an epoch | accuracy | with the mirror image |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (framework, minutes, _), epochs in sorted(runs.items(), key=lambda item: (item[0][1], item[0][0])):
-        last = epochs[-1]
+    for run in sorted(runs, key=lambda run: (run.minutes, run.framework)):
+        seconds, count = run.last["seconds"], len(run.epochs)
         rows.append(
-            f"| {minutes} min | {NAMES[framework]} | {len(epochs)} | {last['seconds']:,.0f} "
-            f"| {last['seconds'] / len(epochs):.1f} | {last['accuracy']:.2%} | {last['accuracy_with_mirror']:.2%} |"
+            f"| {run.minutes} min | {NAMES[run.framework]} | {count} | {seconds:,.0f} | {seconds / count:.1f} "
+            f"| {run.last['accuracy']:.2%} | {run.last['accuracy_with_mirror']:.2%} |"
         )
     return "\n".join(rows)
 
 
-def draw(runs: dict[tuple[str, int, int], list[dict[str, Any]]], path: str) -> None:
+def draw(runs: list[Run], path: str) -> None:
     """Accuracy while training, and at the end of each run."""
     import matplotlib
 
@@ -47,14 +62,14 @@ def draw(runs: dict[tuple[str, int, int], list[dict[str, Any]]], path: str) -> N
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for (framework, minutes, _), epochs in runs.items():
-        x, y = ([epoch[name] for epoch in epochs] for name in ("seconds", "accuracy"))
-        axes.plot([s / 60 for s in x], [100 * a for a in y], color=COLOURS[framework], alpha=0.45)
-        end = (x[-1] / 60, 100 * epochs[-1]["accuracy_with_mirror"])
-        axes.plot(*end, "o", color=COLOURS[framework])
-        text = f"{end[1]:.1f} %, {minutes} min"
-        axes.annotate(text, end, xytext=(0, 7), textcoords="offset points", ha="right", fontsize=9)
-    for framework in sorted({framework for framework, _, _ in runs}):
+    for run in runs:
+        color = COLOURS[run.framework]
+        minutes = [epoch["seconds"] / 60 for epoch in run.epochs]
+        axes.plot(minutes, [100 * epoch["accuracy"] for epoch in run.epochs], color=color, alpha=0.45)
+        end = (minutes[-1], 100 * run.last["accuracy_with_mirror"])
+        axes.plot(*end, "o", color=color)
+        axes.annotate(f"{end[1]:.1f} %", end, (0, 7), textcoords="offset points", ha="right", fontsize=9)
+    for framework in sorted({run.framework for run in runs}):
         axes.plot([], [], "o-", color=COLOURS[framework], label=NAMES[framework])
     axes.set(xscale="log", xlabel="minutes of training", ylabel="accuracy on 5,000 images held out, %")
     axes.set(ylim=(75, 96))

@@ -2,8 +2,8 @@
 
     python examples/cifar10/train.py DATA [--minutes 5|30|90] [--framework minicnn|torch] [--out RUNS.jsonl]
 
-Prints a line of JSON for each epoch, and appends it to ``--out``: seconds since the start, and the accuracy on the
-images held out.
+Prints a line of JSON with the recipe and one for each epoch, and appends them to ``--out``: seconds since the
+start, and the accuracy on the images held out.
 """
 
 from __future__ import annotations
@@ -160,17 +160,19 @@ def main() -> None:
     recipe = replace(recipe, **{name: json.loads(value) for name, value in (s.split("=") for s in args.set)})
     torch = importlib.import_module(args.framework)
     torch.set_num_threads(args.threads)
-    print(
-        json.dumps({"framework": args.framework, "version": torch.__version__, **asdict(recipe)}), flush=True
-    )
+    facts = {"framework": args.framework, "minutes": args.minutes, "seed": args.seed}
+    write({**facts, "version": torch.__version__, "threads": args.threads, "recipe": asdict(recipe)}, args.out)
     for figures in train(torch, recipe, images.load(args.data), args.seed):
-        line = json.dumps(
-            {"framework": args.framework, "minutes": args.minutes, "seed": args.seed, **figures}
-        )
-        print(line, flush=True)
-        if args.out:
-            with open(args.out, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        write({**facts, **figures}, args.out)
+
+
+def write(record: dict[str, Any], path: str | None) -> None:
+    """A line of JSON, for people and for the file."""
+    line = json.dumps(record)
+    print(line, flush=True)
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.cli.arguments import whole
-from minicnn.cli.output import counting, print_json, table, tell
+from minicnn.cli.output import counting, finite, print_json, table, tell
 from minicnn.core.threads import get_num_threads, set_num_threads
 from minicnn.data import sources
 from minicnn.errors import OptionError
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     source = sources.load(args.data, args.data_dir, progress=counting())
     options = {"train_images": args.train_images, "val_images": args.val_images, "epochs": args.epochs}
     options = {name: value for name, value in options.items() if value is not None}
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
     before = get_num_threads()
     set_num_threads(args.threads)
     try:
@@ -52,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
             result, figure, lines = _WHAT[args.what](source, options | {"seeds": args.seeds})
     finally:
         set_num_threads(before)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    facts = result.to_dict()
+    facts = finite(result.to_dict())
     atomic.write(out / f"{args.what}.json", json.dumps(facts, indent=1) + "\n")
     atomic.write(out / f"{args.what}.png", lambda file: figure.savefig(file, format="png", dpi=130))
     if args.json:
@@ -72,12 +72,12 @@ def _overfitting(source: sources.Source, options: dict[str, Any]) -> tuple[Any, 
     rows = [
         [
             row["name"],
-            *(_percent(row[key]) for key in ("train_accuracy", "val_accuracy", "gap")),
+            *(_percent(row[key]) for key in ("train_accuracy", "val_accuracy", "clean_accuracy", "gap")),
             f"{row['p']:.4f}",
         ]
         for row in result.table()
     ]
-    return result, overfitting.draw(result), table(["", "training", "validation", "gap", "p"], rows)
+    return result, overfitting.draw(result), table(["", "training", "validation", "right labels", "gap", "p"], rows)
 
 
 def _losses(source: sources.Source, options: dict[str, Any]) -> tuple[Any, Any, str]:
@@ -93,7 +93,7 @@ def _losses(source: sources.Source, options: dict[str, Any]) -> tuple[Any, Any, 
         losses.draw(result),
         (
             f"{text}\n\nchosen on validation images: {winner['loss']} with {winner['optimiser']}; "
-            f"test accuracy {_percent(winner['test_accuracy'])}"
+            f"test accuracy {_percent(winner['test_accuracy'])}, the interval over seeds"
         ),
     )
 

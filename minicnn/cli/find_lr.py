@@ -24,7 +24,7 @@ HELP = "find a learning rate, with a picture"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments, and those of `train`."""
     training.add_options(parser)
-    parser.add_argument("--steps", type=whole(10, 10**5), default=100, help="updates to try (100)")
+    parser.add_argument("--steps", type=whole(30, 10**5), default=100, help="updates to try (100)")
     parser.add_argument("--plot", metavar="FILE", default="lr.png", help="the picture (lr.png)")
 
 

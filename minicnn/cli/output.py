@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["counting", "print_json", "table", "tell"]
+__all__ = ["counting", "finite", "print_json", "table", "tell"]
 
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON; what is not finite becomes null, as JSON has no word for it."""
-    print(json.dumps(_finite(value)))
+    print(json.dumps(finite(value)))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with None for numbers that are not finite, in dicts and lists too."""
     if isinstance(value, dict):
-        return {str(key): _finite(v) for key, v in value.items()}
+        return {str(key): finite(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

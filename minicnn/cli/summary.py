@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", type=shape, metavar="C,H,W", help="shape of one image; default: the model's own"
     )
     parser.add_argument(
-        "--classes", type=whole(1, 10**6), default=10, metavar="K", help="number of classes (10)"
+        "--classes", type=whole(1, 10**6), metavar="K", help="number of classes (10)"
     )
     parser.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help="images at a time (1)")
     parser.add_argument(
@@ -37,11 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     if Path(args.model, "config.toml").exists():
+        if args.input or args.classes:
+            raise OptionError("--input and --classes are those of the run", op="summary")
         trained = open_run(args.model)
         model, size = trained.model, tuple(trained.recorded.image_shape)
     else:
         size = args.input or models.default_shape(args.model)
-        model = _build(args.model, args.classes, size)
+        model = _build(args.model, args.classes or 10, size)
     forecast, note = _forecast() if args.time else (None, "")
     rows = summarize(model, (args.batch_size, *size), seconds_of=forecast.seconds if forecast else None)
     step = None if forecast is None else (rows.seconds or 0.0) + forecast.update(rows.parameters)

@@ -77,10 +77,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(result)
         return 0
-    accuracy = result["test_accuracy"]
+    accuracy, steps, updates = (result[name] for name in ("test_accuracy", "steps", "updates"))
+    last = f", the last {updates} of them" if updates < steps else ""
     print(
         "no test images:" if accuracy is None else f"test accuracy {accuracy:.2%} after",
-        "{steps} updates in {seconds:.1f} s ({images_per_second:,.0f} images/s while training, "
+        f"{steps} updates{last}",
+        "in {seconds:.1f} s ({images_per_second:,.0f} images/s while training, "
         "{loader_share:.0%} of it waiting for images); "
         "saved in {run}".format(**result),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minicnn.cli import train as training
 from minicnn.cli.arguments import whole
-from minicnn.cli.output import counting, print_json, tell
+from minicnn.cli.output import counting, finite, print_json, tell
 from minicnn.errors import OptionError
 from minicnn.io import atomic
 from minicnn.train import report
@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     values = training.given(args)
     out = Path(values.pop("out", "tuned"))
     space = parse_space(args.search)
+    out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
     found = search(Config.from_dict(values), space, trials=args.trials, tell=tell, progress=counting())
-    out.mkdir(parents=True, exist_ok=True)
     facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}
     atomic.write(out / "best.toml", dump_toml(found.best.to_dict()))
-    atomic.write(out / "trials.json", json.dumps(facts, indent=1) + "\n")
+    atomic.write(out / "trials.json", json.dumps(finite(facts), indent=1) + "\n")
     figure = draw(found)
     atomic.write(out / "trials.png", lambda file: figure.savefig(file, format="png", dpi=130))
     if args.json:

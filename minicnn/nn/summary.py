@@ -36,13 +36,13 @@ class Row(NamedTuple):
     output_shape : tuple of int or None
         Shape of its result; None if that is no tensor.
     parameters : int
-        Parameters of this layer itself, counted at its first call only.
+        Parameters of this layer itself that no layer before had, and no call before of this one.
     macs : int
         Multiplications (each with an addition) of its convolutions and matrix products.
     activation_bytes : int
         Size of the results that it makes; views make none.
     scratch_bytes : int
-        Largest buffer that the reference convolution needs on top.
+        Largest buffer that the reference convolution needs on top; the native kernels' are smaller.
     seconds : float or None
         What it is expected to take; None if nobody was asked.
     """
@@ -191,7 +191,7 @@ class _Recorder:
 
     def __post_init__(self) -> None:
         self.running: list[_Call] = []
-        self.counted: set[Module] = set()
+        self.counted: set[int] = set()  # parameters, which several layers may share
         self.names = {module: name for name, module in self.model.named_modules()}
         for module in self.names:
             module.register_forward_pre_hook(self.on_enter)
@@ -212,15 +212,15 @@ class _Recorder:
     def on_leave(self, module: Module, args: Any, output: Any) -> None:
         call = self.running.pop()
         own = list(module.parameters(recurse=False))
-        first = module not in self.counted
-        self.counted.add(module)
+        new = [parameter for parameter in own if id(parameter) not in self.counted]
+        self.counted.update(map(id, new))
         if call.activation_bytes or own or not any(module.children()):
             self.summary.append(
                 Row(
                     name=self.names[module],
                     kind=type(module).__name__,
                     output_shape=getattr(output, "shape", None),
-                    parameters=sum(parameter.array.size for parameter in own) if first else 0,
+                    parameters=sum(parameter.array.size for parameter in new),
                     macs=call.macs,
                     activation_bytes=call.activation_bytes,
                     scratch_bytes=call.scratch_bytes,

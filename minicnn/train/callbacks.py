@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Callback:
     name = ""
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        """Training begins or goes on, ``batches`` an epoch, until ``epochs`` or ``max_steps`` are reached."""
+        """Training begins or goes on, ``batches`` updates an epoch, until ``epochs`` or ``max_steps`` are reached."""
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         """An update was made; ``record`` has step, epoch, loss and lr."""
@@ -53,6 +54,9 @@ class Callback:
 
         It is called before the checkpoint of this epoch is written. ``trainer.stop()`` makes it the last.
         """
+
+    def on_save(self, trainer: Trainer, path: Path) -> None:
+        """A checkpoint was written."""
 
     def on_end(self, trainer: Trainer) -> None:
         """Training ended, was stopped, or failed."""
@@ -98,6 +102,9 @@ class Timer(Callback):
         self._last = now
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        self._last = time.perf_counter()
+
+    def on_save(self, trainer: Trainer, path: Path) -> None:
         self._last = time.perf_counter()
 
     @property

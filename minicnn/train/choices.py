@@ -24,8 +24,13 @@ OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], float]] = {
 
 
 def _onecycle(optimizer: optim.Optimizer, lr: float, steps: int) -> Any:
-    moves_momentum = not isinstance(optimizer, optim.RMSprop)
-    return lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=moves_momentum)
+    """The momentum moves around the one that was asked for: 0.9 goes from 0.95 to 0.85 and back."""
+    momentum = optimizer.defaults.get("momentum", optimizer.defaults.get("betas", (0.0,))[0])
+    options: dict[str, Any] = {"cycle_momentum": False}
+    if momentum and not isinstance(optimizer, optim.RMSprop):
+        reach = min((1 - momentum) / 2, momentum)
+        options = {"base_momentum": momentum - reach, "max_momentum": momentum + reach}
+    return lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, **options)
 
 
 # From the optimizer, the largest rate and the updates of the whole training to a scheduler, or None.

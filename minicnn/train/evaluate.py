@@ -77,10 +77,18 @@ class Run:
         Raises
         ------
         OptionError
-            If images or classes are not those the model was trained for, or the run's own are gone.
+            If images or classes are not those the model was trained for, or the run's own are gone or have
+            changed: what was set aside to test on cannot be told from what was trained on then.
         """
-        own = source is None or source.fingerprint == self.recorded.data_fingerprint
-        source = source or self._source()
+        asked, source = source, source or self._source()
+        own = source.fingerprint == self.recorded.data_fingerprint
+        if not own and asked is None:
+            raise OptionError(
+                f"the images of this run, {self.config.data!r}, have changed since it was trained",
+                hint="--data takes images that it has not seen",
+            )
+        if not own and source.name == self.config.data:
+            tell(f"{source.name} has changed since the run: the figures are of images that it may have seen")
         if len(source.classes) != len(self.recorded.classes):
             raise _other("classes", len(self.recorded.classes), len(source.classes))
         if list(source.image_shape) != list(self.recorded.image_shape):
@@ -227,9 +235,10 @@ def note_opening(directory: Path, by: str, test: dict[str, Any]) -> int:
     """
     path = directory / "test_set.jsonl"
     line = {"by": by, "images": test["count"], "accuracy": test["accuracy"], "loss": test["loss"]}
-    before = path.read_text() if path.exists() else ""
-    atomic.write(path, before + json.dumps(line) + "\n")
-    return before.count("\n") + 1
+    with open(path, "a+", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+        file.seek(0)
+        return len(file.readlines())
 
 
 def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config) -> Judgement:

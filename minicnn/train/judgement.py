@@ -155,6 +155,9 @@ def _ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
 
 
+_ROOM = 1 << 22  # numbers of the matrices that are drawn together
+
+
 def bootstrap(
     confusion: np.ndarray,
     measure: Callable[[np.ndarray], np.ndarray],
@@ -198,10 +201,13 @@ def bootstrap(
     total = int(confusion.sum())
     chances = confusion.reshape(-1) / total
     cells = np.flatnonzero(chances)
-    drawn = np.zeros((samples, confusion.size), np.int64)
-    drawn[:, cells] = new_generator(seed).multinomial(total, chances[cells], size=samples)
-    values = measure(drawn.reshape(samples, *confusion.shape))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    rng, together = new_generator(seed), max(1, _ROOM // confusion.size)
+    values = []
+    for start in range(0, samples, together):
+        drawn = np.zeros((min(together, samples - start), confusion.size), np.int64)
+        drawn[:, cells] = rng.multinomial(total, chances[cells], size=len(drawn))
+        values.append(measure(drawn.reshape(-1, *confusion.shape)))
+    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

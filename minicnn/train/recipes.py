@@ -44,7 +44,7 @@ def resolved(config: Config, source: Source) -> Config:
     recipe = {"batch_size": 64, "lr": usual_rate, "schedule": "onecycle", "augment": "none"} | recipe
     # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
     # core, and changes the last bits of the numbers; the native kernels' threads do nothing of it.
-    backend = backends.active().name
+    backend = config.backend or backends.active().name
     usual = processors() if backend == "native" else 1
     recipe |= {"threads": chosen_threads() or usual, "backend": backend}
     return config.replace(**{name: recipe[name] for name in LEFT_OPEN if not getattr(config, name)})

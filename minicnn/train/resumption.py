@@ -107,6 +107,8 @@ class Resumable:
         check_finite(state)
         path = checkpoint.save(self.run_dir / "checkpoints", state, keep=self.keep)
         self._saved = (self.step, self.epoch)
+        for callback in self.callbacks:
+            callback.on_save(self, path)  # type: ignore[arg-type]
         return path
 
     def resume(self) -> bool:

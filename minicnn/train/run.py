@@ -14,6 +14,7 @@ import numpy as np
 
 import minicnn
 from minicnn import backends, models, optim
+from minicnn.core.fusion import fusing
 from minicnn.core.random import manual_seed
 from minicnn.core.tensor import Tensor
 from minicnn.core.threads import get_num_threads, set_num_threads
@@ -96,14 +97,13 @@ def train(
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
         manual_seed(config.seed)
         model = _model(config, source)
+        _check(config, parts)
         with claimed(config, recorded, resume) as config:
             tell(_opening(config.model, model, parts, recorded))
             if source.note:
                 tell(source.note)
             for overlap in parts.overlaps:
                 tell(str(overlap))
-            if source.skipped:
-                tell(_left_out(source.skipped, Path(config.out)))
             if left := chosen(given, config):
                 tell(f"chosen for these data: {left}")
             timer = Timer()
@@ -112,11 +112,15 @@ def train(
             if resume:
                 trainer.resume()
             write_config(config, recorded)
+            if source.skipped:
+                tell(_left_out(source.skipped, Path(config.out)))
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
+            digest = checkpoint.digest(trainer.state())  # of the last checkpoint: what comes may change the weights
             best = _take_over(trainer, keeping)
+            save(model.state_dict(), Path(config.out) / "model.safetensors")
             test = measure(model, parts.test.open(), source.classes, config).report()
             note_opening(Path(config.out), "train", test)
-            result = _result(config, trainer, parts.validation, test, best)
+            result = _result(config, trainer, parts.validation, test, best) | {"digest": digest}
             result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
             share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
             result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
@@ -146,7 +150,17 @@ def search_rate(
     tell: Callable[[str], object] = lambda line: None,
     progress: Progress = lambda what, done, total: None,
 ) -> RateSearch:
-    """:func:`~minicnn.train.lr_finder.find_rate` for what :func:`train` would train."""
+    """:func:`~minicnn.train.lr_finder.find_rate` for what :func:`train` would train.
+
+    Raises
+    ------
+    OptionError
+        If updates are made of several batches, or of mixed images: rates are tried on single, plain batches.
+    """
+    if config.accumulate > 1 or config.mix != "none":
+        raise OptionError(
+            "rates are tried on single, plain batches", hint="--batch-size instead of --accumulate, no --mix"
+        )
     source = load_source(config, progress=progress)
     config = resolved(config, source)
     with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
@@ -155,7 +169,8 @@ def search_rate(
         model = _model(config, source)
         tell(f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}")
         batches = ((x.to(config.device), y.to(config.device)) for x, y in _endless(parts.train))
-        return find_rate(model, _optimizer(config, model), batches, _loss(config, parts), steps=steps)
+        with fusing(config.compile):
+            return find_rate(model, _optimizer(config, model), batches, _loss(config, parts), steps=steps)
 
 
 def _endless(loader: DataLoader) -> Iterator[Any]:
@@ -174,6 +189,16 @@ def _opening(name: str, model: Module, parts: Parts, recorded: Recorded) -> str:
         f"{learned:,} images of {height} x {width} pixels, {channels} channel{'s'[: channels - 1]}, "
         f"{len(recorded.classes)} classes; {validated:,} more to validate, {len(parts.test):,} to test"
     )
+
+
+def _check(config: Config, parts: Parts) -> None:
+    """Refuse now what would fail after an epoch, or in a run directory that is begun."""
+    if parts.validation is None and (config.best or config.patience) and config.monitor.startswith("val"):
+        raise OptionError(
+            f"{config.monitor} is watched, and there is no validation",
+            hint="--val-fraction 0.1, or --monitor train_loss",
+        )
+    _loss(config, parts)
 
 
 def _left_out(skipped: Sequence[tuple[str, str]], out: Path) -> str:
@@ -275,7 +300,6 @@ def _result(
         "macro_f1": test["macro_f1"],
         "epochs": trainer.epoch,
         "steps": trainer.step,
-        "digest": checkpoint.digest(trainer.state()),
         "backend": backends.active().name,
         "threads": get_num_threads(),
         "run": config.out,
@@ -288,6 +312,7 @@ def _timings(directory: Path, timer: Timer, seconds: float, loader_share: float)
     """What was measured now or, where nothing was left to train, before."""
     now = {
         "seconds": seconds,
+        "updates": timer.updates,  # fewer than the steps where it was resumed
         "images_per_second": timer.images_per_second,
         "loader_share": loader_share,
     }
@@ -312,7 +337,6 @@ def _finish(
 ) -> None:
     """Write what a finished run leaves behind."""
     out = Path(config.out)
-    save(model.state_dict(), out / "model.safetensors")
     atomic.write(out / "result.json", json.dumps(result | {"test": test}, indent=1) + "\n")
     reason = report.missing()
     if reason:

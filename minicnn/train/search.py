@@ -95,13 +95,16 @@ def parse_space(words: Sequence[str]) -> dict[str, Span]:
     return space
 
 
+_SWITCH = {"true": True, "false": False}
+
+
 def _span(word: str, text: str, kind: str) -> Span:
     low, colon, rest = text.partition(":")
     if not colon:
-        convert: Any = {"int": int, "float": float, "str": str, "bool": lambda word: word == "true"}[kind]
+        convert: Any = {"int": int, "float": float, "str": str, "bool": _SWITCH.__getitem__}[kind]
         try:
             return Span(choices=tuple(convert(value) for value in text.split(",")))
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise OptionError(expected=f"values of type {kind}", got=repr(word), op="tune") from error
     high, _, log = rest.partition(":")
     try:

@@ -50,8 +50,10 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
+        self.signal = None
         self._before = _handle(self._note)
-        self.signal = _raised[0] if _raised else None
+        if self.signal is None and _raised:  # none came since
+            self.signal = _raised[0]
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:

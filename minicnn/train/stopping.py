@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import OptionError
+from minicnn.errors import CheckpointError, OptionError
 from minicnn.io import load, save
 from minicnn.train.callbacks import Callback
 
@@ -114,7 +114,7 @@ class EarlyStopping(_Watch):
 class BestModel(_Watch):
     """Keeps the weights of the epoch with the best value of a measure.
 
-    They are those that were measured: of the moving average, if there is one. With a run directory they are
+    They are those that validation measures: of the moving average, if there is one. With a run directory they are
     in ``best.safetensors``, else in memory.
 
     Parameters
@@ -134,10 +134,6 @@ class BestModel(_Watch):
         super().__init__(monitor)
         self.epoch: int | None = None
         self._weights: dict[str, Tensor] | None = None
-        self._path: Path | None = None
-
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        self._path = None if trainer.run_dir is None else trainer.run_dir / "best.safetensors"
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         if not self.improves(record):
@@ -147,16 +143,26 @@ class BestModel(_Watch):
             for callback in trainer.callbacks:
                 stack.enter_context(callback.evaluating(trainer))
             weights = {name: Tensor(value.array.copy()) for name, value in trainer.model.state_dict().items()}
-        if self._path is None:
+        path = _file(trainer)
+        if path is None:
             self._weights = weights
         else:
-            save(weights, self._path)
+            save(weights, path)
 
     def restore(self, trainer: Trainer) -> bool:
-        """Give the model its best weights; False if no epoch was completed."""
+        """Give the model its best weights; False if no epoch was completed.
+
+        Raises
+        ------
+        CheckpointError
+            If they are gone: without a run directory a checkpoint does not keep them.
+        """
         if self.epoch is None:
             return False
-        weights: Any = self._weights if self._path is None else load(self._path)
+        path = _file(trainer)
+        weights: Any = self._weights if path is None else load(path)
+        if weights is None:
+            raise CheckpointError("the best weights were in memory alone; give the Trainer a run directory")
         trainer.model.load_state_dict(weights)
         return True
 
@@ -165,3 +171,7 @@ class BestModel(_Watch):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.epoch = state["best"], state["epoch"]
+
+
+def _file(trainer: Trainer) -> Path | None:
+    return None if trainer.run_dir is None else trainer.run_dir / "best.safetensors"

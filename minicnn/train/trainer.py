@@ -130,6 +130,14 @@ class Trainer(Resumable):
                 got=f"{clip_norm}, {checkpoint_every}, {accumulate}, {keep}",
                 op="Trainer",
             )
+        names = [callback.name for callback in callbacks if callback.name]
+        if len(set(names)) < len(names):
+            raise OptionError(
+                expected="callbacks of different names, by which checkpoints keep their states",
+                got=", ".join(names),
+                hint="give one of them a name of its own",
+                op="Trainer",
+            )
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler, self.clip_norm, self.seed = scheduler, clip_norm, seed
         self.accumulate, self.mix, self.validation_loss = accumulate, mix, validation_loss or loss
@@ -258,16 +266,19 @@ class Trainer(Resumable):
         value = loss.item()
         if not math.isfinite(value):
             raise self._explain(images, targets, random_state)
-        (loss if together == 1 else loss / together).backward()
+        (loss if together == 1 else loss * len(labels)).backward()  # _update divides by the images of all
         gradients = [p.grad.array for p in self._parameters if p.grad is not None]
         if not anomaly.all_finite(gradients):
             raise self._explain(images, targets, random_state)
         self.metrics.update(labels, scores.detach(), value)  # before the update: it may refuse the labels
-        self._sums = (self._sums[0] + value, self._sums[1] + len(labels))
+        self._sums = (self._sums[0] + value * len(labels), self._sums[1] + len(labels))
         self.position += 1
         if place + 1 < together:
             return False
-        self._update(self._sums[0] / together, self._sums[1])
+        if together > 1:
+            for gradient in gradients:
+                gradient /= self._sums[1]
+        self._update(self._sums[0] / self._sums[1], self._sums[1])
         return True
 
     def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -302,6 +313,7 @@ class Trainer(Resumable):
         return error
 
     def _end_epoch(self, validation: Iterable[Any] | None) -> dict[str, Any]:
+        _require_images(self.metrics, "to train on")
         record = {
             "epoch": self.epoch,
             "step": self.step,
@@ -310,6 +322,7 @@ class Trainer(Resumable):
         }
         if validation is not None:
             measured = self.evaluate(validation)
+            _require_images(measured, "to validate on")
             record |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
             if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(measured.loss)
@@ -348,3 +361,10 @@ class Trainer(Resumable):
     def _heed_signals(self) -> None:
         if self._signals.signal is not None:
             raise Interrupted(self._signals.signal, str(self.save() or ""))
+
+
+def _require_images(counted: Metrics, what: str) -> None:
+    if not counted.count:
+        raise OptionError(
+            f"a pass over the batches {what} gave no image", hint="an iterator gives them only once", op="Trainer"
+        )

@@ -161,6 +161,12 @@ def test_summary_of_a_model_and_of_a_run(trained, command):
     )
 
 
+def test_summary_of_a_run_takes_no_other_shape(trained, command):
+    for options in (("--input", "1,9,9"), ("--classes", "3")):
+        done = command("summary", trained, *options)
+        assert done.code == 2 and "are those of the run" in done.err
+
+
 def test_summary_tells_the_expected_time_or_why_not(command, monkeypatch):
     without = command("summary", "lenet5", "--no-time", "--json").json
     assert without["step_seconds"] is without["layers"][0]["seconds"] is None

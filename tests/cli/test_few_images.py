@@ -69,3 +69,15 @@ def test_images_that_are_gone_are_told(pictures, command):
     assert done.code == 2
     assert "the images of this run, 'abc', are gone; --data names another place" in done.err
     assert command("evaluate", "r", "--data", "xyz").code == 0
+
+
+def test_images_that_have_changed_are_not_measured_as_the_runs_own(pictures, command):
+    folder = pictures("abc", images=12)
+    assert command("train", "--data", "abc", "--max-steps", "1", "--out", "r").code == 0
+    assert command("evaluate", "r").code == 0
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "dark" / "new.png")
+    done = command("evaluate", "r")
+    assert done.code == 2 and "'abc', have changed since it was trained; --data takes" in done.err
+    done = command("evaluate", "r", "--data", "abc")
+    assert done.code == 0 and "abc has changed since the run" in done.err
+    assert len(Path("r/test_set.jsonl").read_text().splitlines()) == 2  # the training's and the first evaluation

@@ -102,3 +102,19 @@ def test_a_program_that_imports_minicnn_keeps_its_own_handlers():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_signal_while_the_handlers_are_installed_is_not_lost(monkeypatch):
+    from minicnn.train import signals
+
+    handle = signals._handle
+
+    def at_once(handler):
+        before = handle(handler)
+        if handler.__name__ == "_note":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return before
+
+    monkeypatch.setattr(signals, "_handle", at_once)
+    with pytest.raises(Interrupted, match="SIGTERM"), StopRequest() as request:
+        assert request.signal == signal.SIGTERM

@@ -337,3 +337,30 @@ def test_the_test_set_is_opened_once_and_logged(trained, tmp_path, command):
     assert all(line["by"] == "evaluate" for line in others)  # other tests measure it too
     facts = {"count": 3, "accuracy": 0.5, "loss": 1.0}
     assert [note_opening(tmp_path, "evaluate", facts) for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_digest_is_the_last_checkpoints_whatever_weights_the_run_ends_with(tmp_path, command):
+    done = command("train", *TINY, "--ema", "0.9", "--best", "--out", tmp_path / "r")
+    assert done.json["digest"] == checkpoint.digest(checkpoint.find(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        (("--val-fraction", "0", "--patience", "2"), "val_loss is watched, and there is no validation"),
+        (("--loss", "mse", "--label-smoothing", "0.1"), "label_smoothing|cross_entropy"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_there_is_a_run(tmp_path, command, options, what):
+    done = command("train", *TINY, *options, "--out", tmp_path / "r")
+    assert done.code == 2 and re.search(what, done.err)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_resumed_run_says_how_many_updates_its_time_is_of(tmp_path, command):
+    assert command("train", "--batch-size", "256", "--max-steps", "5", "--out", tmp_path / "r").code == 0
+    config = (tmp_path / "r" / "config.toml").read_text()
+    (tmp_path / "r" / "config.toml").write_text(config.replace("max_steps = 5", "max_steps = 7"))
+    done = command("train", "--out", tmp_path / "r", "--resume", "--max-steps", "7")
+    assert done.code == 0, done.err
+    assert "after 7 updates, the last 2 of them in" in done.out

@@ -142,3 +142,10 @@ def test_dtype_of_the_input():
     assert summary.activation_bytes == 24
     assert summarize(nn.ReLU(), (3,)).activation_bytes == 12
     assert summarize(nn.Sequential(), (3,)).scratch_bytes == 0
+
+
+def test_a_parameter_that_two_layers_share_is_counted_once():
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    rows = summarize(nn.Sequential(first, second), (2, 4))
+    assert [row.parameters for row in rows] == [20, 4]

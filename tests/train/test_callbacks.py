@@ -71,3 +71,16 @@ def test_watching_changes_no_number():
         minicnn.manual_seed(0)
         digests.append(str(fit(callback)))
     assert digests[0] == digests[1]
+
+
+def test_the_timer_leaves_out_what_checkpoints_take(tmp_path, monkeypatch):
+    save = checkpoint.save
+
+    def slow(*args, **options):
+        time.sleep(0.2)
+        return save(*args, **options)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    timer = Timer()
+    fit(timer, run_dir=tmp_path, checkpoint_every=1)
+    assert timer.updates == 6 and timer.seconds < 0.6

@@ -11,6 +11,7 @@ import minicnn
 from minicnn import optim
 from minicnn.data import sources
 from minicnn.data.duplicates import image_hashes
+from minicnn.data.sealed import Sealed
 from minicnn.errors import OptionError
 from minicnn.train.experiments import compare_losses, compare_regularisers, losses, overfitting
 from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
@@ -33,9 +34,11 @@ def test_a_split_is_stratified_and_leaks_nothing():
     for part in (split.few, split.validation):
         counts = np.bincount(labels[part], minlength=10)
         assert counts.max() - counts.min() <= 3
-    changed = np.flatnonzero(split.images.labels != labels)
-    assert len(changed) == round(0.2 * len(split.more))
-    assert set(changed) <= set(split.more)
+    changed = set(np.flatnonzero(split.images.labels != labels))
+    for part in (set(split.few), set(split.more) - set(split.few), set(split.validation)):
+        assert len(changed & part) == round(0.2 * len(part))
+    assert changed <= {*split.more, *split.validation}
+    assert (split.clean.labels == labels).all()
     assert not split.test.is_open
     hashes = image_hashes(DIGITS.train)
     again = split_of(DIGITS, 100, 400, 500, noise=0.2)
@@ -97,6 +100,27 @@ def test_every_way_is_measured_with_every_seed(overfitted):
     json.dumps(overfitted.to_dict())
 
 
+def test_what_diverges_does_not_win(monkeypatch):
+    """Its mean is not a number, which no number is larger than."""
+    two = {name: losses.OPTIMISERS[name] for name in ("GD", "Adam")}
+    rates = {"GD": (1e30,), "Adam": (1e-3,)}
+    changed = {name: losses.Optimiser(one.make, rates[name], one.whole) for name, one in two.items()}
+    monkeypatch.setattr(losses, "OPTIMISERS", changed)
+    monkeypatch.setattr(losses, "_BEYOND", 0)
+    result = compare_losses(DIGITS, train_images=60, val_images=60, seeds=2, epochs=2)
+    assert math.isnan(result.chosen["cross_entropy", "GD"]["val_accuracy"]["mean"])
+    assert result.winner["optimiser"] == "Adam"
+
+
+def test_l2_and_augmentation_make_the_gap_smaller(monkeypatch):
+    arms = {name: overfitting.ARMS[name] for name in ("none", "L2", "augmentation")}
+    monkeypatch.setattr(overfitting, "ARMS", arms)
+    table = {row["name"]: row for row in compare_regularisers(DIGITS, seeds=5, epochs=40).table()}
+    for name in ("L2", "augmentation"):
+        assert table[name]["gap"]["mean"] < table["none"]["gap"]["mean"]
+        assert table[name]["p"] < 0.05
+
+
 def test_two_runs_are_the_same():
     options = {"train_images": 60, "more_images": 60, "val_images": 50, "seeds": 2, "epochs": 2}
     first, second = (compare_regularisers(DIGITS, **options).to_dict() for _ in range(2))
@@ -125,11 +149,16 @@ def test_l1_makes_weights_zero_and_l2_does_not():
 def test_losses_are_chosen_on_validation_images_and_tested_once(monkeypatch):
     rates = {name: losses.Optimiser(o.make, o.rates[2:4], o.whole) for name, o in losses.OPTIMISERS.items()}
     monkeypatch.setattr(losses, "OPTIMISERS", rates)
-    result = compare_losses(DIGITS, train_images=100, val_images=100, seeds=2, epochs=3)
+    opened = []
+    monkeypatch.setattr(Sealed, "open", lambda self, really=Sealed.open: opened.append(1) or really(self))
+    options = {"train_images": 100, "val_images": 100, "seeds": 2, "epochs": 3}
+    result = compare_losses(DIGITS, **options)
+    assert len(opened) == 1
+    assert json.dumps(compare_losses(DIGITS, **options).to_dict()) == json.dumps(result.to_dict())
     assert len(result.sweep) == len(result.chosen) == 12
     for pair, facts in result.chosen.items():
-        best = max(result.sweep[pair].values())
-        assert result.sweep[pair][facts["rate"]] == best == facts["val_accuracies"][0]
+        assert result.sweep[pair][facts["rate"]] == max(result.sweep[pair].values())
+        assert len(facts["val_accuracies"]) == 2
     means = {pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()}
     assert means[result.winner["loss"], result.winner["optimiser"]] == max(means.values())
     assert len(result.winner["test_accuracies"]) == 2

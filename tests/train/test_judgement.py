@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from minicnn.errors import OptionError, ShapeError
+from minicnn.train import judgement
 from minicnn.train.judgement import BINS, Judgement, bootstrap
 
 
@@ -129,3 +130,10 @@ def test_nothing_is_counted_of_what_is_refused():
     with pytest.raises(ShapeError):
         found.update([0, 1], np.zeros((3, 3)))
     assert found.count == found.bins.sum() == found.top(3) == 0
+
+
+def test_the_bootstrap_of_many_classes_is_drawn_in_pieces(monkeypatch):
+    confusion = np.random.default_rng(0).integers(0, 4, (6, 6))
+    whole = judgement.bootstrap(confusion, judgement._accuracy, samples=100)
+    monkeypatch.setattr(judgement, "_ROOM", 7 * 36)
+    assert judgement.bootstrap(confusion, judgement._accuracy, samples=100) == whole

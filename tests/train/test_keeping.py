@@ -13,13 +13,13 @@ import minicnn
 from minicnn import nn, optim, transforms
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, TensorDataset
-from minicnn.errors import OptionError
+from minicnn.errors import CheckpointError, OptionError
 from minicnn.io import checkpoint, load
 from minicnn.nn import functional as F
 from minicnn.train import Interrupted, Trainer
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback
-from minicnn.train.choices import class_weights, mixing
+from minicnn.train.choices import SCHEDULES, class_weights, mixing
 from minicnn.train.losses import mae, training_loss
 from minicnn.train.stopping import BestModel, EarlyStopping
 
@@ -282,3 +282,57 @@ def test_the_loss_by_name_smooths_and_weights():
         training_loss("mae", label_smoothing=0.1)
     one_hot = F.one_hot(labels, 3).to(scores.dtype)
     assert mae(scores, one_hot).item() == mae(scores, labels).item()
+
+
+@pytest.mark.parametrize("together", [2, 3])
+def test_a_last_batch_that_is_smaller_counts_by_its_images(together):
+    """The gradient is that of all images at once, however they are cut into batches."""
+    data = pairs(count=20)
+
+    def trained(batch, accumulate):
+        one = trainer(norm=False, accumulate=accumulate)
+        history = one.fit(DataLoader(data, batch_size=batch, seed=0), epochs=2)
+        return weights(one.model), [record["train_loss"] for record in history]
+
+    ours, losses = trained(8 if together == 3 else 12, together)
+    theirs, expected = trained(20, 1)
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-5, atol=1e-6)
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_callbacks_of_one_name_are_refused():
+    with pytest.raises(OptionError, match="different names.*early_stopping, early_stopping"):
+        trainer(callbacks=[EarlyStopping(2, "val_loss"), EarlyStopping(2, "val_accuracy")])
+
+
+def test_the_best_weights_come_back_without_another_training(tmp_path):
+    watch = BestModel()
+    trainer(tmp_path, callbacks=[watch]).fit(loader(), validation(), epochs=2)
+    again = BestModel()
+    resumed = trainer(tmp_path, callbacks=[again])
+    resumed.resume()
+    assert again.restore(resumed)
+    for name, value in load(tmp_path / "best.safetensors").items():
+        np.testing.assert_array_equal(weights(resumed.model)[name], value.array)
+
+
+def test_best_weights_that_were_in_memory_are_told_to_be_gone():
+    first = trainer(callbacks=[BestModel()])
+    first.fit(loader(), validation(), epochs=1)
+    other, watch = trainer(callbacks=[BestModel()]), None
+    other.load_state(first.state())
+    (watch,) = other.callbacks
+    with pytest.raises(CheckpointError, match="in memory alone"):
+        watch.restore(other)
+
+
+@pytest.mark.parametrize("momentum, bounds", [(0.0, (0.0, 0.0)), (0.9, (0.85, 0.95)), (0.2, (0.0, 0.4))])
+def test_one_cycle_moves_the_momentum_that_was_asked_for(momentum, bounds):
+    optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, momentum=momentum)
+    schedule = SCHEDULES["onecycle"](optimizer, 0.1, 20)
+    seen = [optimizer.param_groups[0]["momentum"]]
+    for _ in range(19):
+        schedule.step()
+        seen.append(optimizer.param_groups[0]["momentum"])
+    assert (min(seen), max(seen)) == pytest.approx(bounds)

@@ -67,3 +67,9 @@ def test_the_best_options_are_found_without_the_test_images(tmp_path, monkeypatc
     monkeypatch.undo()
     assert main(["train", str(tmp_path / "a" / "best.toml"), "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "a" / "trials.png").stat().st_size > 1000
+
+
+def test_switches_are_true_or_false():
+    assert parse_space(["compile=true,false"])["compile"].choices == (True, False)
+    with pytest.raises(OptionError, match="values of type bool, got 'compile=True,False'"):
+        parse_space(["compile=True,False"])

@@ -383,3 +383,11 @@ def test_a_log_line_that_does_not_fit_on_the_disk_is_left_out_as_a_whole(tmp_pat
     log.write({"step": 3})
     log.close()
     assert read(tmp_path / "metrics.jsonl") == [{"step": 1}, {"step": 3}]
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_a_pass_without_images_is_an_error(validation):
+    batches = iter(list(DataLoader(pairs(), batch_size=8))) if validation else None
+    model = trainer(steps=100)
+    with pytest.raises(OptionError, match="to validate on gave no image; an iterator gives them only once"):
+        model.fit(loader(), batches if validation else iter(()), epochs=2)

@@ -23,16 +23,20 @@ from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
 from minicnn.train.trainer import Trainer
 
-__all__ = ["Measured", "Split", "Summary", "network", "one_training", "smaller", "split_of", "summary"]
+__all__ = ["Measured", "Split", "Summary", "holm", "network", "one_training", "smaller", "split_of", "summary"]
 
 _BATCH = 256  # images measured at a time
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images to learn from, few and more, to validate on, and to test on; the last are sealed."""
+    """Images to learn from, few and more, to validate on, and to test on; the last are sealed.
+
+    ``images`` have the labels to learn and to validate on, of which some may be wrong, ``clean`` the right ones.
+    """
 
     images: ImageArrays
+    clean: ImageArrays
     few: np.ndarray
     more: np.ndarray
     validation: np.ndarray
@@ -42,16 +46,18 @@ class Split:
     mean: Sequence[float]
     std: Sequence[float]
 
-    def part(self, indices: np.ndarray, augment: str = "none") -> Subset[Any]:
+    def part(self, indices: np.ndarray, augment: str = "none", *, clean: bool = False) -> Subset[Any]:
         """Images as the model sees them."""
         change = augmented(augment, self.mean, self.std, self.image_shape)
-        return Subset(self.images.with_transform(change), indices.tolist())
+        images = self.clean if clean else self.images
+        return Subset(images.with_transform(change), indices.tolist())
 
 
 def split_of(source: Source, few: int, more: int, validation: int, noise: float = 0.0) -> Split:
     """A fixed, stratified split with so many images in each part; ``more`` includes the few.
 
-    Of the labels to learn from, the share ``noise`` is replaced by other classes, always the same.
+    Of the labels of the few, of the rest of ``more``, and of those to validate on, the share ``noise`` is replaced
+    by other classes, always the same.
 
     Raises
     ------
@@ -73,13 +79,16 @@ def split_of(source: Source, few: int, more: int, validation: int, noise: float 
     test = Sealed(test_set(source, plain(mean, std)))
     parts = (indices[small], indices[larger], indices[held_out])
     images = copy.copy(source.train)
-    images.labels = _with_noise(images.labels, indices[larger], noise, len(source.classes))
-    return Split(images, *parts, test, source.image_shape, source.classes, mean, std)
+    for number, part in enumerate((small, np.setdiff1d(larger, small), held_out)):
+        images.labels = _with_noise(images.labels, indices[part], noise, len(source.classes), seed=3 + number)
+    return Split(images, source.train, *parts, test, source.image_shape, source.classes, mean, std)
 
 
-def _with_noise(labels: np.ndarray, indices: np.ndarray, share: float, classes: int) -> np.ndarray:
+def _with_noise(
+    labels: np.ndarray, indices: np.ndarray, share: float, classes: int, seed: int
+) -> np.ndarray:
     """The labels, with a share of those at the indices changed to any other class."""
-    rng = new_generator(3)
+    rng = new_generator(seed)
     changed = rng.permutation(indices)[: round(share * len(indices))]
     labels = labels.copy()
     labels[changed] = (labels[changed] + rng.integers(1, classes, len(changed))) % classes
@@ -125,10 +134,14 @@ def network(image_shape: Sequence[int], classes: int, width: int = 32, dropout: 
 
 
 class Measured(NamedTuple):
-    """What one training came to: accuracies in [0, 1], losses by cross-entropy or as asked for."""
+    """What one training came to: accuracies in [0, 1], losses by cross-entropy or as asked for.
+
+    ``clean_accuracy`` is that on the validation images with their right labels.
+    """
 
     train_accuracy: float
     val_accuracy: float
+    clean_accuracy: float
     train_loss: float
     val_loss: float
     curve: list[float]  # validation accuracy after each epoch
@@ -161,9 +174,11 @@ def one_training(
     validation = DataLoader(split.part(split.validation), batch_size=_BATCH)
     history = trainer.fit(learned, validation, epochs=epochs)
     own = trainer.evaluate(DataLoader(split.part(indices), batch_size=_BATCH))
+    clean = trainer.evaluate(DataLoader(split.part(split.validation, clean=True), batch_size=_BATCH))
     last = history[-1]
     curve = [record["val_accuracy"] for record in history]
-    return trainer, Measured(own.accuracy, last["val_accuracy"], own.loss, last["val_loss"], curve)
+    accuracies = (own.accuracy, last["val_accuracy"], clean.accuracy)
+    return trainer, Measured(*accuracies, own.loss, last["val_loss"], curve)
 
 
 class Summary(NamedTuple):
@@ -201,6 +216,25 @@ def smaller(values: Sequence[float], others: Sequence[float]) -> float:
     if list(values) == list(others):
         return 1.0
     return float(_stats().ttest_rel(values, others, alternative="less").pvalue)
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """p values of several tests, each made larger so that all of them together are wrong as seldom as one.
+
+    References
+    ----------
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, largest = [0.0] * len(chances), 0.0
+    for rank, index in enumerate(sorted(range(len(chances)), key=lambda index: chances[index])):
+        largest = max(largest, min(1.0, (len(chances) - rank) * chances[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def _stats() -> Any:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from minicnn import optim
 from minicnn.data import DataLoader
@@ -27,7 +27,8 @@ class Optimiser:
     whole: bool = False
 
 
-_BEYOND = 3
+T = TypeVar("T")
+_BEYOND = 3  # rates tried beyond an end
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 OPTIMISERS = {
     "GD": Optimiser(lambda p, lr: optim.SGD(p, lr=lr), _RATES, whole=True),
@@ -85,7 +86,7 @@ def compare_losses(
     """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
 
     Every training sees the same number of images. The rate of a pair is the one with the best validation
-    accuracy of one seed (:func:`sweep`); then all seeds are trained with it. Only the winner's models see the test images.
+    accuracy of one seed (:func:`sweep`); then other seeds are trained with it. Only the winner's models see the test images.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def compare_losses(
     train_images, val_images : int
         How many to learn from, and to choose on.
     seeds : int
-        Trainings of each pair at its best rate; 2 at least.
+        Trainings of each pair at its best rate, besides those that choose it; 2 at least.
     epochs : int
         Of each training.
     tell : callable
@@ -140,17 +141,18 @@ def compare_losses(
         tell(f"{loss}, {name}, rate {rate:g}, seed {seed}: validation {measured.val_accuracy:.1%}")
         return trainer, measured.val_accuracy
 
+    trainers: dict[tuple[str, str], Sequence[Any]] = {}
     for loss, name in itertools.product(LOSSES, OPTIMISERS):
         rates, best = sweep(lambda rate: trained(loss, name, rate, 0)[1], OPTIMISERS[name].rates)
-        accuracies = [rates[best], *(trained(loss, name, best, seed)[1] for seed in range(1, seeds))]
         result.sweep[loss, name] = rates
+        runs = [trained(loss, name, best, seed) for seed in range(1, seeds + 1)]  # seed 0 chose the rate
+        trainers[loss, name], accuracies = zip(*runs, strict=True)
         facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
         result.chosen[loss, name] = facts
-    loss, name = max(result.chosen, key=lambda pair: result.chosen[pair]["val_accuracy"]["mean"])
+    loss, name = _best({pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()})
     rate = result.chosen[loss, name]["rate"]
-    trainers = [trained(loss, name, rate, seed)[0] for seed in range(seeds)]
     test = DataLoader(split.test.open(), batch_size=256)
-    accuracies = [trainer.evaluate(test).accuracy for trainer in trainers]
+    accuracies = [trainer.evaluate(test).accuracy for trainer in trainers[loss, name]]
     result.winner = {
         "loss": loss,
         "optimiser": name,
@@ -182,8 +184,9 @@ def sweep(accuracy_of: Callable[[float], float], rates: Sequence[float]) -> tupl
     return dict(sorted(found.items())), best
 
 
-def _best(accuracies: dict[float, float]) -> float:
-    return max(accuracies, key=lambda rate: -math.inf if math.isnan(accuracies[rate]) else accuracies[rate])
+def _best(accuracies: dict[T, float]) -> T:
+    """The key of the largest; what did not stay finite comes last."""
+    return max(accuracies, key=lambda key: -math.inf if math.isnan(accuracies[key]) else accuracies[key])
 
 
 def draw(result: Losses) -> Any:

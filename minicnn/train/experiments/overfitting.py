@@ -14,6 +14,7 @@ from minicnn.errors import OptionError
 from minicnn.train.experiments.common import (
     Measured,
     Split,
+    holm,
     network,
     one_training,
     smaller,
@@ -81,17 +82,21 @@ class Overfitting:
     def table(self) -> list[dict[str, Any]]:
         """For each way: accuracies and their gap with intervals, and the p value that the gap is not smaller.
 
-        The gap is training less validation accuracy, of the same seed.
+        The gap is training less validation accuracy, of the same seed, on labels of which as many are wrong. The p
+        values are those of paired t tests against none, by Holm's rule for several tests.
         """
         gaps = {name: [m.train_accuracy - m.val_accuracy for m in runs] for name, runs in self.runs.items()}
+        others = [name for name in gaps if name != "none"]
+        chances = dict(zip(others, holm([smaller(gaps[name], gaps["none"]) for name in others]), strict=True))
         return [
             {
                 "name": name,
                 "train_accuracy": summary([m.train_accuracy for m in runs])._asdict(),
                 "val_accuracy": summary([m.val_accuracy for m in runs])._asdict(),
+                "clean_accuracy": summary([m.clean_accuracy for m in runs])._asdict(),
                 "val_loss": summary([m.val_loss for m in runs])._asdict(),
                 "gap": summary(gaps[name])._asdict(),
-                "p": smaller(gaps[name], gaps["none"]),
+                "p": chances.get(name, 1.0),
             }
             for name, runs in self.runs.items()
         ]
@@ -122,8 +127,8 @@ def compare_regularisers(
     train_images, more_images, val_images : int
         How many to learn from, how many with more data, and how many to validate on.
     noise : float
-        The share of wrong labels among those to learn from, so that there is something that must not be
-        learned; the validation labels are right.
+        The share of wrong labels, so that there is something that must not be learned; among those to validate
+        on too, so that the gap is of nothing but the images being others.
     seeds : int
         Trainings of each way, with other first weights and orders; 2 at least.
     epochs : int
@@ -170,7 +175,7 @@ def _train(arm: Arm, split: Split, indices: np.ndarray, seed: int, epochs: int) 
     def optimizer(parameters: Any) -> optim.Optimizer:
         return optim.SGD(parameters, lr=_RATE, momentum=0.9, weight_decay=arm.l2, l1=arm.l1)
 
-    # As many updates for all: more data would be more training otherwise.
+    # About as many updates for all: more data would be more training otherwise.
     epochs = max(1, round(epochs * len(split.few) / len(indices)))
     return one_training(model, optimizer, split, indices, seed=seed, epochs=epochs, augment=arm.augment)[1]
 
@@ -187,6 +192,7 @@ def draw(result: Overfitting) -> Any:
     for key, label, color in (
         ("train_accuracy", "training", "tab:orange"),
         ("val_accuracy", "validation", "tab:blue"),
+        ("clean_accuracy", "validation, right labels", "tab:green"),
     ):
         _points(left, places, [row[key] for row in table], label, color)
     left.set(xlabel="accuracy in %", yticks=places, yticklabels=names)
