@@ -14,3 +14,9 @@ def test_it_suggests_and_draws(tmp_path, command):
     with Image.open(picture) as image:
         assert image.size > (100, 100)
     assert command("find-lr", "--step", "30").code == 2
+
+
+@pytest.mark.parametrize("options", [("--accumulate", "2"), ("--mix", "mixup")])
+def test_rates_are_tried_on_single_plain_batches(command, options):
+    done = command("find-lr", *options)
+    assert done.code == 2 and "single, plain batches" in done.err

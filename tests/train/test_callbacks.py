@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 
 import minicnn
 from minicnn import nn, optim
 from minicnn.data import DataLoader, TensorDataset
+from minicnn.io import checkpoint
 from minicnn.train import Trainer
 from minicnn.train.callbacks import LiveProgress, PlainProgress, Timer, progress
 
 
-def fit(callback) -> list[dict]:
+def fit(callback, **options) -> list[dict]:
     images = np.random.default_rng(0).standard_normal((12, 2)).astype(np.float32)
     pairs = TensorDataset(images, (images[:, 0] > 0).astype(np.int64))
     model = nn.Linear(2, 2)
-    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.1), classes=2, callbacks=[callback])
-    return trainer.fit(DataLoader(pairs, batch_size=4, seed=0), DataLoader(pairs, batch_size=4), epochs=2)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, optimizer, classes=2, callbacks=[callback], **options)
+    train, validation = (DataLoader(pairs, batch_size=4, seed=0) for _ in range(2))
+    return trainer.fit(train, validation, epochs=2)
 
 
 def test_plain_lines_come_each_epoch_and_every_few_seconds():
