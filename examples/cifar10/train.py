@@ -161,7 +161,9 @@ def main() -> None:
     torch = importlib.import_module(args.framework)
     torch.set_num_threads(args.threads)
     facts = {"framework": args.framework, "minutes": args.minutes, "seed": args.seed}
-    write({**facts, "version": torch.__version__, "threads": args.threads, "recipe": asdict(recipe)}, args.out)
+    write(
+        {**facts, "version": torch.__version__, "threads": args.threads, "recipe": asdict(recipe)}, args.out
+    )
     for figures in train(torch, recipe, images.load(args.data), args.seed):
         write({**facts, **figures}, args.out)
 

@@ -77,7 +77,11 @@ def _overfitting(source: sources.Source, options: dict[str, Any]) -> tuple[Any, 
         ]
         for row in result.table()
     ]
-    return result, overfitting.draw(result), table(["", "training", "validation", "right labels", "gap", "p"], rows)
+    return (
+        result,
+        overfitting.draw(result),
+        table(["", "training", "validation", "right labels", "gap", "p"], rows),
+    )
 
 
 def _losses(source: sources.Source, options: dict[str, Any]) -> tuple[Any, Any, str]:

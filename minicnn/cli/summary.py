@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=shape, metavar="C,H,W", help="shape of one image; default: the model's own"
     )
-    parser.add_argument(
-        "--classes", type=whole(1, 10**6), metavar="K", help="number of classes (10)"
-    )
+    parser.add_argument("--classes", type=whole(1, 10**6), metavar="K", help="number of classes (10)")
     parser.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help="images at a time (1)")
     parser.add_argument(
         "--no-time", dest="time", action="store_false", help="do not measure this machine's roof for it"

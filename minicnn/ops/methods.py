@@ -277,10 +277,6 @@ METHODS: dict[str, Function] = {
     "__rmul__": _reflected(F.mul),
     "__truediv__": _binary(F.div),
     "__rtruediv__": _reflected(F.div),
-    "__floordiv__": _binary(F.floor_divide),
-    "__rfloordiv__": _reflected(F.floor_divide),
-    "__mod__": _binary(F.remainder),
-    "__rmod__": _reflected(F.remainder),
     "__pow__": _binary(F.pow),
     "__rpow__": _reflected(F.pow),
     "__matmul__": _binary(F.matmul),
@@ -306,8 +302,6 @@ METHODS: dict[str, Function] = {
     "__isub__": _operator(F.sub),
     "__imul__": _operator(F.mul),
     "__itruediv__": _operator(F.div),
-    "__ifloordiv__": _operator(F.floor_divide),
-    "__imod__": _operator(F.remainder),
     "__ipow__": _operator(F.pow),
     # parts
     "__getitem__": F.getitem,
@@ -318,10 +312,10 @@ METHODS: dict[str, Function] = {
     **{name: getattr(F, name) for name in (
         "abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm",
         "ceil", "chunk", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp", "flatten", "flip",
-        "floor", "floor_divide", "gather", "ge", "gt", "index_select", "isfinite", "isnan", "le", "log", "log_softmax",
+        "floor", "gather", "ge", "gt", "index_select", "isfinite", "isnan", "le", "log", "log_softmax",
         "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "masked_select", "matmul", "max",
         "maximum", "mean", "min", "minimum", "mm", "mul", "ne", "neg", "nonzero", "norm", "permute",
-        "pow", "relu", "remainder", "reshape", "round", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
+        "pow", "relu", "reshape", "round", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
         "square", "squeeze", "std", "sub", "sum", "t", "tanh", "to", "topk", "transpose", "unbind",
         "unsqueeze", "var",
     )},
@@ -366,8 +360,8 @@ METHODS: dict[str, Function] = {
     "new_tensor": _new(creation.tensor),
     # in place
     **{f"{name}_": _in_place(getattr(F, name)) for name in (
-        "abs", "add", "ceil", "clamp", "div", "exp", "floor", "floor_divide", "log", "masked_fill", "mul",
-        "neg", "pow", "relu", "remainder", "round", "sigmoid", "sign", "sqrt", "square", "sub", "tanh",
+        "abs", "add", "ceil", "clamp", "div", "exp", "floor", "log", "masked_fill", "mul", "neg", "pow",
+        "relu", "round", "sigmoid", "sign", "sqrt", "square", "sub", "tanh",
     )},
     "clip_": _in_place(F.clamp),
     "addcmul_": _in_place(addcmul),

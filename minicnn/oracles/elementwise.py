@@ -10,9 +10,9 @@ import numpy as np
 from minicnn.oracles import real
 
 __all__ = [
-    "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "floor_divide", "ge", "gt", "isfinite", "isnan",
+    "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "ge", "gt", "isfinite", "isnan",
     "le", "log", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum", "mul", "ne",
-    "neg", "pow_", "remainder", "round_", "sign", "sin", "sqrt", "sub", "where",
+    "neg", "pow_", "round_", "sign", "sin", "sqrt", "sub", "where",
 ]  # fmt: skip
 
 
@@ -167,16 +167,6 @@ def sign(x):
 def floor(x):
     """y = ⌊x⌋."""
     return each(real.floor, x)
-
-
-def floor_divide(x, y):
-    """z = ⌊x / y⌋."""
-    return each(lambda x, y: real.floor(x / y), x, y)
-
-
-def remainder(x, y):
-    """z = x - y ⌊x / y⌋."""
-    return each(lambda x, y: x - y * real.floor(x / y), x, y)
 
 
 def ceil(x):

@@ -44,7 +44,7 @@ class Callback:
     name = ""
 
     def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        """Training begins or goes on, ``batches`` updates an epoch, until ``epochs`` or ``max_steps`` are reached."""
+        """Training begins or goes on, ``batches`` updates an epoch, until so many epochs or steps in all."""
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         """An update was made; ``record`` has step, epoch, loss and lr."""

@@ -20,7 +20,7 @@ from minicnn.data.formats.images import decode_to, image_header
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import CheckpointError, FormatError, OptionError
-from minicnn.io import atomic, load
+from minicnn.io import load
 from minicnn.nn import Module
 from minicnn.nn import functional as F
 from minicnn.train.config import Config, load_toml

@@ -115,7 +115,9 @@ def train(
             if source.skipped:
                 tell(_left_out(source.skipped, Path(config.out)))
             trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-            digest = checkpoint.digest(trainer.state())  # of the last checkpoint: what comes may change the weights
+            digest = checkpoint.digest(
+                trainer.state()
+            )  # of the last checkpoint: what comes may change the weights
             best = _take_over(trainer, keeping)
             save(model.state_dict(), Path(config.out) / "model.safetensors")
             test = measure(model, parts.test.open(), source.classes, config).report()

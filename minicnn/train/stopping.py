@@ -114,8 +114,8 @@ class EarlyStopping(_Watch):
 class BestModel(_Watch):
     """Keeps the weights of the epoch with the best value of a measure.
 
-    They are those that validation measures: of the moving average, if there is one. With a run directory they are
-    in ``best.safetensors``, else in memory.
+    They are those that validation measures: of the moving average, if there is one. With a run directory
+    they are in ``best.safetensors``, else in memory.
 
     Parameters
     ----------

@@ -366,5 +366,7 @@ class Trainer(Resumable):
 def _require_images(counted: Metrics, what: str) -> None:
     if not counted.count:
         raise OptionError(
-            f"a pass over the batches {what} gave no image", hint="an iterator gives them only once", op="Trainer"
+            f"a pass over the batches {what} gave no image",
+            hint="an iterator gives them only once",
+            op="Trainer",
         )

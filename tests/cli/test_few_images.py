@@ -80,4 +80,6 @@ def test_images_that_have_changed_are_not_measured_as_the_runs_own(pictures, com
     assert done.code == 2 and "'abc', have changed since it was trained; --data takes" in done.err
     done = command("evaluate", "r", "--data", "abc")
     assert done.code == 0 and "abc has changed since the run" in done.err
-    assert len(Path("r/test_set.jsonl").read_text().splitlines()) == 2  # the training's and the first evaluation
+    assert (
+        len(Path("r/test_set.jsonl").read_text().splitlines()) == 2
+    )  # the training's and the first evaluation

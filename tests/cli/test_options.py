@@ -24,7 +24,9 @@ def test_it_changes_the_numbers_and_runs_again_from_its_file(tmp_path, command, 
     changed = command(*TINY, *options, "--out", tmp_path / "changed")
     again = command("train", tmp_path / "changed" / "config.toml", "--out", tmp_path / "again", "--json")
     assert plain.code == changed.code == again.code == 0
-    assert plain.json["digest"] != changed.json["digest"] == again.json["digest"]
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "changed", "again")]
+    assert models[0] != models[1] == models[2]
+    assert changed.json["digest"] == again.json["digest"]
     assert (
         command("evaluate", tmp_path / "changed", "--json").json["test_accuracy"]
         == changed.json["test_accuracy"]

@@ -327,6 +327,7 @@ def test_best_weights_that_were_in_memory_are_told_to_be_gone():
         watch.restore(other)
 
 
+@pytest.mark.filterwarnings("ignore:OneCycleLR.step")
 @pytest.mark.parametrize("momentum, bounds", [(0.0, (0.0, 0.0)), (0.9, (0.85, 0.95)), (0.2, (0.0, 0.4))])
 def test_one_cycle_moves_the_momentum_that_was_asked_for(momentum, bounds):
     optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, momentum=momentum)

@@ -129,11 +129,15 @@ def test_numbers_fitted_on_more_than_the_training_part_are_refused(monkeypatch, 
     [
         ({"model": "vgg_small", "optimizer": "sgd"}, 0.02),
         ({"model": "resnet20", "optimizer": "sgd"}, 0.1),
-        ({"model": "vgg_small", "optimizer": "adam"}, 2e-3),
+        ({"model": "vgg_small", "optimizer": "rmsprop"}, 1e-3),
         ({"model": "mlp", "optimizer": "sgd", "lr": 0.3}, 0.3),
         ({}, 5e-3),
     ],
 )
+def test_the_usual_rate_is_smaller_for_models_that_normalise_nothing(options, rate):
+    assert resolved(Config(**options), sources.load("digits")).lr == rate
+
+
 def test_threads_are_those_of_the_backend_asked_for(monkeypatch):
     monkeypatch.setattr("minicnn.train.recipes.chosen_threads", lambda: 0)
     monkeypatch.setattr("minicnn.train.recipes.processors", lambda: 7)
@@ -141,7 +145,3 @@ def test_threads_are_those_of_the_backend_asked_for(monkeypatch):
     assert resolved(Config(backend="numpy"), digits).threads == 1
     assert resolved(Config(backend="native"), digits).threads == 7
     assert resolved(Config(backend="native", threads=3), digits).threads == 3
-
-
-def test_the_usual_rate_is_smaller_for_models_that_normalise_nothing(options, rate):
-    assert resolved(Config(**options), sources.load("digits")).lr == rate

@@ -23,7 +23,17 @@ from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
 from minicnn.train.trainer import Trainer
 
-__all__ = ["Measured", "Split", "Summary", "holm", "network", "one_training", "smaller", "split_of", "summary"]
+__all__ = [
+    "Measured",
+    "Split",
+    "Summary",
+    "holm",
+    "network",
+    "one_training",
+    "smaller",
+    "split_of",
+    "summary",
+]
 
 _BATCH = 256  # images measured at a time
 
@@ -32,7 +42,7 @@ _BATCH = 256  # images measured at a time
 class Split:
     """Images to learn from, few and more, to validate on, and to test on; the last are sealed.
 
-    ``images`` have the labels to learn and to validate on, of which some may be wrong, ``clean`` the right ones.
+    ``images`` have the labels to learn and to validate on, some of them wrong, ``clean`` the right ones.
     """
 
     images: ImageArrays
@@ -56,8 +66,8 @@ class Split:
 def split_of(source: Source, few: int, more: int, validation: int, noise: float = 0.0) -> Split:
     """A fixed, stratified split with so many images in each part; ``more`` includes the few.
 
-    Of the labels of the few, of the rest of ``more``, and of those to validate on, the share ``noise`` is replaced
-    by other classes, always the same.
+    Of the labels of the few, of the rest of ``more``, and of those to validate on, the share ``noise`` is
+    replaced by other classes, always the same.
 
     Raises
     ------
@@ -84,9 +94,7 @@ def split_of(source: Source, few: int, more: int, validation: int, noise: float 
     return Split(images, source.train, *parts, test, source.image_shape, source.classes, mean, std)
 
 
-def _with_noise(
-    labels: np.ndarray, indices: np.ndarray, share: float, classes: int, seed: int
-) -> np.ndarray:
+def _with_noise(labels: np.ndarray, indices: np.ndarray, share: float, classes: int, seed: int) -> np.ndarray:
     """The labels, with a share of those at the indices changed to any other class."""
     rng = new_generator(seed)
     changed = rng.permutation(indices)[: round(share * len(indices))]

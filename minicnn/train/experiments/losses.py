@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -86,7 +87,8 @@ def compare_losses(
     """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
 
     Every training sees the same number of images. The rate of a pair is the one with the best validation
-    accuracy of one seed (:func:`sweep`); then other seeds are trained with it. Only the winner's models see the test images.
+    accuracy of one seed (:func:`sweep`); then other seeds are trained with it. Only the winner's models see
+    the test images.
 
     Parameters
     ----------
@@ -141,12 +143,17 @@ def compare_losses(
         tell(f"{loss}, {name}, rate {rate:g}, seed {seed}: validation {measured.val_accuracy:.1%}")
         return trainer, measured.val_accuracy
 
+    def first_accuracy(loss: str, name: str, rate: float) -> float:
+        return trained(loss, name, rate, 0)[1]
+
     trainers: dict[tuple[str, str], Sequence[Any]] = {}
     for loss, name in itertools.product(LOSSES, OPTIMISERS):
-        rates, best = sweep(lambda rate: trained(loss, name, rate, 0)[1], OPTIMISERS[name].rates)
+        accuracy_of = functools.partial(first_accuracy, loss, name)
+        rates, best = sweep(accuracy_of, OPTIMISERS[name].rates)
         result.sweep[loss, name] = rates
         runs = [trained(loss, name, best, seed) for seed in range(1, seeds + 1)]  # seed 0 chose the rate
-        trainers[loss, name], accuracies = zip(*runs, strict=True)
+        trainers[loss, name] = [trainer for trainer, _ in runs]
+        accuracies = [accuracy for _, accuracy in runs]
         facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
         result.chosen[loss, name] = facts
     loss, name = _best({pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()})

@@ -82,8 +82,8 @@ class Overfitting:
     def table(self) -> list[dict[str, Any]]:
         """For each way: accuracies and their gap with intervals, and the p value that the gap is not smaller.
 
-        The gap is training less validation accuracy, of the same seed, on labels of which as many are wrong. The p
-        values are those of paired t tests against none, by Holm's rule for several tests.
+        The gap is training less validation accuracy, of the same seed, on labels of which as many are wrong.
+        The p values are those of paired t tests against none, by Holm's rule for several tests.
         """
         gaps = {name: [m.train_accuracy - m.val_accuracy for m in runs] for name, runs in self.runs.items()}
         others = [name for name in gaps if name != "none"]
@@ -127,8 +127,8 @@ def compare_regularisers(
     train_images, more_images, val_images : int
         How many to learn from, how many with more data, and how many to validate on.
     noise : float
-        The share of wrong labels, so that there is something that must not be learned; among those to validate
-        on too, so that the gap is of nothing but the images being others.
+        The share of wrong labels, so that there is something that must not be learned; among those to
+        validate on too, so that the gap is of nothing but the images being others.
     seeds : int
         Trainings of each way, with other first weights and orders; 2 at least.
     epochs : int

@@ -35,7 +35,6 @@ __all__ = [
     "affine",
     "center_crop",
     "crop",
-    "filled",
     "five_crop",
     "hflip",
     "pad",
@@ -95,14 +94,11 @@ def window(a: np.ndarray, top: int, left: int, height: int, width: int, fill: Fi
 
 def filled(shape: Shape, dtype: Any, fill: Fill) -> np.ndarray:
     """An array of one colour, which lies along the last axis, that of the channels."""
-    out = np.empty(shape, dtype)
     try:
-        out[...] = fill
+        return np.full(shape, fill, dtype)
     except (OverflowError, ValueError) as error:
-        raise OptionError(
-            expected=f"a fill that fits {dtype} pixels of shape {shape[2:]}", got=repr(fill)
-        ) from error
-    return out
+        expected = f"a fill that fits {dtype} pixels of shape {shape[2:]}"
+        raise OptionError(expected=expected, got=repr(fill)) from error
 
 
 def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: str = "constant") -> Any:
