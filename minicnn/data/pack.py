@@ -30,7 +30,7 @@ import numpy as np
 
 from minicnn.data.formats.files import PathLike
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import FormatError
+from minicnn.errors import FormatError, OptionError
 
 __all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
 
@@ -95,8 +95,13 @@ class PixelFile:
             image = np.empty(self.shape[1:], np.uint8)
             self._read(int(index), image)
             return image
-        images = np.empty((len(index), *self.shape[1:]), np.uint8)
-        for place, one in enumerate(np.asarray(index).tolist()):
+        chosen = np.asarray(index)
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (len(self),):
+                raise IndexError(f"a mask of shape {chosen.shape} for {len(self)} images")
+            chosen = np.flatnonzero(chosen)
+        images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        for place, one in enumerate(chosen.tolist()):
             self._read(one, images[place])
         return images
 
@@ -302,10 +307,18 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
 
     Raises
     ------
+    OptionError
+        If something stands there that is neither a pack nor an empty folder: it would be lost.
     OSError
         If it cannot be written, as on a full disk; it names the folder.
     """
     final = Path(folder)
+    if os.path.lexists(final) and not is_pack(final) and not (final.is_dir() and not any(final.iterdir())):
+        raise OptionError(
+            expected="a place for the pack where nothing is, or a pack to replace",
+            got=str(final),
+            op="data pack",
+        )
     temporary = final.with_name(f".{final.name}.tmp.{os.getpid()}")
     writer = None
     try:

@@ -117,8 +117,14 @@ class Compose(Transform):
 
     @property
     def on_batch(self) -> Callable[[Any], Tensor] | None:
-        """All transforms on a batch at once, if each of them can."""
+        """All transforms on a batch at once, if each of them can.
+
+        What moves pixels takes arrays (N, H, W[, C]) alone, and so only stands before the first tensor.
+        """
         if not self.takes_arrays:
+            return None
+        first = [bool(getattr(t, "takes_arrays", False)) for t in self.transforms].index(True)
+        if any(getattr(t, "keeps_arrays", False) for t in self.transforms[first + 1 :]):
             return None
         steps = _on_batch(self.transforms)
         if None in steps:

@@ -19,7 +19,7 @@ from minicnn.data.records import FolderRecords, TarRecords
 from minicnn.data.records.base import labels_of_paths
 from minicnn.data.records.tar import shards_of
 from minicnn.data.sources import load
-from minicnn.errors import FormatError, LabelError
+from minicnn.errors import FormatError, LabelError, OptionError
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -151,6 +151,22 @@ def test_a_cut_tar_is_named(tmp_path, ending, mode):
         list(TarRecords(path))
 
 
+@pytest.mark.parametrize("place", ["at a header", "in a header", "a bit of a header", "before the end mark"])
+def test_a_tar_with_a_damaged_header_is_named(tmp_path, place):
+    path = write_tar(tmp_path / "a.tar", {f"a/{i}.png": os.urandom(4000) for i in range(9)})
+    content = bytearray(path.read_bytes())
+    fourth, end = 3 * (512 + 4096), 9 * (512 + 4096)
+    assert content[fourth : fourth + 7] == b"a/3.png" and not any(content[end:])
+    if place == "a bit of a header":
+        content[fourth + 100] ^= 1
+    else:
+        cuts = {"at a header": fourth, "in a header": fourth + 100, "before the end mark": end}
+        del content[cuts[place] :]
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="a.tar: damaged or cut off"):
+        list(TarRecords(path))
+
+
 def test_bad_images_are_left_out_and_listed(tmp_path):
     FILES.write_folders(tmp_path / "d", {"a": 3, "b": 3})
     (tmp_path / "d" / "a" / "empty.png").touch()
@@ -254,3 +270,33 @@ def test_braces_name_shards(tmp_path):
     write_tar(tmp_path / "b.tar", {})
     write_tar(tmp_path / "a.tar", {})
     assert shards_of(tmp_path) == [str(tmp_path / "a.tar"), str(tmp_path / "b.tar")]
+
+
+def test_what_stands_in_the_place_of_a_pack_is_not_lost(tmp_path):
+    source = FILES.write_folders(tmp_path / "photos", {"a": 2, "b": 2})
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("all of it")
+    file = tmp_path / "file"
+    file.write_text("a file")
+    for out in (precious, source, tmp_path, file):
+        with pytest.raises(OptionError, match="where nothing is, or a pack to replace"):
+            pack([FolderRecords(source)], out)
+    assert (precious / "thesis.txt").read_text() == "all of it"
+    assert file.read_text() == "a file"
+    assert len(list(source.rglob("*.png"))) == 4
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for _ in range(2):  # into an empty folder, and over a pack
+        pack([FolderRecords(source)], empty)
+    assert len(open_pack(empty)[1]["train"]) == 4
+
+
+def test_a_mask_chooses_images_of_a_pack(tmp_path):
+    source = FILES.write_folders(tmp_path / "photos", {"a": 3, "b": 2})
+    pack([FolderRecords(source)], tmp_path / "out")
+    images = open_pack(tmp_path / "out")[1]["train"]
+    whole = images.pixels[:]
+    np.testing.assert_array_equal(images.pixels[images.labels == 1], whole[3:])
+    with pytest.raises(IndexError, match="a mask of shape"):
+        images.pixels[np.array([True, False])]

@@ -65,6 +65,8 @@ def test_a_batch_is_taken_only_by_what_can_and_never_by_own_functions():
     assert transforms.Compose([tensor, normalize]).on_batch is not None
     assert transforms.Compose([transforms.RandomHorizontalFlip(), tensor]).on_batch is not None
     for chain in (
+        [tensor, transforms.RandomHorizontalFlip()],
+        [tensor, normalize, transforms.RandomCrop(4, padding=1)],
         [transforms.RandomRotation(5), tensor],
         [transforms.RandomCrop(4, padding=1, padding_mode="reflect"), tensor],
         [tensor, transforms.Lambda(abs)],

@@ -101,7 +101,7 @@ class TarRecords(Records):
         """Names and contents of the regular files that matter, as the stream brings them."""
         with opened(shard) as file:
             try:
-                with tarfile.open(fileobj=file, mode="r|*") as tar:
+                with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar:
                     for member in tar:
                         name = member.name
                         if not member.isfile() or os.path.basename(name).startswith("."):
@@ -122,6 +122,19 @@ class TarRecords(Records):
 
     def note(self) -> str:
         return left_out_note(self._others)
+
+
+class _Strict(tarfile.TarInfo):
+    """A header that is not whole is an error: for ``tarfile`` it would be the end of a file that goes on."""
+
+    @classmethod
+    def fromtarfile(cls, tar: Any) -> Any:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise  # the mark at the end
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error or 'no mark at the end'}, at byte {tar.offset}") from error
 
 
 def _split(name: str) -> tuple[str, str]:
