@@ -37,7 +37,7 @@ def build(torch: Any, filters: np.ndarray, widths: Sequence[int], depth: int = 2
             layers += [conv, nn.MaxPool2d(2)] if i == 0 else [conv]
             layers += [normalisation(torch, width), nn.ReLU()]
             c_in = width
-    layers += [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(c_in, 10, bias=False), Scale(torch, 1 / 9)]
+    layers += [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(c_in, 10, bias=False), scale(torch, 1 / 9)]
     return nn.Sequential(*layers)
 
 
@@ -48,7 +48,7 @@ def normalisation(torch: Any, channels: int) -> Any:
     return layer
 
 
-def Scale(torch: Any, factor: float) -> Any:  # noqa: N802
+def scale(torch: Any, factor: float) -> Any:
     """A layer that multiplies by a number."""
 
     class Scale(torch.nn.Module):
