@@ -30,8 +30,9 @@ def test_set_num_threads_caps_a_library_that_came_since():
     pytest.importorskip("scipy")
     code = (
         "from minicnn.core.threads import set_num_threads; import threadpoolctl as t\n"
-        "set_num_threads(2); info = t.threadpool_info; before = len(info()); import scipy.linalg; assert len(info()) > before\n"
-        "set_num_threads(1); print({library['num_threads'] for library in info()})"
+        "set_num_threads(2); before = len(t.threadpool_info())\n"
+        "import scipy.linalg; assert len(t.threadpool_info()) > before\n"
+        "set_num_threads(1); print({library['num_threads'] for library in t.threadpool_info()})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "{1}\n", done.stdout + done.stderr
