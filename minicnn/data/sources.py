@@ -278,14 +278,11 @@ def _beside(folder: str, name: str) -> str | None:
     return next((path for path in (plain, plain + ".gz") if os.path.isfile(path)), None)
 
 
-_BINARIES = {"cifar10": "data_batch_1.bin", "cifar100": "train.bin"}
-
-
 def _load_folder(path: str) -> Source:
     """A folder of the files of MNIST or CIFAR."""
-    images = _idx_in(path)
-    found = _load_pair(images) if images is not None else _load_known(_cifar_in(path) or "", path)
-    return replace(found, name=path)
+    images, cifar = _idx_in(path), _cifar_in(path)
+    assert images or cifar  # or `records` would have taken it
+    return replace(_load_pair(images) if images else _load_known(str(cifar), path), name=path)
 
 
 def _idx_in(path: str) -> str | None:
@@ -294,7 +291,10 @@ def _idx_in(path: str) -> str | None:
 
 def _cifar_in(path: str) -> str | None:
     """Which CIFAR has its files in a folder."""
-    return next((name for name, file in _BINARIES.items() if os.path.isfile(os.path.join(path, file))), None)
+    for name, files in (("cifar10", ["data_batch_1.bin"]), ("cifar100", ["train.bin", "test.bin"])):
+        if all(os.path.isfile(os.path.join(path, file)) for file in files):
+            return name
+    return None
 
 
 def records(path: str) -> list[Records] | None:

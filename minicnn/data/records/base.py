@@ -156,7 +156,7 @@ def checked_label(label: Any, path: str) -> str | int:
         If it is neither, or an index that no class has.
     """
     if isinstance(label, bool) or not isinstance(label, (int, str)):
-        raise FormatError(f"its label is {label!r}, expected a name or a number", path=path)
+        raise FormatError(f"its label is {label!r}, expected a name or a whole number", path=path)
     if isinstance(label, int) and not 0 <= label <= MAX_CLASS:
         raise FormatError(f"its label is {label}, expected 0 to {MAX_CLASS}", path=path)
     return shown(label) if isinstance(label, str) else label

@@ -6,7 +6,6 @@ first dot; ``.cls`` holds the class as a whole number or a name, and ``.json`` m
 
 from __future__ import annotations
 
-import glob
 import itertools
 import json
 import lzma
@@ -46,7 +45,7 @@ def is_tar(path: str) -> bool:
 
 
 def shards_of(path: PathLike) -> list[str]:
-    """The tar files of a path: itself, those its braces name, or those in the folder it is.
+    """The tar files of a path: itself, or those that its braces name.
 
     Raises
     ------
@@ -59,8 +58,6 @@ def shards_of(path: PathLike) -> list[str]:
     ['set-08.tar', 'set-09.tar', 'set-10.tar']
     """
     path = os.fspath(path)
-    if os.path.isdir(path):
-        return sorted(name for name in glob.glob(os.path.join(glob.escape(path), "*")) if is_tar(name))
     braces = re.search(r"\{(\d+)\.\.(\d+)\}", path)
     if braces is None:
         return [path]
