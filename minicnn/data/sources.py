@@ -53,6 +53,11 @@ class Source:
     skipped : list of (str, str)
         Images that could not be read, and why.
 
+    Raises
+    ------
+    FormatError
+        If the images of one part have another shape.
+
     Examples
     --------
     >>> source = load("digits")
@@ -71,8 +76,8 @@ class Source:
     skipped: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
-        for part in filter(None, (self.train, self.validation, self.test)):
-            if _shape(part) != self.image_shape:
+        for part in (self.train, self.validation, self.test):
+            if part is not None and _shape(part) != self.image_shape:
                 raise FormatError(
                     f"images of shapes {_shape(self.train)} to train on and {_shape(part)} in another part",
                     path=self.name,
@@ -321,24 +326,27 @@ def records(path: str) -> list[Records] | None:
 
 def _in_folder(path: str) -> list[Records]:
     """Tar or Parquet files by the parts of their names, or images in class folders."""
-    found: dict[str, list[str]] = {"tar": [], "parquet": [], "images": []}
+    tars, tables = [], []
+    images: dict[str, str] = {}  # the first of each folder
     for name in files_below(path):
         if is_tar(name):
-            found["tar"].append(os.path.join(path, name))
+            tars.append(os.path.join(path, name))
         elif name.lower().endswith(".parquet"):
-            found["parquet"].append(os.path.join(path, name))
-        elif "/" in name and not found["images"] and name.lower().endswith(IMAGE_EXTENSIONS):
-            found["images"].append(os.path.join(path, name))
-    firsts = [os.path.relpath(files[0], path) for files in found.values() if files]
+            tables.append(os.path.join(path, name))
+        elif "/" in name and name.lower().endswith(IMAGE_EXTENSIONS):
+            images.setdefault(os.path.dirname(name), os.path.join(path, name))
+    # A single folder of images is no data set: it may hold a logo, or what a run drew.
+    kinds = [tars, tables, list(images.values()) if len(images) > 1 else []]
+    firsts = [shown(os.path.relpath(files[0], path)) for files in kinds if files]
     if len(firsts) > 1:
         raise FormatError(
-            f"holds {shown(firsts[0])} and {shown(firsts[1])}: which of them are the images?",
+            f"holds {firsts[0]} and {firsts[1]}: which of them are the images?",
             path=path,
             hint="move one of them to another folder",
         )
-    tars = [TarRecords(path, part, files) for part, files in by_part(path, found["tar"])]
-    tables = [ParquetRecords(path, part, files) for part, files in by_part(path, found["parquet"])]
-    return [*tars, *tables] or [FolderRecords(path)]
+    found: list[Records] = [TarRecords(path, part, files) for part, files in by_part(path, tars)]
+    found += [ParquetRecords(path, part, files) for part, files in by_part(path, tables)]
+    return found or [FolderRecords(path)]
 
 
 def _packed_source(name: str, facts: dict[str, Any], parts: dict[str, PackedImages]) -> Source:

@@ -115,6 +115,7 @@ def test_files_that_would_hide_class_folders_are_refused(tmp_path):
         load(tmp_path / "d")
     shard(tmp_path / "e" / "0.tar", "0.png", "1.png")
     (tmp_path / "e" / "preview.png").write_bytes(b"")  # in no class folder
+    FILES.write_folders(tmp_path / "e", {"pictures": 2})  # no two classes
     assert sizes(load(tmp_path / "e")) == {"train": 2}
 
 

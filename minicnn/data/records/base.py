@@ -114,7 +114,7 @@ class FileRecords(Records):
 
     def key(self) -> Any:
         found = [(name, os.stat(name)) for name in self.files if os.path.exists(name)]
-        return [(os.path.basename(name), state.st_size, state.st_mtime_ns) for name, state in found]
+        return [(self.name(name, ""), state.st_size, state.st_mtime_ns) for name, state in found]
 
     def name(self, file: str, inside: str) -> str:
         """What an image is called: by its file too, where there are several."""
