@@ -46,7 +46,7 @@ def packed(
 
     Raises
     ------
-    FormatError, LabelError, OSError
+    FormatError, OSError
         As :func:`~minicnn.data.packing.pack`; also if images were left out before and shall not be now.
     """
     paths = [os.path.abspath(source.path) for source in sources]

@@ -30,7 +30,7 @@ import numpy as np
 
 from minicnn.data.formats.files import PathLike
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import FormatError, OptionError
+from minicnn.errors import FormatError, LabelError, OptionError, ShapeError
 
 __all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
 
@@ -176,7 +176,11 @@ class PackedImages(ImageArrays):
     def __init__(self, folder: PathLike, part: str, classes: Sequence[str]) -> None:
         self._stem = os.path.join(os.fspath(folder), part)
         pixels: Any = PixelFile(f"{self._stem}-images.npy")
-        super().__init__(pixels, _load(f"{self._stem}-labels.npy", np.int64), classes)
+        labels = f"{self._stem}-labels.npy"
+        try:
+            super().__init__(pixels, _load(labels, np.int64), classes)
+        except (LabelError, ShapeError) as error:
+            raise FormatError(f"damaged: {error}", path=labels) from error
         self.hashes = _load(f"{self._stem}-hashes.npy", np.uint8)
         if self.hashes.shape != (len(self.labels), HASH_BYTES):
             raise FormatError(f"{self.hashes.shape} for {len(self)} images", path=f"{self._stem}-hashes.npy")

@@ -70,8 +70,6 @@ def pack(
     FormatError
         If an image cannot be read and ``skip_bad`` is False, or a class has no image left, or
         is not among ``classes``.
-    LabelError
-        If a class index is negative or too large.
     OSError
         If it cannot be written.
     """
