@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, finite, print_json, table, tell
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import use_threads
 from minicnn.data import sources
 from minicnn.errors import OptionError
 from minicnn.io import atomic
@@ -47,13 +47,8 @@ def run(args: argparse.Namespace) -> int:
     options = {name: value for name, value in options.items() if value is not None}
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
-    before = get_num_threads()
-    set_num_threads(args.threads)
-    try:
-        with np.errstate(all="ignore"):
-            result, figure, lines = _WHAT[args.what](source, options | {"seeds": args.seeds})
-    finally:
-        set_num_threads(before)
+    with use_threads(args.threads), np.errstate(all="ignore"):
+        result, figure, lines = _WHAT[args.what](source, options | {"seeds": args.seeds})
     facts = finite(result.to_dict())
     atomic.write(out / f"{args.what}.json", json.dumps(facts, indent=1) + "\n")
     atomic.write(out / f"{args.what}.png", lambda file: figure.savefig(file, format="png", dpi=130))

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from minicnn import backends, models, optim
 from minicnn.core.fusion import fusing
 from minicnn.core.random import manual_seed
 from minicnn.core.tensor import Tensor
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import get_num_threads
 from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
@@ -29,6 +28,7 @@ from minicnn.train import log, report
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
+from minicnn.train.computing import computing
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
 from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
@@ -90,8 +90,7 @@ def train(
             f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
         )
     given, config = config, resolved(config, source)
-    # The watch on the numbers takes the place of NumPy's warnings.
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
@@ -134,7 +133,7 @@ def validated(config: Config, callbacks: Sequence[Callback], progress: Progress)
     """Train as :func:`train` does, without a run directory and without a look at the test images."""
     source = load_source(config, progress=progress)
     config = resolved(config, source)
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
         recorded = Recorded(list(source.classes), list(source.image_shape), *parts.statistics, "", "")
         manual_seed(config.seed)
@@ -165,7 +164,7 @@ def search_rate(
         )
     source = load_source(config, progress=progress)
     config = resolved(config, source)
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)
         model = _model(config, source)
@@ -208,17 +207,6 @@ def _left_out(skipped: Sequence[tuple[str, str]], out: Path) -> str:
     atomic.write(out / "skipped.txt", "".join(f"{name}: {reason}\n" for name, reason in skipped))
     name, reason = skipped[0]
     return f"{len(skipped)} images cannot be read and are left out ({name}: {reason}; all in skipped.txt)"
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads for a block."""
-    before = get_num_threads()
-    set_num_threads(number)
-    try:
-        yield
-    finally:
-        set_num_threads(before)
 
 
 def _model(config: Config, source: Source) -> Module:

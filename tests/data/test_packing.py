@@ -270,15 +270,16 @@ def test_class_folders_are_found_below_what_all_have_in_common():
         ("train", "b"),
     ]
     assert labels_of_paths(["train/a/1.png", "train/a/2.png"], str) == [("train", "a")] * 2
+    assert labels_of_paths(["train/a/deep/1.png", "train/a/deep/2.png"], str) == [("train", "a")] * 2
     assert labels_of_paths(["a/1.png"], str) == [("train", "a")]
     assert labels_of_paths(["train/1.png", "test/1.png"], str) == [("train", "train"), ("train", "test")]
 
 
 def test_braces_name_shards(tmp_path):
     assert shards_of("a-{08..10}-{0..1}.tar") == [f"a-{i:02}-{j}.tar" for i in (8, 9, 10) for j in (0, 1)]
-    write_tar(tmp_path / "b.tar", {})
-    write_tar(tmp_path / "a.tar", {})
-    assert shards_of(tmp_path) == [str(tmp_path / "a.tar"), str(tmp_path / "b.tar")]
+    for name in "bcad":  # an order that no file system gives back as the alphabet
+        write_tar(tmp_path / f"{name}.tar", {})
+    assert shards_of(tmp_path) == [str(tmp_path / f"{name}.tar") for name in "abcd"]
 
 
 def test_what_stands_in_the_place_of_a_pack_is_not_lost(tmp_path):
