@@ -107,7 +107,7 @@ def train(
                 tell(f"chosen for these data: {left}")
             timer = Timer()
             keeping = _keeping(config)
-            trainer = _trainer(config, model, parts, recorded, [*keeping, timer, *callbacks])
+            trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
             if resume:
                 trainer.resume()
             write_config(config, recorded)
@@ -129,19 +129,16 @@ def train(
     return result
 
 
-def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> Trainer:
+def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> None:
     """Train as :func:`train` does, without a run directory and without a look at the test images."""
     source = load_source(config, progress=progress)
     config = resolved(config, source)
     with computing(config):
         parts = parts_of(source, config)
-        recorded = Recorded(list(source.classes), list(source.image_shape), *parts.statistics, "", "")
         manual_seed(config.seed)
         model = _model(config, source)
-        trainer = _trainer(config.replace(out=""), model, parts, recorded, [*_keeping(config), *callbacks])
-        trainer.run_dir = None
+        trainer = _trainer(config.replace(out=""), model, parts, source, [*_keeping(config), *callbacks])
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-    return trainer
 
 
 def search_rate(
@@ -238,7 +235,7 @@ def _take_over(trainer: Trainer, keeping: Sequence[Callback]) -> int | None:
 
 
 def _trainer(
-    config: Config, model: Module, parts: Parts, recorded: Recorded, callbacks: Sequence[Callback]
+    config: Config, model: Module, parts: Parts, source: Source, callbacks: Sequence[Callback]
 ) -> Trainer:
     optimizer = _optimizer(config, model)
     updates = -(-len(parts.train) // config.accumulate)  # an epoch
@@ -246,19 +243,19 @@ def _trainer(
         model,
         optimizer,
         _loss(config, parts),
-        classes=recorded.classes,
+        classes=source.classes,
         scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * updates),
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
-        mix=mixing(config.mix, config.mix_alpha, len(recorded.classes)),
+        mix=mixing(config.mix, config.mix_alpha, len(source.classes)),
         validation_loss=LOSSES[config.loss],
         seed=config.seed,
         device=config.device,
         compile=config.compile,
-        run_dir=config.out,
+        run_dir=config.out or None,
         checkpoint_every=config.checkpoint_every,
         keep=config.keep,
-        identity=(config.decisive(), recorded.data_fingerprint),
+        identity=(config.decisive(), source.fingerprint),
         callbacks=callbacks,
     )
 
