@@ -196,6 +196,10 @@ def _check(config: Config, parts: Parts) -> None:
             f"{config.monitor} is watched, and there is no validation",
             hint="--val-fraction 0.1, or --monitor train_loss",
         )
+    if config.mix != "none" and (config.best or config.patience) and config.monitor == "train_accuracy":
+        raise OptionError(
+            "train_accuracy is watched, and mixed images have none", hint="--monitor train_loss"
+        )
     _loss(config, parts)
 
 

@@ -201,6 +201,14 @@ def test_mixing_is_a_function_of_seed_epoch_and_batch():
         np.testing.assert_array_equal(value, weights(again.model)[name])
 
 
+def test_mixed_images_have_no_training_accuracy():
+    history = trainer(mix=mixing("mixup", 0.0, 2)).fit(loader(), validation(), epochs=1)
+    assert history[0].keys() == {"epoch", "step", "train_loss", "val_loss", "val_accuracy"}
+    watched = trainer(mix=mixing("mixup", 0.0, 2), callbacks=[BestModel("train_accuracy")])
+    with pytest.raises(OptionError, match="train_accuracy is watched, and mixed images have none"):
+        watched.fit(loader(), epochs=1)
+
+
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "both"])
 def test_names_of_mixes(name):
     images, probabilities = mixing(name, 0.0, 3)(
