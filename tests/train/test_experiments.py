@@ -13,8 +13,8 @@ from minicnn.data import sources
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.sealed import Sealed
 from minicnn.errors import OptionError
-from minicnn.train.experiments import compare_losses, compare_regularisers, losses, overfitting
-from minicnn.train.experiments.common import Size, network, one_training, smaller, split_of, summary
+from minicnn.train.experiments import Size, compare_losses, compare_regularisers, losses, overfitting
+from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
 
 DIGITS = sources.load("digits")
 
