@@ -171,7 +171,6 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=config.seed % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
-
     journal = journal or Journal()
 
     def objective(trial: Any) -> float:
@@ -184,10 +183,7 @@ def search(
         else:
             finite = _stays_finite(config.replace(**options), watch, progress)
             journal.add(name, {"val_accuracies": watch.accuracies, "finite": finite})
-            ends = (
-                "given up" if watch.hopeless else "diverged" if not finite else f"{max(watch.accuracies):.2%}"
-            )
-            tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: validation {ends}")
+            tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: {_end(watch, finite)}")
         if watch.hopeless or not journal.done[name]["finite"]:
             raise optuna.TrialPruned
         return max(watch.accuracies)
@@ -217,6 +213,13 @@ class _Report(Callback):
         self.heed(record["val_accuracy"])
         if self.hopeless:
             trainer.stop()
+
+
+def _end(watch: _Report, finite: bool) -> str:
+    """How a trial ended, in words."""
+    if watch.hopeless or not finite:
+        return "given up" if finite else "diverged"
+    return f"validation {max(watch.accuracies):.2%}"
 
 
 def _stays_finite(config: Config, watch: _Report, progress: Progress) -> bool:

@@ -52,10 +52,10 @@ def test_a_damaged_journal_is_refused_and_kept(tmp_path, content):
     assert path.read_text() == content
 
 
-SMALL = ("--train-images", "60", "--val-images", "60", "--seeds", "2", "--epochs", "2")
+SMALL = ("--train-images", "60", "--val-images", "60", "--seeds", "2", "--epochs")
 COMMANDS = {
-    "overfitting": ("experiment", "overfitting", *SMALL),
-    "losses": ("experiment", "losses", *SMALL),
+    "overfitting": ("experiment", "overfitting", *SMALL, "8"),
+    "losses": ("experiment", "losses", *SMALL, "2"),
     "tune": (
         *("tune", "--epochs", "2", "--batch-size", "128", "--threads", "1", "--model", "mlp"),
         *("--trials", "14", "--search", "lr=1e-6:1e-2:log", "--search", "optimizer=adam,sgd"),
@@ -98,7 +98,7 @@ def test_what_was_killed_goes_on_to_the_same_end(tmp_path, capsys, name):
     assert len(others) == told - sum(result is not None for result in done.values())  # nothing is told of NaN
     results = [(tmp_path / run / RESULT[name]).read_text() for run in ("whole", "cut")]
     assert results[0] == results[1]
-    changed = [word.replace("2", "3") if word == "2" else word for word in words]  # epochs
+    changed = [word.replace("2", "3") if word == "2" else word for word in words]  # seeds, epochs
     assert main([*changed, str(tmp_path / "cut")]) == 2
     assert "trainings.json was begun with" in capsys.readouterr().err
     assert (tmp_path / "cut" / RESULT[name]).read_text() == results[0]

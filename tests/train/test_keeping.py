@@ -117,6 +117,7 @@ def test_it_ends_when_nothing_gets_better():
     [
         ("val_loss", [3, 2, 2.5, 2.4, 1], 3),
         ("val_loss", [3, float("nan"), float("nan"), 1], 2),
+        ("val_loss", [float("nan"), 3, 2.5, 2.6, 2.7], 4),
         ("val_accuracy", [0.1, 0.2, 0.2, 0.2], 3),
         ("val_accuracy", [0.1, 0.2, 0.15, 0.3, 0.1, 0.1], 5),
     ],
