@@ -191,6 +191,8 @@ def _is_there(remote: Remote, folder: Path) -> bool:
 
 
 def _fetch_one(remote: Remote, folder: Path, bases: tuple[str, ...], progress: Progress) -> None:
+    if remote.members and _is_whole(folder / remote.name, remote):  # somebody put it there
+        return _take_out(folder / remote.name, remote, folder)
     part = folder / f".{remote.name}.part"
     part.touch()
     _download(remote, bases, part, progress)

@@ -240,6 +240,21 @@ def test_only_the_named_files_of_an_archive_are_taken_out(tmp_path, server, monk
         assert (folder / "test.bin").read_bytes() == b"abc"
 
 
+def test_an_archive_that_somebody_put_there_is_used(tmp_path, server, monkeypatch):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("test.bin"))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    monkeypatch.setitem(FILES, "cifar100", (Remote("c.tar.gz", (), 9999, digest, members={"test.bin": 0}),))
+    with pytest.raises(OSError, match=r"put the file into .*cifar-100") as caught:
+        fetch("cifar100", tmp_path, url_base=server.base)
+    folder = next(tmp_path.iterdir())
+    assert str(folder) in str(caught.value)
+    (folder / "c.tar.gz").write_bytes(buffer.getvalue())
+    fetch("cifar100", tmp_path, url_base=server.base)
+    assert (folder / "test.bin").is_file() and (folder / "c.tar.gz").is_file()
+
+
 def test_an_archive_without_its_files_is_refused(tmp_path, server, monkeypatch):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
