@@ -25,7 +25,7 @@ from minicnn.io import atomic
 from minicnn.train import report
 from minicnn.train.experiments import losses, overfitting
 from minicnn.train.experiments.common import Size
-from minicnn.train.journal import Journal
+from minicnn.train.journal import held
 
 HELP = "overfitting, or losses and optimisers, by experiment"
 
@@ -59,10 +59,8 @@ def run(args: argparse.Namespace) -> int:
             "backend": backends.active().name,
             **dataclasses.asdict(size),
         }
-        journal = Journal(out / f"{args.what}.trainings.json", settings)
-        if journal.done:
-            tell(f"{len(journal.done)} trainings are done: {journal.path}")
-        result = compare(source, size, journal=journal, tell=tell)
+        with held(out / f"{args.what}.trainings.json", settings, tell) as journal:
+            result = compare(source, size, journal=journal, tell=tell)
     figure = draw(result)
     facts = finite(result.to_dict())
     atomic.write(out / f"{args.what}.json", json.dumps(facts, indent=1) + "\n")

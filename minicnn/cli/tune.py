@@ -19,7 +19,7 @@ from minicnn.io import atomic
 from minicnn.train import report
 from minicnn.train.config import Config, dump_toml
 from minicnn.train.evaluate import load_source
-from minicnn.train.journal import Journal
+from minicnn.train.journal import held
 from minicnn.train.search import draw, parse_space, search
 
 HELP = "search for good options"
@@ -45,10 +45,8 @@ def run(args: argparse.Namespace) -> int:
     fingerprint = load_source(config, counting()).fingerprint
     out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
     settings = {"data_fingerprint": fingerprint, "search": args.search, **config.decisive()}
-    journal = Journal(out / "tune.trainings.json", settings)
-    if journal.done:
-        tell(f"{len(journal.done)} trials are done: {journal.path}")
-    found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())
+    with held(out / "tune.trainings.json", settings, tell) as journal:
+        found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())
     facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}
     atomic.write(out / "best.toml", dump_toml(found.best.to_dict()))
     atomic.write(out / "trials.json", json.dumps(finite(facts), indent=1) + "\n")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from minicnn.errors import FormatError, OptionError
-from minicnn.io import atomic
+from minicnn.io import atomic, locking
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "held"]
 
 
 class Journal:
@@ -82,3 +83,23 @@ class Journal:
         if self.path is not None:
             kept = {"settings": self.settings, "done": self.done}
             atomic.write(self.path, json.dumps(kept, indent=1) + "\n")
+
+
+@contextmanager
+def held(path: Path, settings: Mapping[str, Any], tell: Callable[[str], object]) -> Iterator[Journal]:
+    """The journal of a file, for a block in which no other process writes it; ``tell`` gets what is done.
+
+    Raises
+    ------
+    OptionError
+        If another process writes it; also as :class:`Journal`.
+    """
+
+    def refuse(seconds: float) -> None:
+        raise OptionError(f"another process is writing {path}", hint="wait until it ends, or another --out")
+
+    with locking.file(path.with_name(f".{path.name}.lock"), refuse):
+        journal = Journal(path, settings)
+        if journal.done:
+            tell(f"{len(journal.done)} trainings are done: {path}")
+        yield journal

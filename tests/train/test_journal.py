@@ -13,7 +13,7 @@ import pytest
 import minicnn
 from minicnn.cli import main
 from minicnn.errors import FormatError, OptionError
-from minicnn.train.journal import Journal
+from minicnn.train.journal import Journal, held
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
@@ -94,7 +94,7 @@ def test_what_was_killed_goes_on_to_the_same_end(tmp_path, capsys, name):
     assert not (tmp_path / "cut" / RESULT[name]).exists()
     assert main([*words, str(tmp_path / "cut")]) == 0
     first, *others = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"{len(done)} tr")
+    assert first.startswith(f"{len(done)} trainings are done")
     assert len(others) == told - sum(result is not None for result in done.values())  # nothing is told of NaN
     results = [(tmp_path / run / RESULT[name]).read_text() for run in ("whole", "cut")]
     assert results[0] == results[1]
@@ -102,6 +102,16 @@ def test_what_was_killed_goes_on_to_the_same_end(tmp_path, capsys, name):
     assert main([*changed, str(tmp_path / "cut")]) == 2
     assert "trainings.json was begun with" in capsys.readouterr().err
     assert (tmp_path / "cut" / RESULT[name]).read_text() == results[0]
+
+
+def test_two_processes_do_not_write_one_journal(tmp_path, capsys):
+    pytest.importorskip("fcntl")
+    pytest.importorskip("matplotlib")
+    words = [*COMMANDS["overfitting"], "--out", str(tmp_path)]
+    with held(tmp_path / "overfitting.trainings.json", {}, print):
+        assert main(words) == 2
+        assert "another process is writing" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_finished_search_goes_on_with_more_trials(tmp_path, capsys):
@@ -112,6 +122,6 @@ def test_a_finished_search_goes_on_with_more_trials(tmp_path, capsys):
     capsys.readouterr()
     assert main([*("5" if word == "3" else word for word in words), "--out", str(tmp_path)]) == 0
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("3 trials are done")
+    assert told[0].startswith("3 trainings are done")
     assert [line.split(":")[0] for line in told[1:]] == ["trial 4 of 5", "trial 5 of 5"]
     assert len(json.loads((tmp_path / "trials.json").read_text())["trials"]) == 5
