@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from minicnn.errors import OptionError
 
-__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads"]
+__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads", "use_threads"]
 
 _MOST = 1024  # more cannot be meant, and the BLAS library would not even say so
 _threads = 0  # 0: not chosen, so all processors
@@ -49,6 +50,24 @@ def set_num_threads(number: int) -> None:
     _threads = number
     for listener in _listeners:
         listener(number)
+
+
+@contextmanager
+def use_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads for a block; see :func:`set_num_threads`.
+
+    Examples
+    --------
+    >>> with use_threads(1):
+    ...     get_num_threads()
+    1
+    """
+    before = get_num_threads()
+    set_num_threads(number)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def get_num_threads() -> int:

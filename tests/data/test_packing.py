@@ -33,6 +33,14 @@ def png(level, size=(5, 6)):
     return buffer.getvalue()
 
 
+def half_a_jpeg():
+    """With a whole header: the damage shows when the pack is begun."""
+    noise = np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "jpeg")
+    return buffer.getvalue()[: buffer.tell() // 2]
+
+
 def write_tar(path, files, mode="w"):
     """A tar file of names and contents."""
     with tarfile.open(path, mode) as tar:
@@ -93,13 +101,13 @@ def test_webdataset_shards(tmp_path):
         files = {}
         for i in range(3):
             files[f"{shard}{i}.jpg"] = png(10 * shard + i)
-            files[f"{shard}{i}.cls"] = str((i + shard) % 3).encode()
+            files[f"{shard}{i}.cls"] = str(5 * ((i + shard) % 3)).encode()
         write_tar(tmp_path / f"train-{shard:04}.tar", files)
     facts, parts = packed(TarRecords(tmp_path / "train-{0000..0001}.tar"), tmp_path / "out")
-    assert facts["classes"] == ["0", "1", "2"]
+    assert facts["classes"] == [str(index) for index in range(11)]  # numbers in their order, also unused ones
     train = parts["train"]
     assert dict(zip(train.names, train.labels.tolist(), strict=True)) == {
-        f"train-{s:04}.tar: {s}{i}.jpg": (i + s) % 3 for s in range(2) for i in range(3)
+        f"train-{s:04}.tar: {s}{i}.jpg": 5 * ((i + s) % 3) for s in range(2) for i in range(3)
     }
     assert load(tmp_path).fingerprint == load(tmp_path / "train-{0000..0001}.tar").fingerprint
 
@@ -133,6 +141,7 @@ def test_labels_in_json_and_by_name(tmp_path):
         ({"more/a/0.png": png(1), "train/a/0.png": png(2)}, FormatError, "'more' beside 'train'"),
         ({"a/0.png": b""}, FormatError, r"a/0.png: not an image"),
         ({"a/0.png": png(1)[:-22], "a/1.png": png(1)}, FormatError, "a/0.png: damaged"),
+        ({"a/0.png": png(1), "a/1.png": half_a_jpeg()}, FormatError, "a/1.png: damaged"),
     ],
 )
 def test_bad_tars_say_what_is_wrong(tmp_path, files, error, what):
@@ -261,6 +270,7 @@ def test_class_folders_are_found_below_what_all_have_in_common():
         ("train", "b"),
     ]
     assert labels_of_paths(["train/a/1.png", "train/a/2.png"], str) == [("train", "a")] * 2
+    assert labels_of_paths(["train/a/deep/1.png", "train/a/deep/2.png"], str) == [("train", "a")] * 2
     assert labels_of_paths(["a/1.png"], str) == [("train", "a")]
     assert labels_of_paths(["train/1.png", "test/1.png"], str) == [("train", "train"), ("train", "test")]
 
