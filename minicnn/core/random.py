@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import CheckpointError
+from minicnn.errors import CheckpointError, OptionError
 
 __all__ = [
     "Generator",
@@ -29,6 +29,7 @@ __all__ = [
     "next_seed",
     "set_rng_state",
     "set_state",
+    "to_generator",
     "uniforms",
     "uniforms_of_samples",
     "use_generator",
@@ -86,6 +87,18 @@ class Generator(np.random.Generator):
 
 def _seeded_state(seed: int) -> Any:
     return new_generator(int(seed) % _MAX_SEED).bit_generator.state
+
+
+def to_generator(own: Any, op: str) -> np.random.Generator | None:
+    """A generator of somebody's own, or None, checked."""
+    if own is None or isinstance(own, np.random.Generator):
+        return own
+    raise OptionError(
+        expected="a generator of minicnn or NumPy",
+        got=repr(own),
+        hint="minicnn.Generator().manual_seed(0) makes one",
+        op=op,
+    )
 
 
 _default = new_generator(int(np.random.SeedSequence().generate_state(1)[0]))

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from minicnn.core.random import generator as current_generator
-from minicnn.core.random import new_generator
+from minicnn.core.random import new_generator, to_generator
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 
@@ -173,7 +173,7 @@ def random_split(
     [8, 2]
     """
     sizes = _sizes(list(lengths), len(dataset))
-    order = (generator or current_generator()).permutation(len(dataset)).tolist()
+    order = (to_generator(generator, "random_split") or current_generator()).permutation(len(dataset)).tolist()
     ends = itertools.accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
