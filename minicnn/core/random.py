@@ -219,8 +219,14 @@ class Keyed:
         self._drawn += count
         return [_uniform(self._start + _STEP * n & _WORD) for n in range(first + 1, self._drawn + 1)]
 
-    def uniforms_of_samples(self, count: int) -> np.ndarray:
-        """The next numbers of each sample, (N, count)."""
+    def uniforms_of_samples(self, samples: int, count: int) -> np.ndarray:
+        """The next numbers of each sample, (samples, count).
+
+        They come from the generator if these are not the samples whose keys are known: a data set may ask
+        another for some of them, or for a single one.
+        """
+        if not samples or samples != len(self._samples):
+            return self.generator.random((samples, count))
         first = self._drawn_of_samples
         self._drawn_of_samples += count
         return _uniform(self._starts + _STEP * np.arange(first + 1, first + count + 1, dtype=np.uint64))
@@ -283,5 +289,5 @@ def uniforms_of_samples(samples: int, count: int) -> np.ndarray:
     """What ``uniforms(count)`` would give for each sample of the batch in force, (samples, count)."""
     current = _current.get()
     if isinstance(current, Keyed):
-        return current.uniforms_of_samples(count)
+        return current.uniforms_of_samples(samples, count)
     return generator().random((samples, count))

@@ -67,7 +67,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     Raises
     ------
     ShapeError
-        If the samples of the batch have different shapes or structures.
+        If there is no sample, or they have different shapes or structures.
     DTypeError
         If a sample is nothing that a tensor can hold, such as a PIL image.
 
@@ -80,6 +80,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """
     if isinstance(batch, Columns):
         return [_column(column) for column in batch.columns]
+    if not len(batch):
+        raise ShapeError(expected="at least one sample", got="an empty batch", op="default_collate")
     first = batch[0]
     if isinstance(first, Tensor):
         return _stack([sample.array for sample in batch])

@@ -23,7 +23,7 @@ from minicnn.data import (
     random_split,
 )
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import OptionError
+from minicnn.errors import OptionError, ShapeError
 
 
 class Noisy(Dataset):
@@ -391,3 +391,52 @@ def test_what_is_no_generator_is_refused_at_once(wrong):
     for take in takers:
         with pytest.raises(OptionError, match=r"minicnn.Generator\(\).manual_seed"):
             take()
+
+
+class Inside(Dataset):
+    """Asks the images within for some samples at once, in a way of its own."""
+
+    def __init__(self, images, step):
+        self.images, self.step = images, step
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images.__getitems__([index])[0]
+
+    def __getitems__(self, chosen):
+        if self.step is None:
+            return None
+        parts = [chosen[start : start + self.step] for start in range(0, len(chosen), self.step)]
+        return [sample for part in parts for sample in self.images.__getitems__(part)]
+
+
+def mirrored_images():
+    chain = transforms.Compose([transforms.RandomHorizontalFlip(), transforms.ToTensor()])
+    return augmented_images().with_transform(chain)
+
+
+@pytest.mark.parametrize("step", [None, 1, 3, 4])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_set_may_ask_another_for_any_number_of_samples_at_once(step, workers):
+    expected = passes(DataLoader(Inside(mirrored_images(), step), **OPTIONS))
+    assert passes(DataLoader(Inside(mirrored_images(), step), num_workers=workers, **OPTIONS)) == expected
+    if step == 4:
+        assert expected == passes(DataLoader(mirrored_images(), **OPTIONS))
+
+
+def test_a_part_of_a_part_and_data_sets_in_a_row_give_what_the_images_give():
+    images = mirrored_images()
+    expected = passes(DataLoader(images, 4, sampler=[7, 19, 3, 2, 11], seed=1))
+    nested = Subset(Subset(images, np.arange(20)), range(20))
+    in_a_row = ConcatDataset([Subset(images, range(10)), Subset(images, range(10, 20))])
+    for dataset in (nested, in_a_row, Subset(in_a_row, range(20))):
+        assert passes(DataLoader(dataset, 4, sampler=[7, 19, 3, 2, 11], seed=1)) == expected
+
+
+def test_a_batch_may_be_empty():
+    pictures, labels = next(iter(DataLoader(mirrored_images(), batch_sampler=[[]], seed=1)))
+    assert (pictures.shape, labels.shape) == ((0, 3, 8, 8), (0,))
+    with pytest.raises(ShapeError, match="at least one sample"):
+        next(iter(DataLoader(Noisy(), batch_sampler=[[]])))
