@@ -24,7 +24,8 @@ class Dataset(Generic[T]):
     """Base of all data sets: ``dataset[i]`` is a sample, ``len(dataset)`` their number.
 
     A subclass writes ``__getitem__`` and ``__len__``. It may also write ``__getitems__(indices)``, which
-    returns the list of samples for a whole batch at once, or None where it would rather be asked one by one.
+    returns the list of samples for a whole batch at once, or None where it would rather be asked one by one; it
+    is not asked for batches where a subclass changes ``__getitem__`` alone.
 
     Examples
     --------
@@ -36,6 +37,10 @@ class Dataset(Generic[T]):
     >>> Squares()[3], len(Squares() + Squares())
     (9, 8)
     """
+
+    def __init_subclass__(cls) -> None:
+        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
+            cls.__getitems__ = None  # type: ignore[attr-defined]
 
     def __getitem__(self, index: Any) -> T:
         raise NotImplementedError(f"{type(self).__name__} has to define __getitem__")
