@@ -6,6 +6,7 @@ import os
 import pickle
 import runpy
 import tarfile
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -316,3 +317,16 @@ def test_all_processors_decode(tmp_path, monkeypatch):
     packed(FolderRecords(tmp_path / "d"), tmp_path / "p")
     packed(FolderRecords(tmp_path / "d"), tmp_path / "p", workers=3)
     assert asked == [7, 3]
+
+
+def test_a_tar_is_read_without_memory_for_the_members_before(tmp_path):
+    def peak(count):
+        path = write_tar(tmp_path / f"{count}.tar", {f"cat/{number}.png": b"-" for number in range(count)})
+        tracemalloc.start()
+        assert sum(1 for _ in TarRecords(path)) == count
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)
+    assert peak(2000) < peak(200) + 100_000
