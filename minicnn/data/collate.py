@@ -17,10 +17,18 @@ __all__ = ["Columns", "default_collate", "default_convert"]
 class Columns(Sequence[tuple[Any, ...]]):
     """Samples whose parts lie side by side already, so that :func:`default_collate` has nothing to copy.
 
+    A data set whose ``__getitems__(indices)`` makes a whole batch at once returns it as this. Looked at, it
+    is a sequence of tuples, one for each sample.
+
     Parameters
     ----------
     *columns : Tensor, array or list
         One for each part of the samples, all of one length. Of an array of integers a sample has Python's.
+
+    Raises
+    ------
+    ShapeError
+        If there is no column, or their lengths differ.
 
     Examples
     --------
@@ -33,6 +41,9 @@ class Columns(Sequence[tuple[Any, ...]]):
     """
 
     def __init__(self, *columns: Any) -> None:
+        lengths = {len(column) for column in columns}
+        if len(lengths) != 1:
+            raise ShapeError(expected="columns of one length", got=f"{sorted(lengths)}", op="Columns")
         self.columns = columns
 
     def __len__(self) -> int:

@@ -24,8 +24,8 @@ class Dataset(Generic[T]):
     """Base of all data sets: ``dataset[i]`` is a sample, ``len(dataset)`` their number.
 
     A subclass writes ``__getitem__`` and ``__len__``. It may also write ``__getitems__(indices)``, which
-    returns the list of samples for a whole batch at once, or None where it would rather be asked one by one; it
-    is not asked for batches where a subclass changes ``__getitem__`` alone.
+    returns the list of samples for a whole batch at once, or None where it would rather be asked one by one.
+    Where a subclass changes ``__getitem__`` alone, it is asked one by one.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class Subset(Dataset[T]):
     ['c', 'a']
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -178,7 +178,8 @@ def random_split(
     [8, 2]
     """
     sizes = _sizes(list(lengths), len(dataset))
-    order = (to_generator(generator, "random_split") or current_generator()).permutation(len(dataset)).tolist()
+    rng = to_generator(generator, "random_split") or current_generator()
+    order = rng.permutation(len(dataset)).tolist()
     ends = itertools.accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 

@@ -103,8 +103,8 @@ def fingerprints(dataset: Any, indices: Iterable[int] | None = None) -> np.ndarr
     Parameters
     ----------
     dataset : data set or DataLoader
-        Of a loader the samples that it may draw. A sampler of your own, or batch sampler, says in an attribute
-        ``indices`` which ones those are.
+        Of a loader the samples that it may draw. A sampler of your own, or batch sampler, says in an
+        attribute ``indices`` which ones those are.
     indices : iterable of int, optional
         All by default.
 

@@ -152,7 +152,8 @@ def _decode(
         return number, ""
 
     tasks = _placed(sources, plan)
-    options: dict[str, Any] = {"workers": workers or processors(), "ahead": _AHEAD, "timeout": None, "init": None}
+    workers = workers or processors()
+    options: dict[str, Any] = {"workers": workers, "ahead": _AHEAD, "timeout": None, "init": None}
     bad = {}
     for done, (number, reason) in enumerate(ordered_in_threads(store, tasks, **options), 1):
         if reason:

@@ -13,7 +13,6 @@ import errno
 import itertools
 import multiprocessing
 import os
-import pickle
 import signal
 import time
 import traceback
@@ -146,7 +145,9 @@ class _Worker:
         try:
             with _stops_blocked():
                 self._process.start()
-        except (TypeError, AttributeError, pickle.PicklingError) as error:  # an open file, a lock, a lambda
+        except (OSError, RuntimeError):  # no process could be started
+            raise
+        except Exception as error:  # an open file, a lock, a lambda
             raise OptionError(
                 f"the data set, its transforms or collate_fn cannot be sent to a process: {error}",
                 hint="write them as classes or functions of a module, or leave out multiprocessing_context",

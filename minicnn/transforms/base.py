@@ -15,8 +15,8 @@ class Transform:
     """Base of the transforms: calling one turns an image into what it makes of it.
 
     A subclass defines ``__call__``, or ``forward``, which is the same under the name that torchvision has for
-    it. The attributes let a data set in memory spare the way through Pillow. A subclass that defines one of the
-    two or ``get_params`` without them makes no such promise, whatever its base said.
+    it. The attributes let a data set in memory spare the way through Pillow. A subclass that defines one of
+    the two or ``get_params`` without them makes no such promise, whatever its base said.
 
     Attributes
     ----------

@@ -12,18 +12,16 @@ from minicnn import transforms
 from minicnn.core.random import generator, manual_seed, new_generator
 from minicnn.data import (
     BatchSampler,
-    ConcatDataset,
     DataLoader,
     Dataset,
     RandomSampler,
-    Subset,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
     random_split,
 )
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import OptionError, ShapeError
+from minicnn.errors import OptionError
 
 
 class Noisy(Dataset):
@@ -226,31 +224,6 @@ def test_a_random_collate_fn_is_repeatable_too(workers):
     assert len(set(expected)) == 4
 
 
-def test_samples_are_asked_for_at_once_where_the_data_set_can():
-    class Many(Noisy):
-        def __getitems__(self, chosen):
-            asked.append(list(chosen))
-            return [self[i] for i in chosen]
-
-    asked = []
-    assert len(passes(DataLoader(Subset(Many(6), [5, 4, 3, 2]), 3))) == 2
-    assert asked == [[5, 4, 3], [2]]
-
-
-@pytest.mark.parametrize("workers", [0, 3])
-def test_samples_asked_for_at_once_may_be_random_and_are_repeatable_too(workers):
-    class Many(Noisy):
-        def __getitems__(self, chosen):
-            return [(float(generator().random()), i) for i in chosen]
-
-    def numbers(count, **options):
-        return [first.tolist() for first, _ in DataLoader(Many(8), 2, seed=3, num_workers=count, **options)]
-
-    expected = numbers(0)
-    assert numbers(workers) == expected
-    assert len({number for batch in expected for number in batch}) == 8
-
-
 class Broken(Noisy):
     def __getitem__(self, index):
         if index == 9:
@@ -391,52 +364,3 @@ def test_what_is_no_generator_is_refused_at_once(wrong):
     for take in takers:
         with pytest.raises(OptionError, match=r"minicnn.Generator\(\).manual_seed"):
             take()
-
-
-class Inside(Dataset):
-    """Asks the images within for some samples at once, in a way of its own."""
-
-    def __init__(self, images, step):
-        self.images, self.step = images, step
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return self.images.__getitems__([index])[0]
-
-    def __getitems__(self, chosen):
-        if self.step is None:
-            return None
-        parts = [chosen[start : start + self.step] for start in range(0, len(chosen), self.step)]
-        return [sample for part in parts for sample in self.images.__getitems__(part)]
-
-
-def mirrored_images():
-    chain = transforms.Compose([transforms.RandomHorizontalFlip(), transforms.ToTensor()])
-    return augmented_images().with_transform(chain)
-
-
-@pytest.mark.parametrize("step", [None, 1, 3, 4])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_data_set_may_ask_another_for_any_number_of_samples_at_once(step, workers):
-    expected = passes(DataLoader(Inside(mirrored_images(), step), **OPTIONS))
-    assert passes(DataLoader(Inside(mirrored_images(), step), num_workers=workers, **OPTIONS)) == expected
-    if step == 4:
-        assert expected == passes(DataLoader(mirrored_images(), **OPTIONS))
-
-
-def test_a_part_of_a_part_and_data_sets_in_a_row_give_what_the_images_give():
-    images = mirrored_images()
-    expected = passes(DataLoader(images, 4, sampler=[7, 19, 3, 2, 11], seed=1))
-    nested = Subset(Subset(images, np.arange(20)), range(20))
-    in_a_row = ConcatDataset([Subset(images, range(10)), Subset(images, range(10, 20))])
-    for dataset in (nested, in_a_row, Subset(in_a_row, range(20))):
-        assert passes(DataLoader(dataset, 4, sampler=[7, 19, 3, 2, 11], seed=1)) == expected
-
-
-def test_a_batch_may_be_empty():
-    pictures, labels = next(iter(DataLoader(mirrored_images(), batch_sampler=[[]], seed=1)))
-    assert (pictures.shape, labels.shape) == ((0, 3, 8, 8), (0,))
-    with pytest.raises(ShapeError, match="at least one sample"):
-        next(iter(DataLoader(Noisy(), batch_sampler=[[]])))

@@ -182,5 +182,6 @@ def test_a_picture_keeps_its_mode(mode):
     assert inside.convert("RGB").tobytes() == image.convert("RGB").tobytes()
     crop = transforms.RandomCrop((7, 8), padding=1, fill=fill)(image)
     assert (crop.mode, crop.size) == (mode, (8, 7))
-    for change in (transforms.RandomHorizontalFlip(1), transforms.RandomErasing(1), transforms.Pad(1, 0, "edge")):
+    edges = transforms.Pad(1, padding_mode="edge")
+    for change in (transforms.RandomHorizontalFlip(1), transforms.RandomErasing(1), edges):
         assert change(image).mode == mode
