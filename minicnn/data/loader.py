@@ -63,7 +63,7 @@ class DataLoader:
         Seconds to wait for a batch from the workers; 0 waits for ever.
     worker_init_fn : callable, optional
         Called as ``worker_init_fn(number)`` at the start of each worker.
-    generator : numpy.random.Generator, optional
+    generator : minicnn.Generator or numpy.random.Generator, optional
         Where the seed of each pass comes from if ``seed`` is None; the one in force by default.
     prefetch_factor : int, optional
         Batches that each worker prepares ahead; 2 by default.

@@ -16,7 +16,6 @@ import os
 import signal
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, resource_tracker, util
 from multiprocessing.shared_memory import SharedMemory
@@ -26,6 +25,7 @@ import numpy as np
 
 from minicnn.core.tensor import Tensor
 from minicnn.core.threads import set_num_threads
+from minicnn.data.threads import in_order
 from minicnn.errors import OptionError
 
 __all__ = ["ordered_in_processes"]
@@ -91,22 +91,16 @@ def ordered_in_processes(
     pool: list[_Worker] = []
     # Also when the program ends in the middle of a pass: workers do not heed multiprocessing's SIGTERM.
     end = util.Finalize(None, _end, (pool,), exitpriority=0)
-    pending: deque[_Worker] = deque()
 
-    def submit(count: int) -> None:
-        for task in itertools.islice(tasks, count):
-            worker = next(turns)
-            worker.ask(task)
-            pending.append(worker)
+    def ask(task: Any) -> Callable[[], Any]:
+        worker = next(turns)
+        worker.ask(task)
+        return lambda: worker.answer(timeout)
 
     try:
         pool.extend(_Worker(function, init, number) for number in range(workers))
         turns = itertools.cycle(pool)
-        submit(ahead)
-        while pending:
-            result = pending.popleft().answer(timeout)
-            submit(1)
-            yield result
+        yield from in_order(ask, tasks, ahead)
     finally:
         end()
 

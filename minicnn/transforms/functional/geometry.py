@@ -19,7 +19,7 @@ from minicnn.transforms._arguments import (
     to_padding_mode,
     to_pair,
     to_point,
-    to_tuple,
+    to_sides,
 )
 from minicnn.transforms.functional.kinds import (
     colour_for,
@@ -111,6 +111,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
     fill : float or sequence of float
         The colour of a constant margin, one number or one per channel.
     padding_mode : {"constant", "edge", "reflect", "symmetric"}
+        A colour, the border pixel again, or the image mirrored without or with its border pixel.
 
     Raises
     ------
@@ -201,13 +202,9 @@ def resize(
 
 def _target(now: tuple[int, int], size: int | Sequence[int], max_size: int | None) -> tuple[int, int]:
     """(height, width) of the resized image."""
-    new_short, width = to_pair(size, "resize")
-    if len(to_tuple(size)) == 2 and max_size is None:
-        return new_short, width
-    if max_size is not None and (len(to_tuple(size)) == 2 or max_size <= new_short):
-        raise OptionError(
-            expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="resize"
-        )
+    new_short = to_sides(size, max_size, "resize")
+    if isinstance(new_short, tuple):
+        return new_short
     short, long = sorted(now)
     new_long = int(new_short * long / short)
     if max_size is not None and new_long > max_size:
