@@ -97,14 +97,15 @@ class RandomCrop(Transform):
     def _on_batch(self, images: np.ndarray) -> np.ndarray:
         count, height, width, *rest = images.shape
         left, up, right, down = map(operator.add, self._margins, self._missing((height, width)))
-        padded = filled((count, up + height + down, left + width + right, *rest), images.dtype, self.fill)
+        places = count, up + height + down, left + width + right
+        padded = filled(places, tuple(rest), images.dtype, self.fill)
         padded[:, up : up + height, left : left + width] = images
-        places = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
-        # One view of all rectangles, rows with their channels in one piece, and from it those of the places.
+        corners = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
+        # One view of all rectangles, rows with their channels in one piece, and from it those at the corners.
         channels = math.prod(rest)
         rows = padded.reshape(count, padded.shape[1], -1)
         all_of_them = sliding_window_view(rows, (self.size[0], self.size[1] * channels), (1, 2))
-        cut = all_of_them[np.arange(count), places[:, 0], places[:, 1] * channels]
+        cut = all_of_them[np.arange(count), corners[:, 0], corners[:, 1] * channels]
         return cut.reshape(count, *self.size, *rest)
 
     def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:

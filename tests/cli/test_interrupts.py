@@ -178,7 +178,8 @@ def test_a_signal_for_the_whole_process_group_leaves_a_checkpoint(training, tmp_
     """As a terminal, a scheduler or `timeout` sends it: to the worker processes too."""
     wait_for(lambda: worker_processes(training.pid))
     if moment == "middle":
-        wait_for(lambda: "epoch" in (tmp_path / "run" / "metrics.jsonl").read_text())
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        wait_for(lambda: metrics.exists() and "epoch" in metrics.read_text())
     os.killpg(training.pid, number)
     errors = training.communicate(timeout=60)[1]
     assert training.returncode == code, errors

@@ -185,3 +185,13 @@ def test_a_picture_keeps_its_mode(mode):
     edges = transforms.Pad(1, padding_mode="edge")
     for change in (transforms.RandomHorizontalFlip(1), transforms.RandomErasing(1), edges):
         assert change(image).mode == mode
+
+
+def test_a_colour_is_never_spread_along_a_row_of_a_grey_image():
+    """As wide as the colour has numbers, which NumPy would take for a row."""
+    for change in (transforms.Pad(1, (1, 2, 3)), transforms.RandomCrop(3, 1, fill=(1, 2, 3))):
+        with pytest.raises(OptionError, match="a fill that fits"):
+            change(np.zeros((4, 1), np.uint8))
+    with pytest.raises(OptionError, match="a fill that fits"):
+        transforms.RandomCrop(3, 1, fill=(1, 2, 3)).on_batch(np.zeros((2, 4, 1), np.uint8))
+    assert transforms.Pad(1, (7,))(np.zeros((1, 1), np.uint8)).sum() == 56

@@ -85,19 +85,21 @@ def window(a: np.ndarray, top: int, left: int, height: int, width: int, fill: Fi
     bottom, right = top + height, left + width
     if min(top, left) >= 0 and bottom <= a.shape[0] and right <= a.shape[1]:
         return a[top:bottom, left:right]
-    out = filled((height, width, *a.shape[2:]), a.dtype, fill)
+    out = filled((height, width), a.shape[2:], a.dtype, fill)
     inside = a[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     y, x = max(0, -top), max(0, -left)
     out[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     return out
 
 
-def filled(shape: Shape, dtype: Any, fill: Fill) -> np.ndarray:
-    """An array of one colour, which lies along the last axis, that of the channels."""
+def filled(places: Shape, pixel: Shape, dtype: Any, fill: Fill) -> np.ndarray:
+    """An array of one colour, which lies along the last axis of a pixel, that of the channels."""
     try:
-        return np.full(shape, fill, dtype)
+        if np.shape(fill) not in ((), (1,), pixel[-1:]):
+            raise ValueError("NumPy would take it for a row")
+        return np.full((*places, *pixel), fill, dtype)
     except (OverflowError, ValueError) as error:
-        expected = f"a fill that fits {dtype} pixels of shape {shape[2:]}"
+        expected = f"a fill that fits {dtype} pixels of shape {pixel}"
         raise OptionError(expected=expected, got=repr(fill)) from error
 
 
