@@ -106,12 +106,16 @@ def ordered_in_processes(
 
 
 def _end(pool: Sequence[_Worker]) -> None:
-    """All at the same time."""
+    """All at the same time; whoever takes too long is killed."""
     for worker in pool:
         worker.close()
-    latest = time.monotonic() + _PATIENCE
-    for worker in pool:
-        worker.join(max(0, latest - time.monotonic()))
+    try:
+        latest = time.monotonic() + _PATIENCE
+        for worker in pool:
+            worker.join(max(0, latest - time.monotonic()))
+    finally:  # also when a second Ctrl-C comes
+        for worker in pool:
+            worker.kill()
 
 
 @contextlib.contextmanager
@@ -184,11 +188,13 @@ class _Worker:
         self._pipe.close()
 
     def join(self, timeout: float) -> None:
-        """Wait until it has, or end it."""
+        """Wait until it has."""
         self._process.join(timeout)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+
+    def kill(self) -> None:
+        """End it if it has not, and remove what it shared."""
+        self._process.kill()
+        self._process.join()
         for block in self._blocks.values():
             block.close()
             if self._process.exitcode:  # it could not do that itself

@@ -1,6 +1,7 @@
 """Worker processes: the same batches as in this process, and errors that reach it."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -177,6 +178,19 @@ def test_busy_workers_end_at_the_same_time(monkeypatch):
     with pytest.raises(TimeoutError):
         next(results)
     assert time.monotonic() - start < 2.5  # one after the other they would have taken 2.7 seconds
+
+
+def test_an_interrupt_while_workers_end_leaves_none(monkeypatch):
+    """Or the program would wait for them when it ends."""
+    results = ordered_in_processes(sleeps, iter(range(2)), workers=2, ahead=2, timeout=0.1, init=None)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicnn.data.processes.time.monotonic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_program_may_end_in_the_middle_of_a_pass(tmp_path):
