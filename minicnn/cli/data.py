@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pack, check")
     group.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
     group.add_argument("--image-size", type=whole(1, 8192), help="height and width; default: by the images")
-    group.add_argument("--workers", type=whole(1, 256), default=2, help="pack: threads that decode (2)")
+    group.add_argument("--workers", type=whole(1, 256), default=0, help="pack: threads that decode (all)")
     group.add_argument("--data-dir", help="check: directory of a data set known by name")
 
 

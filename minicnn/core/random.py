@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.tensor import Tensor
-from minicnn.errors import CheckpointError
+from minicnn.errors import CheckpointError, OptionError
 
 __all__ = [
     "Generator",
@@ -29,6 +29,7 @@ __all__ = [
     "next_seed",
     "set_rng_state",
     "set_state",
+    "to_generator",
     "uniforms",
     "uniforms_of_samples",
     "use_generator",
@@ -86,6 +87,18 @@ class Generator(np.random.Generator):
 
 def _seeded_state(seed: int) -> Any:
     return new_generator(int(seed) % _MAX_SEED).bit_generator.state
+
+
+def to_generator(own: Any, op: str) -> np.random.Generator | None:
+    """A generator of somebody's own, or None, checked."""
+    if own is None or isinstance(own, np.random.Generator):
+        return own
+    raise OptionError(
+        expected="a generator of minicnn or NumPy",
+        got=repr(own),
+        hint="minicnn.Generator().manual_seed(0) makes one",
+        op=op,
+    )
 
 
 _default = new_generator(int(np.random.SeedSequence().generate_state(1)[0]))
@@ -206,8 +219,14 @@ class Keyed:
         self._drawn += count
         return [_uniform(self._start + _STEP * n & _WORD) for n in range(first + 1, self._drawn + 1)]
 
-    def uniforms_of_samples(self, count: int) -> np.ndarray:
-        """The next numbers of each sample, (N, count)."""
+    def uniforms_of_samples(self, samples: int, count: int) -> np.ndarray:
+        """The next numbers of each sample, (samples, count).
+
+        They come from the generator if these are not the samples whose keys are known: a data set may ask
+        another for some of them, or for a single one.
+        """
+        if not samples or samples != len(self._samples):
+            return self.generator.random((samples, count))
         first = self._drawn_of_samples
         self._drawn_of_samples += count
         return _uniform(self._starts + _STEP * np.arange(first + 1, first + count + 1, dtype=np.uint64))
@@ -270,5 +289,5 @@ def uniforms_of_samples(samples: int, count: int) -> np.ndarray:
     """What ``uniforms(count)`` would give for each sample of the batch in force, (samples, count)."""
     current = _current.get()
     if isinstance(current, Keyed):
-        return current.uniforms_of_samples(count)
+        return current.uniforms_of_samples(samples, count)
     return generator().random((samples, count))

@@ -17,10 +17,18 @@ __all__ = ["Columns", "default_collate", "default_convert"]
 class Columns(Sequence[tuple[Any, ...]]):
     """Samples whose parts lie side by side already, so that :func:`default_collate` has nothing to copy.
 
+    A data set whose ``__getitems__(indices)`` makes a whole batch at once returns it as this. Looked at, it
+    is a sequence of tuples, one for each sample.
+
     Parameters
     ----------
     *columns : Tensor, array or list
         One for each part of the samples, all of one length. Of an array of integers a sample has Python's.
+
+    Raises
+    ------
+    ShapeError
+        If there is no column, or their lengths differ.
 
     Examples
     --------
@@ -33,6 +41,9 @@ class Columns(Sequence[tuple[Any, ...]]):
     """
 
     def __init__(self, *columns: Any) -> None:
+        lengths = {len(column) for column in columns}
+        if len(lengths) != 1:
+            raise ShapeError(expected="columns of one length", got=f"{sorted(lengths)}", op="Columns")
         self.columns = columns
 
     def __len__(self) -> int:
@@ -67,7 +78,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     Raises
     ------
     ShapeError
-        If the samples of the batch have different shapes or structures.
+        If there is no sample, or they have different shapes or structures.
     DTypeError
         If a sample is nothing that a tensor can hold, such as a PIL image.
 
@@ -80,6 +91,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """
     if isinstance(batch, Columns):
         return [_column(column) for column in batch.columns]
+    if not len(batch):
+        raise ShapeError(expected="at least one sample", got="an empty batch", op="default_collate")
     first = batch[0]
     if isinstance(first, Tensor):
         return _stack([sample.array for sample in batch])

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from minicnn.core.random import generator as current_generator
-from minicnn.core.random import new_generator
+from minicnn.core.random import new_generator, to_generator
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 
@@ -25,6 +25,7 @@ class Dataset(Generic[T]):
 
     A subclass writes ``__getitem__`` and ``__len__``. It may also write ``__getitems__(indices)``, which
     returns the list of samples for a whole batch at once, or None where it would rather be asked one by one.
+    Where a subclass changes ``__getitem__`` alone, it is asked one by one.
 
     Examples
     --------
@@ -36,6 +37,10 @@ class Dataset(Generic[T]):
     >>> Squares()[3], len(Squares() + Squares())
     (9, 8)
     """
+
+    def __init_subclass__(cls) -> None:
+        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
+            cls.__getitems__ = None  # type: ignore[attr-defined]
 
     def __getitem__(self, index: Any) -> T:
         raise NotImplementedError(f"{type(self).__name__} has to define __getitem__")
@@ -93,7 +98,7 @@ class Subset(Dataset[T]):
     ['c', 'a']
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -173,7 +178,8 @@ def random_split(
     [8, 2]
     """
     sizes = _sizes(list(lengths), len(dataset))
-    order = (generator or current_generator()).permutation(len(dataset)).tolist()
+    rng = to_generator(generator, "random_split") or current_generator()
+    order = rng.permutation(len(dataset)).tolist()
     ends = itertools.accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 

@@ -8,7 +8,7 @@ only, or the others measure too well.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,13 @@ from minicnn.data.dataset import ConcatDataset, Subset, TensorDataset
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.loader import DataLoader
 from minicnn.data.pack import pixel_hash
+from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler, WeightedRandomSampler
 from minicnn.data.vision import ImageArrays, ImageFolder, LabelledImages
 from minicnn.errors import OptionError
 
 __all__ = ["Fitted", "check_fitted", "fingerprints", "statistics"]
 
-_BLOCK = 1024  # images looked at together
+_BLOCK = 4 << 20  # bytes of images looked at together
 
 
 class Fitted(tuple[float, ...]):
@@ -102,7 +103,8 @@ def fingerprints(dataset: Any, indices: Iterable[int] | None = None) -> np.ndarr
     Parameters
     ----------
     dataset : data set or DataLoader
-        Of a loader whose sampler has ``indices`` only those samples count.
+        Of a loader the samples that it may draw. A sampler of your own, or batch sampler, says in an
+        attribute ``indices`` which ones those are.
     indices : iterable of int, optional
         All by default.
 
@@ -113,7 +115,7 @@ def fingerprints(dataset: Any, indices: Iterable[int] | None = None) -> np.ndarr
     Raises
     ------
     OptionError
-        If the samples of a data set cannot be told apart.
+        If the samples of a data set cannot be told apart, or nobody knows which ones a sampler draws.
 
     Examples
     --------
@@ -190,8 +192,7 @@ def _fitted(thing: Any) -> Iterator[Any]:
 def _roots(dataset: Any, indices: Iterable[int] | None) -> Iterator[tuple[Any, np.ndarray]]:
     """The data sets that really hold the samples, and which of theirs are meant."""
     if isinstance(dataset, DataLoader):
-        own = getattr(dataset.sampler, "indices", None)
-        dataset = dataset.dataset if own is None else Subset(dataset.dataset, own)
+        dataset = Subset(dataset.dataset, _drawn(dataset))
     chosen = np.arange(len(dataset)) if indices is None else np.asarray(list(indices), np.int64)
     if isinstance(dataset, Subset):
         yield from _roots(dataset.dataset, np.asarray(dataset.indices, np.int64)[chosen])
@@ -204,11 +205,31 @@ def _roots(dataset: Any, indices: Iterable[int] | None) -> Iterator[tuple[Any, n
         yield dataset, chosen
 
 
+def _drawn(loader: DataLoader) -> np.ndarray:
+    """The indices of the samples that a loader may draw."""
+    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    if isinstance(sampler, BatchSampler):
+        sampler = sampler.sampler
+    if isinstance(sampler, (SequentialSampler, RandomSampler)):
+        return np.arange(len(sampler.data_source))
+    if isinstance(sampler, WeightedRandomSampler):
+        return np.flatnonzero(sampler.weights)
+    known = getattr(sampler, "indices", sampler)
+    if not isinstance(known, (Sequence, np.ndarray)):
+        raise OptionError(
+            f"nobody knows which samples {type(sampler).__name__} draws",
+            hint="give it an attribute indices",
+            op="fingerprints",
+        )
+    return np.hstack([np.empty(0, np.int64), *known])  # of batches in one piece
+
+
 def _images(root: Any, chosen: np.ndarray) -> Iterator[np.ndarray]:
     """The pixels of images as they are before any transform, (N, H, W) or (N, H, W, C), some at a time."""
     if isinstance(root, ImageArrays):
-        for start in range(0, len(chosen), _BLOCK):
-            yield root.pixels[chosen[start : start + _BLOCK]]
+        count = max(1, _BLOCK // int(np.prod(root.pixels.shape[1:])))
+        for start in range(0, len(chosen), count):
+            yield root.pixels[chosen[start : start + count]]
     elif isinstance(root, LabelledImages):
         plain = root.with_transform(None)
         for index in chosen.tolist():

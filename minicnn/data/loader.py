@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.core.random import new_generator, next_seed, use_generator, use_keys
+from minicnn.core.random import new_generator, next_seed, to_generator, use_generator, use_keys
 from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minicnn.data.threads import ordered_in_threads
@@ -63,7 +63,7 @@ class DataLoader:
         Seconds to wait for a batch from the workers; 0 waits for ever.
     worker_init_fn : callable, optional
         Called as ``worker_init_fn(number)`` at the start of each worker.
-    generator : numpy.random.Generator, optional
+    generator : minicnn.Generator or numpy.random.Generator, optional
         Where the seed of each pass comes from if ``seed`` is None; the one in force by default.
     prefetch_factor : int, optional
         Batches that each worker prepares ahead; 2 by default.
@@ -116,7 +116,7 @@ class DataLoader:
         self.prefetch_factor = prefetch_factor or 2
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
-        self.generator = generator
+        self.generator = to_generator(generator, "DataLoader")
         self.seed = None if seed is None else int(seed) % _MAX_SEED
         self.epoch = 0
         self.pin_memory = pin_memory
@@ -188,8 +188,9 @@ class DataLoader:
         """What the sampler gives in one pass, drawing from a generator of its own, with the samples' keys."""
         own = new_generator(*key)
         seen: Counter[int] = Counter()
-        tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
         nothing = object()
+        with use_generator(own):  # some draw at once, others when they are asked
+            tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
         while True:
             with use_generator(own):
                 task = next(tasks, nothing)

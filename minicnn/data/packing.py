@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.threads import processors
 from minicnn.data.arrange import ImageSize, Plan, Seen, arrange
 from minicnn.data.formats.files import PathLike
 from minicnn.data.formats.images import decode_to, header
@@ -40,7 +41,7 @@ def pack(
     image_size: ImageSize = None,
     classes: Sequence[str] | None = None,
     skip_bad: bool = False,
-    workers: int = 2,
+    workers: int = 0,
     origin: Any = None,
     unless: Callable[[], bool] = lambda: False,
     progress: Progress = lambda what, done, total: None,
@@ -64,7 +65,7 @@ def pack(
     skip_bad : bool
         Leave out what cannot be read, and list it.
     workers : int
-        Threads that decode.
+        Threads that decode; 0: one for each processor.
     origin : optional
         Kept with the pack; JSON.
     unless : callable
@@ -186,7 +187,8 @@ def _decode(
         return number, ""
 
     tasks = _placed(sources, plan)
-    options: dict[str, Any] = {"workers": max(1, workers), "ahead": _AHEAD, "timeout": None, "init": None}
+    workers = workers or processors()
+    options: dict[str, Any] = {"workers": workers, "ahead": _AHEAD, "timeout": None, "init": None}
     bad = {}
     for done, (number, reason) in enumerate(ordered_in_threads(store, tasks, **options), 1):
         if reason:

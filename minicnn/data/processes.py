@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import itertools
 import multiprocessing
+import os
 import signal
+import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator
-from multiprocessing import connection
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection, resource_tracker, util
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
@@ -23,14 +25,21 @@ import numpy as np
 
 from minicnn.core.tensor import Tensor
 from minicnn.core.threads import set_num_threads
+from minicnn.data.threads import in_order
 from minicnn.errors import OptionError
 
 __all__ = ["ordered_in_processes"]
 
 _ALIGNMENT = 64  # bytes
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 5  # seconds for all workers to end by themselves
 _REASONS = (
-    "the system may have had no memory for it, or the script has no `if __name__ == '__main__':` around "
-    "what it runs"
+    "the system may have had no memory for it, also for what is shared (/dev/shm), or the script has no "
+    "`if __name__ == '__main__':` around what it runs"
+)
+_NO_ROOM = (
+    "no room for {} bytes of a batch in memory shared between processes (/dev/shm); fewer workers, a smaller "
+    "batch or prefetch_factor take less, `docker run --shm-size` gives more, and threads need none"
 )
 
 
@@ -70,30 +79,57 @@ def ordered_in_processes(
 
     Raises
     ------
+    OptionError
+        If the function cannot be sent.
     RuntimeError
         If a worker ends by itself, as when the system has no memory for it.
+    OSError
+        If there is no room in shared memory for a result.
     TimeoutError
         If a result takes longer than ``timeout``.
     """
-    pool = [_Worker(function, init, number) for number in range(workers)]
-    turns = itertools.cycle(pool)
-    pending: deque[_Worker] = deque()
+    pool: list[_Worker] = []
+    # Also when the program ends in the middle of a pass: workers do not heed multiprocessing's SIGTERM.
+    end = util.Finalize(None, _end, (pool,), exitpriority=0)
 
-    def submit(count: int) -> None:
-        for task in itertools.islice(tasks, count):
-            worker = next(turns)
-            worker.ask(task)
-            pending.append(worker)
+    def ask(task: Any) -> Callable[[], Any]:
+        worker = next(turns)
+        worker.ask(task)
+        return lambda: worker.answer(timeout)
 
     try:
-        submit(ahead)
-        while pending:
-            result = pending.popleft().answer(timeout)
-            submit(1)
-            yield result
+        pool.extend(_Worker(function, init, number) for number in range(workers))
+        turns = itertools.cycle(pool)
+        yield from in_order(ask, tasks, ahead)
     finally:
+        end()
+
+
+def _end(pool: Sequence[_Worker]) -> None:
+    """All at the same time; whoever takes too long is killed."""
+    for worker in pool:
+        worker.close()
+    try:
+        latest = time.monotonic() + _PATIENCE
         for worker in pool:
-            worker.end()
+            worker.join(max(0, latest - time.monotonic()))
+    finally:  # also when a second Ctrl-C comes
+        for worker in pool:
+            worker.kill()
+
+
+@contextlib.contextmanager
+def _stops_blocked() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the end of the block; a process that is started never gets them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # or its own start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker:
@@ -105,8 +141,11 @@ class _Worker:
         arguments = (function, init, number, theirs)
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         try:
-            self._process.start()
-        except (TypeError, AttributeError) as error:  # a lambda, an open file, a lock
+            with _stops_blocked():
+                self._process.start()
+        except (OSError, RuntimeError):  # no process could be started
+            raise
+        except Exception as error:  # an open file, a lock, a lambda
             raise OptionError(
                 f"the data set, its transforms or collate_fn cannot be sent to a process: {error}",
                 hint="write them as classes or functions of a module, or leave out multiprocessing_context",
@@ -144,12 +183,18 @@ class _Worker:
         self._free.append(name)
         return result
 
-    def end(self) -> None:
+    def close(self) -> None:
+        """Let it end by itself."""
         self._pipe.close()
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+
+    def join(self, timeout: float) -> None:
+        """Wait until it has."""
+        self._process.join(timeout)
+
+    def kill(self) -> None:
+        """End it if it has not, and remove what it shared."""
+        self._process.kill()
+        self._process.join()
         for block in self._blocks.values():
             block.close()
             if self._process.exitcode:  # it could not do that itself
@@ -167,8 +212,12 @@ def _raised(failure: _Failure) -> BaseException:
 
 
 def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> None:
-    """The life of a worker process; it ends when its parent closes the pipe, or with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
+    """The life of a worker process; it ends when its parent closes the pipe, or with it.
+
+    A terminal or a scheduler sends its signals to all processes; the parent needs its batches to the last.
+    """
+    for number_of_signal in _STOPS:
+        signal.signal(number_of_signal, signal.SIG_IGN)
     set_num_threads(1)
     blocks: dict[str, SharedMemory] = {}
     failure = None
@@ -228,13 +277,28 @@ def _answer(
             old = blocks.pop(name)
             old.close()
             old.unlink()
-        block = SharedMemory(create=True, size=max(offsets[-1], 1))
+        block = _new_block(max(offsets[-1], 1))
         blocks[block.name] = block
         name = block.name
     buffer = blocks[name].buf
     for array, offset in zip(arrays, offsets, strict=False):
         np.ndarray(array.shape, array.dtype, buffer, offset)[...] = array
     return _placed(value, offsets), name, released
+
+
+def _new_block(size: int) -> SharedMemory:
+    """Memory that is really there: what only has a size ends the process where it is written to."""
+    block = SharedMemory(create=True, size=size)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(block._fd, 0, size)  # type: ignore[attr-defined]
+    except OSError as error:
+        block.close()
+        block.unlink()
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(errno.ENOSPC, _NO_ROOM.format(f"{size:,}")) from error
+    return block
 
 
 def _padded(size: int) -> int:

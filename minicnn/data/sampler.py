@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.random import generator as current_generator
+from minicnn.core.random import to_generator
 from minicnn.errors import OptionError
 
 __all__ = [
@@ -100,7 +101,7 @@ class RandomSampler(Sampler):
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
-        self.generator = generator
+        self.generator = to_generator(generator, "RandomSampler")
 
     @property
     def num_samples(self) -> int:
@@ -135,7 +136,7 @@ class SubsetRandomSampler(Sampler):
 
     def __init__(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> None:
         self.indices = indices
-        self.generator = generator
+        self.generator = to_generator(generator, "SubsetRandomSampler")
 
     def __iter__(self) -> Iterator[int]:
         order = (self.generator or current_generator()).permutation(len(self.indices)).tolist()
@@ -192,7 +193,7 @@ class WeightedRandomSampler(Sampler):
             )
         self.num_samples = num_samples
         self.replacement = replacement
-        self.generator = generator
+        self.generator = to_generator(generator, "WeightedRandomSampler")
 
     def __iter__(self) -> Iterator[int]:
         rng = self.generator or current_generator()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["ordered_in_threads"]
+__all__ = ["in_order", "ordered_in_threads"]
 
 
 class _Job:
@@ -29,6 +29,15 @@ class _Job:
         if self.error is not None:
             raise self.error
         return self.result
+
+
+def in_order(ask: Callable[[Any], Callable[[], Any]], tasks: Iterator[Any], ahead: int) -> Iterator[Any]:
+    """The results of all tasks, so many asked for ahead of time; ``ask(task)`` gives what waits for one."""
+    pending = deque(map(ask, itertools.islice(tasks, ahead)))
+    while pending:
+        result = pending.popleft()()
+        pending.extend(map(ask, itertools.islice(tasks, 1)))
+        yield result
 
 
 def ordered_in_threads(
@@ -74,13 +83,12 @@ def ordered_in_threads(
     [0, 1, 4, 9, 16]
     """
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-    pending: deque[_Job] = deque()
     stopping = threading.Event()
 
-    def submit(count: int) -> None:
-        for task in itertools.islice(tasks, count):
-            pending.append(_Job(task))
-            jobs.put(pending[-1])
+    def ask(task: Any) -> Callable[[], Any]:
+        job = _Job(task)
+        jobs.put(job)
+        return lambda: job.wait(timeout)
 
     threads = [
         # Each runs in a copy of the caller's context, so that no_grad and the like hold there too.
@@ -94,11 +102,7 @@ def ordered_in_threads(
     try:
         for thread in threads:
             thread.start()
-        submit(ahead)
-        while pending:
-            result = pending.popleft().wait(timeout)
-            submit(1)
-            yield result
+        yield from in_order(ask, tasks, ahead)
     finally:
         stopping.set()
         for _ in threads:

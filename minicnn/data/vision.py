@@ -164,7 +164,9 @@ class ImageArrays(LabelledImages):
         return len(self.labels)
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        return self._from_array(self.pixels[index], int(self.labels[index]))
+        pixels = self.pixels[index]
+        pixels.flags.writeable = False  # a transform that changes it in place would change the data set
+        return self._from_array(pixels, int(self.labels[index]))
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[tuple[Any, ...]] | None:
         """All these samples at once, where the transform can do that without a difference."""

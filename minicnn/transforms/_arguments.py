@@ -24,6 +24,7 @@ __all__ = [
     "to_pair",
     "to_point",
     "to_range",
+    "to_sides",
     "to_span",
     "to_tuple",
 ]
@@ -73,6 +74,15 @@ def to_pair(size: int | Sequence[int], op: str) -> tuple[int, int]:
     if len(given) not in (1, 2) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in given):
         raise OptionError(expected="a positive size or (height, width)", got=repr(size), op=op)
     return int(given[0]), int(given[-1])
+
+
+def to_sides(size: int | Sequence[int], max_size: int | None, op: str) -> int | tuple[int, int]:
+    """The length of the shorter side, or (height, width), of what is not longer than ``max_size``."""
+    height, width = to_pair(size, op)
+    both = len(to_tuple(size)) == 2
+    if max_size is not None and (both or max_size <= height):
+        raise OptionError(expected="max_size > size, and one size", got=f"{max_size} with size {size}", op=op)
+    return (height, width) if both else height
 
 
 def to_margins(padding: int | Sequence[int], op: str) -> tuple[int, int, int, int]:

@@ -23,8 +23,8 @@ from minicnn.transforms._arguments import (
     to_pair,
 )
 from minicnn.transforms.base import Transform
-from minicnn.transforms.functional.geometry import filled, window
-from minicnn.transforms.functional.kinds import on_pixels, size_of
+from minicnn.transforms.functional.geometry import filled
+from minicnn.transforms.functional.kinds import size_of
 
 __all__ = [
     "RandomCrop",
@@ -80,19 +80,14 @@ class RandomCrop(Transform):
     @staticmethod
     def get_params(img: Any, output_size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Draw (top, left, height, width) for an image, to use them on several."""
-        return _place(size_of(img), output_size)
+        top, left = _places(np.array(uniforms(2)), size_of(img), output_size).tolist()
+        return top, left, *output_size
 
     def __call__(self, image: Any) -> Any:
-        height, width = size_of(image)
-        if self.padding_mode != "constant":
-            wider = self._missing((height, width)) if self.pad_if_needed else (0, 0, 0, 0)
-            for margins in (self._margins, wider):
-                image = F.pad(image, margins, 0, self.padding_mode)
-            return F.crop(image, *self.get_params(image, self.size))
-        # A margin of one colour is not made: the part of it that lies in the rectangle is painted there.
-        left, up, right, down = self._all_margins((height, width))
-        top, begin, h, w = _place((up + height + down, left + width + right), self.size)
-        return on_pixels(image, lambda a: window(a, top - up, begin - left, h, w, self.fill))
+        for margins in (self._margins, self._missing(size_of(image))):
+            if any(margins):
+                image = F.pad(image, margins, self.fill, self.padding_mode)
+        return F.crop(image, *self.get_params(image, self.size))
 
     @property
     def on_batch(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -101,32 +96,25 @@ class RandomCrop(Transform):
 
     def _on_batch(self, images: np.ndarray) -> np.ndarray:
         count, height, width, *rest = images.shape
-        left, up, right, down = self._all_margins((height, width))
-        padded = filled((count, up + height + down, left + width + right, *rest), images.dtype, self.fill)
+        left, up, right, down = map(operator.add, self._margins, self._missing((height, width)))
+        places = count, up + height + down, left + width + right
+        padded = filled(places, tuple(rest), images.dtype, self.fill)
         padded[:, up : up + height, left : left + width] = images
-        places = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
-        # One view of all rectangles, rows with their channels in one piece, and from it those of the places.
+        corners = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
+        # One view of all rectangles, rows with their channels in one piece, and from it those at the corners.
         channels = math.prod(rest)
         rows = padded.reshape(count, padded.shape[1], -1)
         all_of_them = sliding_window_view(rows, (self.size[0], self.size[1] * channels), (1, 2))
-        cut = all_of_them[np.arange(count), places[:, 0], places[:, 1] * channels]
+        cut = all_of_them[np.arange(count), corners[:, 0], corners[:, 1] * channels]
         return cut.reshape(count, *self.size, *rest)
 
-    def _all_margins(self, size: tuple[int, int]) -> tuple[int, ...]:
-        wider = self._missing(size) if self.pad_if_needed else (0, 0, 0, 0)
-        return tuple(map(operator.add, self._margins, wider))
-
     def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """What the padded image lacks, as a margin on both sides."""
+        """What the padded image lacks, as a margin on both sides; nothing where nobody wants to know."""
+        if not self.pad_if_needed:
+            return 0, 0, 0, 0
         left, up, right, down = self._margins
         x, y = max(0, self.size[1] - size[1] - left - right), max(0, self.size[0] - size[0] - up - down)
         return x, y, x, y
-
-
-def _place(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Draw (top, left, height, width) of a rectangle."""
-    top, left = _places(np.array(uniforms(2)), size, wanted).tolist()
-    return top, left, *wanted
 
 
 def _places(drawn: np.ndarray, size: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:

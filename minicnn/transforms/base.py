@@ -14,8 +14,9 @@ __all__ = ["Compose", "Lambda", "Transform", "to_transforms"]
 class Transform:
     """Base of the transforms: calling one turns an image into what it makes of it.
 
-    The attributes let a data set in memory spare the way through Pillow. A subclass that defines
-    ``__call__`` without them makes no such promise, whatever its base said.
+    A subclass defines ``__call__``, or ``forward``, which is the same under the name that torchvision has for
+    it. The attributes let a data set in memory spare the way through Pillow. A subclass that defines one of
+    the two or ``get_params`` without them makes no such promise, whatever its base said.
 
     Attributes
     ----------
@@ -48,13 +49,19 @@ class Transform:
     fitted_on: Any = None
 
     def __init_subclass__(cls) -> None:
-        if "__call__" in vars(cls):
-            for name in ("keeps_arrays", "takes_arrays", "on_batch", "on_batch_with"):
-                if name not in vars(cls):
-                    setattr(cls, name, getattr(Transform, name))
+        own = set(vars(cls))
+        if own & {"__call__", "forward", "get_params"}:
+            for name in {"keeps_arrays", "takes_arrays", "on_batch", "on_batch_with"} - own:
+                setattr(cls, name, getattr(Transform, name))
+        if "__call__" in own:
+            cls.forward = cls.__call__
+        elif "forward" in own:
+            cls.__call__ = cls.forward  # type: ignore[method-assign]
 
     def __call__(self, image: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has to define __call__")
+
+    forward: Any = __call__
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))

@@ -180,21 +180,12 @@ class Grayscale(Transform):
 
 
 class ToPILImage(Transform):
-    """A tensor (C, H, W) or an array (H, W) or (H, W, C) as a PIL image.
-
-    Floating point numbers are taken as 0 to 1 and times 255, rounded down; bytes stay as they are.
+    """A tensor or an array as a PIL image, as :func:`minicnn.transforms.functional.to_pil_image` makes it.
 
     Parameters
     ----------
     mode : str, optional
-        Pillow's mode; by default the one that fits the channels: L, LA, RGB, RGBA.
-
-    Raises
-    ------
-    DTypeError
-        If it gets something else, or numbers that are neither floating point nor uint8.
-    ShapeError
-        If there are not 1 to 4 channels.
+        Pillow's mode; by default the one that fits the channels.
 
     Examples
     --------

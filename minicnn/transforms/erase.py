@@ -34,7 +34,7 @@ class RandomErasing(Transform):
         One number, or one for each channel. ``"random"`` draws each element: from the standard normal
         distribution, or for bytes evenly from 0 to 255.
     inplace : bool
-        Change the tensor or array itself.
+        Change the tensor or array itself, if it may be written to; the images of a data set may not.
 
     Raises
     ------

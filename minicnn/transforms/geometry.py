@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.errors import OptionError
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
     Fill,
@@ -14,7 +13,7 @@ from minicnn.transforms._arguments import (
     to_margins,
     to_padding_mode,
     to_pair,
-    to_tuple,
+    to_sides,
 )
 from minicnn.transforms.base import Transform
 
@@ -22,25 +21,9 @@ __all__ = ["CenterCrop", "FiveCrop", "Pad", "Resize", "TenCrop"]
 
 
 class Resize(Transform):
-    """Scale to a size, by Pillow, which smooths before it shrinks.
+    """Scale the shorter side to ``size``, or the image to ``size`` (height, width).
 
-    Parameters
-    ----------
-    size : int or (int, int)
-        The length of the shorter side, the ratio kept; or (height, width).
-    interpolation : InterpolationMode, str or int
-        How pixels between pixels are made.
-    max_size : int, optional
-        With one ``size``: at most that long is the longer side.
-    antialias : bool
-        Taken for torchvision's sake; smoothing is always on.
-
-    Raises
-    ------
-    OptionError
-        If a size is not positive, or ``max_size`` comes with two sizes or is not larger than ``size``.
-    DTypeError
-        If a tensor or array is not uint8.
+    The options, and what they have to be, are those of :func:`minicnn.transforms.functional.resize`.
 
     Examples
     --------
@@ -58,13 +41,7 @@ class Resize(Transform):
         max_size: int | None = None,
         antialias: bool | None = True,
     ) -> None:
-        height, width = to_pair(size, "Resize")
-        shorter = len(to_tuple(size)) == 1
-        if max_size is not None and (not shorter or max_size <= height):
-            raise OptionError(
-                expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="Resize"
-            )
-        self.size = height if shorter else (height, width)
+        self.size = to_sides(size, max_size, "Resize")
         self.interpolation = to_interpolation(interpolation, "Resize")
         self.max_size = max_size
         self.antialias = antialias
@@ -74,21 +51,9 @@ class Resize(Transform):
 
 
 class Pad(Transform):
-    """Add a margin.
+    """Add a margin of a colour, or of what is beside it.
 
-    Parameters
-    ----------
-    padding : int or sequence of int
-        Pixels: on all sides; or (left and right, top and bottom); or (left, top, right, bottom).
-    fill : float or sequence of float
-        The colour of a constant margin, one number or one per channel.
-    padding_mode : {"constant", "edge", "reflect", "symmetric"}
-        A colour, the border pixel again, or the image mirrored without or with its border pixel.
-
-    Raises
-    ------
-    OptionError
-        If a number is negative, the mode is another one, or the pixels cannot hold the colour.
+    The options, and what they have to be, are those of :func:`minicnn.transforms.functional.pad`.
 
     Examples
     --------

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,77 @@ def test_a_signal_while_the_handlers_are_installed_is_not_lost(monkeypatch):
     monkeypatch.setattr(signals, "_handle", at_once)
     with pytest.raises(Interrupted, match="SIGTERM"), StopRequest() as request:
         assert request.signal == signal.SIGTERM
+
+
+def children_of(parent):
+    """Their ids and command lines; as Linux tells."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                yield int(folder.name), (folder / "cmdline").read_text()
+        except OSError:  # it has ended
+            continue
+
+
+def worker_processes(parent):
+    return [number for number, line in children_of(parent) if "spawn_main" in line]
+
+
+@pytest.fixture
+def training(tmp_path):
+    """One with two worker processes, and a process group of its own."""
+    words = ["train", "--epochs", "40", "--workers", "2", "--processes", "--batch-size", "8", "--out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minicnn", *words, tmp_path / "run"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def wait_for(condition):
+    for _ in range(3000):
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("never came")
+
+
+linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for worker processes in /proc")
+
+
+@linux
+@pytest.mark.parametrize(
+    "number, code, moment",
+    [
+        (signal.SIGTERM, 143, "start"),
+        (signal.SIGINT, 130, "start"),
+        (signal.SIGTERM, 143, "middle"),
+        (signal.SIGINT, 130, "middle"),
+    ],
+)
+def test_a_signal_for_the_whole_process_group_leaves_a_checkpoint(training, tmp_path, number, code, moment):
+    """As a terminal, a scheduler or `timeout` sends it: to the worker processes too."""
+    wait_for(lambda: worker_processes(training.pid))
+    if moment == "middle":
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        wait_for(lambda: metrics.exists() and "epoch" in metrics.read_text())
+    os.killpg(training.pid, number)
+    errors = training.communicate(timeout=60)[1]
+    assert training.returncode == code, errors
+    assert f"stopped by {signal.Signals(number).name}; saved" in errors.splitlines()[-1]
+    assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+
+
+@linux
+def test_worker_processes_end_with_a_training_that_is_killed(training):
+    workers = wait_for(lambda: len(found := worker_processes(training.pid)) == 2 and found)
+    training.kill()
+    training.wait()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minicnn.core.tensor import Tensor
-from minicnn.data import default_collate, default_convert
+from minicnn.data import DataLoader, Dataset, default_collate, default_convert
+from minicnn.data.collate import Columns
 from minicnn.errors import DTypeError, ShapeError
 
 
@@ -74,3 +75,22 @@ def test_convert_turns_arrays_into_tensors_and_leaves_the_rest():
     assert isinstance(converted["b"][1], Tensor)
     assert isinstance(converted["c"].x, Tensor)
     assert converted["c"].y is None
+
+
+@pytest.mark.parametrize("columns", [(), (np.zeros((3, 2)), [1, 2]), (Tensor([1.0]), np.arange(2))])
+def test_columns_are_of_one_length(columns):
+    with pytest.raises(ShapeError, match="Columns: expected columns of one length"):
+        Columns(*columns)
+
+
+def test_a_data_set_may_give_columns():
+    class Squares(Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitems__(self, indices):
+            numbers = np.array(indices)
+            return Columns(numbers**2, [f"no. {n}" for n in indices])
+
+    [squares, names] = list(DataLoader(Squares(), 4))[1]
+    assert (squares.tolist(), names) == ([16, 25], ["no. 4", "no. 5"])

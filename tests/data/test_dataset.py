@@ -5,8 +5,18 @@ import pytest
 
 from minicnn.core.random import new_generator
 from minicnn.core.tensor import Tensor
-from minicnn.data import ConcatDataset, Dataset, Subset, TensorDataset, random_split, stratified_split
+from minicnn.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    Subset,
+    TensorDataset,
+    random_split,
+    stratified_split,
+)
+from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError, ShapeError
+from minicnn.transforms import ToTensor
 
 
 def test_tensor_dataset_gives_a_tuple_of_rows():
@@ -105,3 +115,17 @@ def test_stratified_split_of_nothing_is_empty():
 def test_stratified_split_refuses_a_fraction_that_is_none(fraction):
     with pytest.raises(OptionError, match="between 0 and 1"):
         stratified_split([0, 1], fraction)
+
+
+class WithIndex(ImageArrays):
+    """A data set as many scripts extend it."""
+
+    def __getitem__(self, index):
+        return *super().__getitem__(index), index
+
+
+def test_a_subclass_that_changes_single_samples_changes_those_of_batches():
+    images = WithIndex(np.zeros((4, 2, 2), np.uint8), np.zeros(4, int), ["a"], ToTensor())
+    for dataset, expected in ((images, [2, 0]), (Subset(images, [3, 2, 1]), [1, 3])):
+        [(pictures, labels, indices)] = DataLoader(dataset, 2, sampler=[2, 0])
+        assert (pictures.shape, labels.tolist(), indices.tolist()) == ((2, 1, 2, 2), [0, 0], expected)

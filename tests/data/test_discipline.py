@@ -9,11 +9,15 @@ import pytest
 from minicnn import transforms
 from minicnn.core.tensor import Tensor
 from minicnn.data import (
+    BatchSampler,
     ConcatDataset,
     DataLoader,
+    RandomSampler,
+    SequentialSampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     check_fitted,
     fingerprints,
     random_split,
@@ -168,9 +172,56 @@ def test_what_was_fitted_beyond_the_training_part_is_refused(fitted, nested):
         (DataLoader(seen, 4, shuffle=True), DataLoader(held_out)),
         (train, ConcatDataset([held_out, unseen])),
         (DataLoader(data, sampler=SubsetRandomSampler(train.indices)), transform),
+        *((loader, transform) for loader in loaders_of(data, train.indices)),
     ):
         with pytest.raises(OptionError, match="^check_fitted: Normalize was fitted on .* training part"):
             check_fitted(*parts)
+
+
+def loaders_of(data, chosen):
+    """Of some of the samples, in every way that a loader can be told."""
+    weights = np.bincount(chosen, minlength=len(data))
+    for sampler in (SubsetRandomSampler(chosen), WeightedRandomSampler(weights, 8), list(chosen)):
+        yield DataLoader(data, 4, sampler=sampler)
+        yield DataLoader(data, None, sampler=sampler)
+        yield DataLoader(data, batch_sampler=BatchSampler(sampler, 4, False))
+    yield DataLoader(data, batch_sampler=[list(chosen[:5]), list(chosen[5:])])
+
+
+def test_a_loader_has_the_samples_that_it_draws():
+    data = images()
+    known = fingerprints(data)
+    for loader in loaders_of(data, [7, 3, 5, 11, 2, 19]):
+        assert set(fingerprints(loader)) == set(known[[2, 3, 5, 7, 11, 19]])
+        check_fitted(loader, normalize(data, [5, 19]))
+    for sampler in (SequentialSampler(range(6)), RandomSampler(range(6))):
+        assert np.array_equal(fingerprints(DataLoader(data, sampler=sampler)), known[:6])
+    for loader in (DataLoader(data, 4), DataLoader(data, shuffle=True), DataLoader(data, None)):
+        assert np.array_equal(fingerprints(loader), known)
+
+
+def test_a_sampler_that_does_not_say_what_it_draws_is_refused():
+    class Odd:
+        def __iter__(self):
+            return iter(range(1, 20, 2))
+
+    for options in ({"sampler": Odd()}, {"batch_sampler": BatchSampler(Odd(), 2, False)}):
+        with pytest.raises(OptionError, match="which samples Odd draws.* attribute indices"):
+            fingerprints(DataLoader(images(), **options))
+
+
+def test_statistics_take_memory_for_some_images_however_large_they_are():
+    class Recorded(np.ndarray):
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            asked.append(found.nbytes)
+            return found
+
+    asked = []
+    large = ImageArrays(np.zeros((100, 224, 224, 3), np.uint8), np.zeros(100, int), ["a"])
+    large.pixels = large.pixels.view(Recorded)
+    assert statistics(large)[0] == (0, 0, 0)
+    assert 1 << 20 < max(asked) <= 4 << 20
 
 
 def test_the_message_counts():

@@ -10,7 +10,16 @@ import pytest
 
 from minicnn import transforms
 from minicnn.core.random import generator, manual_seed, new_generator
-from minicnn.data import BatchSampler, DataLoader, Dataset, Subset, TensorDataset, WeightedRandomSampler
+from minicnn.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    random_split,
+)
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError
 
@@ -127,6 +136,37 @@ def test_epochs_count_up_and_can_be_set():
         loader.set_epoch(-1)
 
 
+class Shuffles:
+    """A batch sampler of one's own, which draws as soon as it is asked for its iterator."""
+
+    def __iter__(self):
+        order = generator().permutation(24)
+        return iter(order.reshape(-1, 4).tolist())
+
+
+SAMPLERS = {
+    "random": RandomSampler(range(24)),
+    "some": SubsetRandomSampler(range(24)),
+    "weighted": WeightedRandomSampler(np.ones(24), 24),
+}
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, "own batches", "batches of some"])
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_the_order_of_any_sampler_is_a_function_of_seed_and_epoch(name, batch_size):
+    def orders():
+        if name in SAMPLERS:
+            loader = DataLoader(np.arange(24), batch_size, sampler=SAMPLERS[name], seed=3)
+        else:
+            own = Shuffles() if name == "own batches" else BatchSampler(SAMPLERS["some"], 4, False)
+            loader = DataLoader(np.arange(24), batch_sampler=own, seed=3)
+        return [[np.ravel(batch).tolist() for batch in loader] for _ in range(2)]
+
+    first = orders()
+    assert first == orders()
+    assert first[0] != first[1]
+
+
 def test_the_order_is_frozen():
     loader = DataLoader(Noisy(1000), batch_size=100, shuffle=True, seed=2024)
     digest = hashlib.sha256(b"".join(part for batch in passes(loader, epochs=2) for part in batch))
@@ -182,31 +222,6 @@ def test_a_random_collate_fn_is_repeatable_too(workers):
     expected = list(DataLoader(np.arange(8), 2, seed=3, collate_fn=noisy))
     assert list(loader) == expected
     assert len(set(expected)) == 4
-
-
-def test_samples_are_asked_for_at_once_where_the_data_set_can():
-    class Many(Noisy):
-        def __getitems__(self, chosen):
-            asked.append(list(chosen))
-            return [self[i] for i in chosen]
-
-    asked = []
-    assert len(passes(DataLoader(Subset(Many(6), [5, 4, 3, 2]), 3))) == 2
-    assert asked == [[5, 4, 3], [2]]
-
-
-@pytest.mark.parametrize("workers", [0, 3])
-def test_samples_asked_for_at_once_may_be_random_and_are_repeatable_too(workers):
-    class Many(Noisy):
-        def __getitems__(self, chosen):
-            return [(float(generator().random()), i) for i in chosen]
-
-    def numbers(count, **options):
-        return [first.tolist() for first, _ in DataLoader(Many(8), 2, seed=3, num_workers=count, **options)]
-
-    expected = numbers(0)
-    assert numbers(workers) == expected
-    assert len({number for batch in expected for number in batch}) == 8
 
 
 class Broken(Noisy):
@@ -335,3 +350,17 @@ def test_options_of_pytorch_are_taken():
         prefetch_factor=2, persistent_workers=True, pin_memory_device="", in_order=True,
     )  # fmt: skip
     assert indices(loader) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("wrong", [5, np.random.RandomState(0), "cpu"])
+def test_what_is_no_generator_is_refused_at_once(wrong):
+    takers = [
+        lambda: DataLoader(np.arange(3), shuffle=True, generator=wrong),
+        lambda: RandomSampler(range(3), generator=wrong),
+        lambda: SubsetRandomSampler(range(3), wrong),
+        lambda: WeightedRandomSampler([1.0], 1, generator=wrong),
+        lambda: random_split(range(3), [2, 1], wrong),
+    ]
+    for take in takers:
+        with pytest.raises(OptionError, match=r"minicnn.Generator\(\).manual_seed"):
+            take()

@@ -6,6 +6,7 @@ import os
 import pickle
 import runpy
 import tarfile
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from minicnn.data.records import FolderRecords, TarRecords
 from minicnn.data.records.base import labels_of_paths
 from minicnn.data.records.tar import shards_of
 from minicnn.data.sources import load
+from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import FormatError, OptionError
 
 Image = pytest.importorskip("PIL.Image")
@@ -307,3 +309,31 @@ def test_a_mask_chooses_images_of_a_pack(tmp_path):
     np.testing.assert_array_equal(images.pixels[images.labels == 1], whole[3:])
     with pytest.raises(IndexError, match="a mask of shape"):
         images.pixels[np.array([True, False])]
+
+
+def test_all_processors_decode(tmp_path, monkeypatch):
+    FILES.write_folders(tmp_path / "d", {"cat": 2})
+    asked = []
+
+    def recorded(*words, workers, **options):
+        asked.append(workers)
+        return ordered_in_threads(*words, workers=workers, **options)
+
+    monkeypatch.setattr("minicnn.data.packing.ordered_in_threads", recorded)
+    monkeypatch.setattr("minicnn.data.packing.processors", lambda: 7, raising=False)
+    packed(FolderRecords(tmp_path / "d"), tmp_path / "p")
+    packed(FolderRecords(tmp_path / "d"), tmp_path / "p", workers=3)
+    assert asked == [7, 3]
+
+
+def test_a_tar_is_read_without_memory_for_the_members_before(tmp_path):
+    def peak(count):
+        path = write_tar(tmp_path / f"{count}.tar", {f"cat/{number}.png": b"-" for number in range(count)})
+        tracemalloc.start()
+        assert sum(1 for _ in TarRecords(path)) == count
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(10)
+    assert peak(2000) < peak(200) + 100_000

@@ -1,7 +1,10 @@
 """Worker processes: the same batches as in this process, and errors that reach it."""
 
+import errno
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -139,13 +142,78 @@ def test_a_failing_init_is_reported():
         list(ordered_in_processes(fails, iter([0, 1]), workers=1, ahead=2, timeout=30, init=no_start))
 
 
+named = lambda image: image  # noqa: E731 - pickle refuses it by another error than one within a function
+
+
 def test_what_cannot_be_sent_is_refused():
     pixels = np.zeros((4, 3, 3), np.uint8)
-    images = ImageArrays(pixels, np.zeros(4, int), ["a"], lambda image: image)
-    with pytest.raises(OptionError, match="cannot be sent to a process"):
-        list(DataLoader(images, num_workers=1, multiprocessing_context="spawn"))
+    for transform in (lambda image: image, named):
+        images = ImageArrays(pixels, np.zeros(4, int), ["a"], transform)
+        with pytest.raises(OptionError, match="cannot be sent to a process"):
+            list(DataLoader(images, num_workers=1, multiprocessing_context="spawn"))
     with pytest.raises(OptionError, match="a forked process may hang"):
         DataLoader(images, num_workers=1, multiprocessing_context="fork")
+
+
+def too_large(number):
+    """More than the system shares, of a single number."""
+    system = os.statvfs("/dev/shm")
+    return np.broadcast_to(np.uint8(1), (system.f_blocks * system.f_frsize + 1,))
+
+
+def test_too_little_shared_memory_is_an_error_that_says_what_to_do():
+    if not os.path.isdir("/dev/shm") or not os.statvfs("/dev/shm").f_blocks:
+        pytest.skip("shared memory has no limit that could be read here")
+    before = set(os.listdir("/dev/shm"))
+    with pytest.raises(OSError, match="no room for .* bytes .* fewer workers.*--shm-size") as caught:
+        list(ordered_in_processes(too_large, iter([0]), workers=1, ahead=2, timeout=30, init=None))
+    assert caught.value.errno == errno.ENOSPC
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+def test_busy_workers_end_at_the_same_time(monkeypatch):
+    monkeypatch.setattr("minicnn.data.processes._PATIENCE", 0.3)
+    results = ordered_in_processes(sleeps, iter(range(9)), workers=9, ahead=9, timeout=0.1, init=None)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        next(results)
+    assert time.monotonic() - start < 2.5  # one after the other they would have taken 2.7 seconds
+
+
+def test_an_interrupt_while_workers_end_leaves_none(monkeypatch):
+    """Or the program would wait for them when it ends."""
+    results = ordered_in_processes(sleeps, iter(range(2)), workers=2, ahead=2, timeout=0.1, init=None)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicnn.data.processes.time.monotonic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_program_may_end_in_the_middle_of_a_pass(tmp_path):
+    """The workers, who heed no signal, end before multiprocessing waits for them; blocks of memory go."""
+    script = tmp_path / "script.py"
+    script.write_text("""
+import minicnn
+from tests.data.test_processes import Noisy
+
+if __name__ == "__main__":
+    loader = minicnn.data.DataLoader(Noisy(), num_workers=2, multiprocessing_context="spawn")
+    batches = iter(loader)
+    next(batches)
+""")
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_block_of_memory_is_left_behind():

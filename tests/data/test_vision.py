@@ -232,3 +232,32 @@ def test_a_subclass_may_choose_classes_and_indices(tmp_path):
     ]
     FILES.write_folders(tmp_path / "plain", {"b": 1})
     assert ImageFolder(tmp_path / "plain", classes=["a", "b"]).class_to_idx == {"a": 0, "b": 1}
+
+
+@pytest.mark.parametrize("before", [[], [transforms.RandomHorizontalFlip()], [transforms.PILToTensor()]])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_change_in_place_stays_out_of_the_data_set(channels, before):
+    """Whether it gets pictures, arrays or tensors."""
+
+    def samples(inplace, p=0.9):
+        erase = transforms.RandomErasing(p, value=7, inplace=inplace)
+        after = [] if before and isinstance(before[0], transforms.PILToTensor) else [transforms.ToTensor()]
+        data = images(channels, transforms.Compose([*before, erase, *after]))
+        made = [np.asarray(image) for image, _ in DataLoader(data, None, seed=1)]
+        assert np.array_equal(data.pixels, images(channels).pixels)
+        return made
+
+    assert np.array_equal(samples(True), samples(False))
+    assert not np.array_equal(samples(True), samples(True, p=0))
+
+
+def test_writing_into_an_image_of_the_data_set_is_refused():
+    class Blackens(transforms.Transform):
+        keeps_arrays = takes_arrays = True
+
+        def __call__(self, image):
+            image[...] = 0
+            return image
+
+    with pytest.raises(ValueError, match="read-only"):
+        images(transform=Blackens())[0]

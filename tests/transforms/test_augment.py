@@ -146,3 +146,11 @@ def test_resized_crops_fall_back_to_the_middle():
 def test_resized_crops_refuse_ranges_out_of_order(options):
     with pytest.raises(OptionError, match="RandomResizedCrop"):
         transforms.RandomResizedCrop(4, **options)
+
+
+def test_a_crop_is_padded_first_and_then_where_needed_as_in_torchvision():
+    row = np.arange(1, 6, dtype=np.uint8)[None]
+    crop = transforms.RandomCrop((1, 9), padding=(1, 0), pad_if_needed=True, padding_mode="reflect")
+    padded = [2, 1, 2, 1, 2, 3, 4, 5, 4, 5, 4]  # in one step it would be 4, 3, 2, 1, 2, ...
+    for _ in range(20):
+        assert crop(row).tolist()[0] in [padded[begin : begin + 9] for begin in range(3)]

@@ -144,6 +144,48 @@ def test_a_subclass_promises_nothing_it_does_not_say():
     assert Named.takes_arrays
 
 
+class MiddleCrop(transforms.RandomCrop):
+    """torchvision's way to change where a crop lies."""
+
+    @staticmethod
+    def get_params(img, output_size):
+        height, width = transforms.functional.get_dimensions(img)[1:]
+        return (height - output_size[0]) // 2, (width - output_size[1]) // 2, *output_size
+
+
+class Inverts(transforms.RandomHorizontalFlip):
+    """torchvision's way to change what a transform does."""
+
+    def forward(self, img):
+        return transforms.functional.invert(super().forward(img))
+
+
+OVERRIDDEN = {
+    "get_params": (MiddleCrop(4, padding=1), transforms.CenterCrop(4)),
+    "get_params, edges": (MiddleCrop(4, padding=1, padding_mode="edge"), transforms.CenterCrop(4)),
+    "forward": (Inverts(p=0), transforms.RandomInvert(p=1)),
+}
+
+
+@pytest.mark.parametrize("changed, expected", OVERRIDDEN.values(), ids=OVERRIDDEN)
+def test_what_a_subclass_overrides_is_heeded(changed, expected):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 6, 3), dtype=np.uint8)
+
+    def batches(transform):
+        chain = transforms.Compose([transform, transforms.ToTensor()])
+        images = ImageArrays(pixels, np.zeros(9, np.int64), ["a"], chain)
+        return [batch.array.tobytes() for batch, _ in DataLoader(images, 4, seed=1)]
+
+    assert np.array_equal(changed(pixels[0]), expected(pixels[0]))
+    assert batches(changed) == batches(expected)
+
+
+def test_forward_is_another_name_of_the_call():
+    flip = transforms.RandomHorizontalFlip(p=1)
+    assert flip.forward(np.array([[1, 2]])).tolist() == flip(np.array([[1, 2]])).tolist() == [[2, 1]]
+    assert transforms.Compose([flip, flip]).forward(np.array([[1, 2]])).tolist() == [[1, 2]]
+
+
 def test_pillow_that_another_thread_is_just_loading_is_no_obstacle(monkeypatch):
     """The module stands in ``sys.modules`` before it has anything in it."""
     monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))

@@ -157,3 +157,41 @@ def test_what_has_no_height_and_width_is_refused(image):
 def test_what_is_no_image_is_refused():
     with pytest.raises(DTypeError, match="a PIL image, an array or a tensor, got str"):
         transforms.CenterCrop(1)("image")
+
+
+def picture(mode):
+    """One of a mode, with bytes of its own in every band."""
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 8, 3), np.uint8))
+    if mode == "PA":
+        return colours.convert("LA").convert(mode)
+    if mode == "I;16":
+        return colours.convert("L").convert(mode)
+    return colours.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["P", "PA", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "F"])
+def test_a_picture_keeps_its_mode(mode):
+    image = picture(mode)
+    bands = len(image.getbands())
+    fill = 3 if bands == 1 else tuple(range(3, 3 + bands))
+    margin = transforms.Pad(1, fill)(image)
+    assert margin.mode == mode
+    assert margin.getpixel((0, 4)) == fill
+    inside = margin.crop((1, 1, 9, 8))
+    assert inside.tobytes() == image.tobytes()
+    assert inside.convert("RGB").tobytes() == image.convert("RGB").tobytes()
+    crop = transforms.RandomCrop((7, 8), padding=1, fill=fill)(image)
+    assert (crop.mode, crop.size) == (mode, (8, 7))
+    edges = transforms.Pad(1, padding_mode="edge")
+    for change in (transforms.RandomHorizontalFlip(1), transforms.RandomErasing(1), edges):
+        assert change(image).mode == mode
+
+
+def test_a_colour_is_never_spread_along_a_row_of_a_grey_image():
+    """As wide as the colour has numbers, which NumPy would take for a row."""
+    for change in (transforms.Pad(1, (1, 2, 3)), transforms.RandomCrop(3, 1, fill=(1, 2, 3))):
+        with pytest.raises(OptionError, match="a fill that fits"):
+            change(np.zeros((4, 1), np.uint8))
+    with pytest.raises(OptionError, match="a fill that fits"):
+        transforms.RandomCrop(3, 1, fill=(1, 2, 3)).on_batch(np.zeros((2, 4, 1), np.uint8))
+    assert transforms.Pad(1, (7,))(np.zeros((1, 1), np.uint8)).sum() == 56

@@ -255,6 +255,16 @@ def test_erase_writes_into_the_rectangle_and_nowhere_else(shape):
     assert not x.numpy().any()
 
 
+def test_erase_in_place_copies_what_may_not_be_written_to():
+    image = np.ones((3, 4), np.uint8)
+    image.flags.writeable = False
+    for kind in (image, Tensor.wrap(image), Image.fromarray(image)):
+        made = F.erase(kind, 0, 0, 1, 4, 0, inplace=True)
+        assert type(made) is type(kind)
+        assert np.asarray(made).sum() == 8
+        assert np.asarray(kind).sum() == 12
+
+
 def test_erase_of_every_kind():
     new = np.arange(36).reshape(3, 3, 4)
     made = agreed(lambda image: F.erase(image, 1, 2, 3, 4, new), pixels())

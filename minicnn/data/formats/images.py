@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,6 +19,8 @@ __all__ = ["FORMATS", "MAX_PIXELS", "decode", "decode_to", "header", "image_head
 
 FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 MAX_PIXELS = 64_000_000
+# What tells how to turn an image, as chunks of a PNG begin.
+_LATE = (b"eXIf", b"iTXtXML:com.adobe.xmp", b"zTXtRaw profile type exif", b"tEXtRaw profile type exif")
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -135,7 +139,7 @@ def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
     """:func:`image_header` of an open file that errors call ``path``."""
     image = _identify(file, path)
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        orientation = _exif(image).get(0x0112, 1)
     except Exception as error:  # the EXIF block has a parser of its own, and may come last
         raise FormatError(f"damaged or cut off: {error}", path=path) from error
     # Orientations 5 to 8 are those that turn the image by 90 degrees.
@@ -157,6 +161,8 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)
         animated = image.format == "PNG" and getattr(image, "is_animated", False)
+        if image.format == "PNG":
+            _check_chunks(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise FormatError(f"more than {MAX_PIXELS} pixels", path=path) from error
     except Image.UnidentifiedImageError as error:
@@ -171,6 +177,38 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
     if image.mode == "F":
         raise FormatError("floating point pixels are not supported", path=path)
     return image
+
+
+def _check_chunks(image: Any) -> None:
+    """Hold the pixels of a PNG against their checksums, which Pillow passes over."""
+    for kind, content, checksum in _late_chunks(image):
+        if kind == b"IDAT" and zlib.crc32(content) != checksum:
+            raise ValueError("wrong checksum of IDAT")
+
+
+def _late_chunks(image: Any) -> Iterator[tuple[bytes, memoryview, int]]:
+    """The chunks of a PNG from its pixels on: kind, kind with content, checksum."""
+    place = image.fp.tell()
+    image.fp.seek(image.tile[0].offset - 8)
+    rest = memoryview(image.fp.read())
+    image.fp.seek(place)
+    at = 0
+    while at < len(rest):
+        length, kind = struct.unpack_from(">I4s", rest, at)
+        end = at + 8 + length
+        yield kind, rest[at + 4 : end], *struct.unpack_from(">I", rest, end)
+        if kind == b"IEND":
+            return
+        at = end + 4
+
+
+def _exif(image: Any) -> Any:
+    """The EXIF block; for one behind the pixels of a PNG Pillow decodes them first, and only then."""
+    from PIL import Image
+
+    if image.format == "PNG" and not any(bytes(c[:30]).startswith(_LATE) for _, c, _ in _late_chunks(image)):
+        return Image.Image.getexif(image)
+    return image.getexif()
 
 
 def _to_eight_bits(image: Image.Image, path: PathLike) -> Image.Image:

@@ -160,6 +160,7 @@ class _Strict(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tar: Any) -> Any:
+        tar.members.clear()  # it would keep all of a stream that may be longer than memory
         try:
             return super().fromtarfile(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]

@@ -205,7 +205,7 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Any, inplace: bool = Fals
     v : float, or array or tensor of shape (C, 1, 1) or (C, h, w)
         The new numbers.
     inplace : bool
-        Change the tensor or array itself.
+        Change the tensor or array itself, if it may be written to; the images of a data set may not.
 
     Examples
     --------
@@ -214,14 +214,19 @@ def erase(img: Any, i: int, j: int, h: int, w: int, v: Any, inplace: bool = Fals
     """
     new = v.cpu_array() if isinstance(v, Tensor) else np.asarray(v)
     if isinstance(img, Tensor):
+        inplace = inplace and _writeable(img.array)
         x = img.array if inplace else img.array.copy()
         x[..., i : i + h, j : j + w] = new if img.ndim > 2 or new.ndim < 3 else new[0]
         return img if inplace else Tensor.wrap(x)
 
     def write(a: np.ndarray) -> np.ndarray:
-        a = a if inplace else a.copy()
+        a = a if inplace and _writeable(a) else a.copy()
         last = np.moveaxis(new, 0, -1) if new.ndim == 3 else new
         a[i : i + h, j : j + w] = last if a.ndim > 2 or last.ndim < 3 else last[..., 0]
         return a
 
     return on_pixels(img, write)
+
+
+def _writeable(array: Any) -> bool:
+    return getattr(array.flags, "writeable", True)  # CuPy's arrays always are

@@ -19,7 +19,7 @@ from minicnn.transforms._arguments import (
     to_padding_mode,
     to_pair,
     to_point,
-    to_tuple,
+    to_sides,
 )
 from minicnn.transforms.functional.kinds import (
     colour_for,
@@ -85,19 +85,21 @@ def window(a: np.ndarray, top: int, left: int, height: int, width: int, fill: Fi
     bottom, right = top + height, left + width
     if min(top, left) >= 0 and bottom <= a.shape[0] and right <= a.shape[1]:
         return a[top:bottom, left:right]
-    out = filled((height, width, *a.shape[2:]), a.dtype, fill)
+    out = filled((height, width), a.shape[2:], a.dtype, fill)
     inside = a[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     y, x = max(0, -top), max(0, -left)
     out[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     return out
 
 
-def filled(shape: Shape, dtype: Any, fill: Fill) -> np.ndarray:
-    """An array of one colour, which lies along the last axis, that of the channels."""
+def filled(places: Shape, pixel: Shape, dtype: Any, fill: Fill) -> np.ndarray:
+    """An array of one colour, which lies along the last axis of a pixel, that of the channels."""
     try:
-        return np.full(shape, fill, dtype)
+        if np.shape(fill) not in ((), (1,), pixel[-1:]):
+            raise ValueError("NumPy would take it for a row")
+        return np.full((*places, *pixel), fill, dtype)
     except (OverflowError, ValueError) as error:
-        expected = f"a fill that fits {dtype} pixels of shape {shape[2:]}"
+        expected = f"a fill that fits {dtype} pixels of shape {pixel}"
         raise OptionError(expected=expected, got=repr(fill)) from error
 
 
@@ -111,6 +113,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
     fill : float or sequence of float
         The colour of a constant margin, one number or one per channel.
     padding_mode : {"constant", "edge", "reflect", "symmetric"}
+        A colour, the border pixel again, or the image mirrored without or with its border pixel.
 
     Raises
     ------
@@ -201,13 +204,9 @@ def resize(
 
 def _target(now: tuple[int, int], size: int | Sequence[int], max_size: int | None) -> tuple[int, int]:
     """(height, width) of the resized image."""
-    new_short, width = to_pair(size, "resize")
-    if len(to_tuple(size)) == 2 and max_size is None:
-        return new_short, width
-    if max_size is not None and (len(to_tuple(size)) == 2 or max_size <= new_short):
-        raise OptionError(
-            expected="max_size > size, and one size", got=f"{max_size} with size {size}", op="resize"
-        )
+    new_short = to_sides(size, max_size, "resize")
+    if isinstance(new_short, tuple):
+        return new_short
     short, long = sorted(now)
     new_long = int(new_short * long / short)
     if max_size is not None and new_long > max_size:

@@ -109,8 +109,11 @@ def on_pixels(image: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
         return on_array(image, function)
     from PIL import Image
 
-    made = Image.fromarray(np.ascontiguousarray(function(np.asarray(image))))
-    if image.mode == "P":
+    pixels = np.ascontiguousarray(function(np.asarray(image)))
+    made = Image.fromarray(pixels)
+    if made.mode != image.mode:  # what the bytes of P, CMYK, YCbCr and the like mean, an array does not say
+        made = Image.frombytes(image.mode, made.size, pixels.tobytes())
+    if image.mode in ("P", "PA"):
         made.putpalette(image.getpalette())
     return made
 

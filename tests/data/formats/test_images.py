@@ -173,3 +173,48 @@ def test_files_are_closed(tmp_path):
             open_image(tmp_path / "bad")
     assert len(os.listdir("/proc/self/fd")) == before
     assert len(images) == 5
+
+
+def chunks(content):
+    """Where the chunks of a PNG begin, with their kinds and lengths."""
+    at = 8
+    while at < len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        yield at, kind, length
+        at += 12 + length
+
+
+@pytest.mark.parametrize("read", [open_image, image_header])
+def test_wrong_checksums_of_pixels_are_not_passed_over(tmp_path, read):
+    content = encoded(picture(size=(70, 50)), "PNG")
+    [(at, length)] = [(at, length) for at, kind, length in chunks(content) if kind == b"IDAT"]
+    middle = at + 8 + length // 2
+    changed = {
+        "sum": content[: at + 8 + length] + b"\0\0\0\0" + content[at + 12 + length :],
+        "pixels": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+    }
+    for name, damaged in changed.items():
+        path = tmp_path / name
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match="damaged or cut off: .* checksum of IDAT"):
+            read(path)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_header_is_read_without_the_pixels_and_finds_how_to_turn_the_image(tmp_path, monkeypatch, late):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(picture(), "PNG", exif=exif)
+    if late:  # which is allowed
+        [(at, length)] = [(at, length) for at, kind, length in chunks(content) if kind == b"eXIf"]
+        block = content[at : at + 12 + length]
+        content = content.replace(block, b"")[:-12] + block + content[-12:]
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert open_image(path).size == (5, 7)
+    if not late:
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", None)
+    found = image_header(path)
+    assert (found["width"], found["height"], found["orientation"]) == (5, 7, 6)
+    path.write_bytes(encoded(picture(), "PNG"))
+    assert image_header(path)["orientation"] == 1
