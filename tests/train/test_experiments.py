@@ -12,7 +12,7 @@ from minicnn import optim
 from minicnn.data import sources
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.sealed import Sealed
-from minicnn.errors import OptionError
+from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.experiments import Size, compare_losses, compare_regularisers, losses, overfitting
 from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
 
@@ -102,14 +102,21 @@ def test_every_way_is_measured_with_every_seed(overfitted):
 
 def test_what_diverges_does_not_win(monkeypatch):
     """Its mean is not a number, which no number is larger than."""
-    two = {name: losses.OPTIMISERS[name] for name in ("GD", "Adam")}
-    rates = {"GD": (1e30,), "Adam": (1e-3,)}
-    changed = {name: losses.Optimiser(one.make, rates[name], one.whole) for name, one in two.items()}
-    monkeypatch.setattr(losses, "OPTIMISERS", changed)
+
+    def compared(**rates):
+        made = {name: losses.OPTIMISERS[name] for name in rates}
+        changed = {name: losses.Optimiser(one.make, (rates[name],), one.whole) for name, one in made.items()}
+        monkeypatch.setattr(losses, "OPTIMISERS", changed)
+        return compare_losses(DIGITS, Size(60, 60, epochs=2, seeds=2))
+
     monkeypatch.setattr(losses, "_BEYOND", 0)
-    result = compare_losses(DIGITS, Size(60, 60, epochs=2, seeds=2))
+    result = compared(GD=1e30, Adam=1e-3)
     assert math.isnan(result.chosen["cross_entropy", "GD"]["val_accuracy"]["mean"])
     assert result.winner["optimiser"] == "Adam"
+    pytest.importorskip("matplotlib")
+    assert [line.get_label() for line in losses.draw(result).axes[0].lines[:1]] == ["GD"]
+    with pytest.raises(NonFiniteError, match="no training stayed finite"):
+        compared(GD=1e30)
 
 
 def test_l2_and_augmentation_make_the_gap_smaller(monkeypatch):

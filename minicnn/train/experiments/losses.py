@@ -118,6 +118,8 @@ def compare_losses(
     ------
     OptionError
         If there are not so many images.
+    NonFiniteError
+        If the numbers of no pair stayed finite.
     """
     split = split_of(source, size.train_images, size.train_images, size.val_images)
     journal = journal or Journal()
@@ -145,6 +147,8 @@ def compare_losses(
         result.chosen[loss, name] = facts
     loss, name = _best({pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()})
     rate = result.chosen[loss, name]["rate"]
+    if math.isnan(result.chosen[loss, name]["val_accuracy"]["mean"]):
+        raise NonFiniteError("no training stayed finite", op="experiment losses")
     accuracies = journal.once("test", lambda: _tested(split, loss, name, rate, seeds, size.epochs))
     facts = {"test_accuracies": accuracies, "test_accuracy": summary(accuracies)._asdict()}
     result.winner = {"loss": loss, "optimiser": name, "rate": rate, **facts}
@@ -231,8 +235,10 @@ def draw(result: Losses) -> Any:
 
 def _line(axes: Any, result: Losses, loss: str, name: str, color: str) -> None:
     rates = result.sweep[loss, name]
-    points: Sequence[tuple[float, float]] = [(r, 100 * a) for r, a in rates.items() if not math.isnan(a)]
-    axes.plot(*zip(*points, strict=True), ".-", color=color, label=name, linewidth=1)
+    points = [(r, 100 * a) for r, a in rates.items() if not math.isnan(a)]
+    axes.plot(
+        [rate for rate, _ in points], [accuracy for _, accuracy in points], ".-", color=color, label=name
+    )
     chosen = result.chosen[loss, name]
     mean = 100 * chosen["val_accuracy"]["mean"]
     error = [[mean - 100 * chosen["val_accuracy"]["low"]], [100 * chosen["val_accuracy"]["high"] - mean]]
