@@ -12,6 +12,7 @@ from typing import Any
 
 COLOURS = {"minicnn": "tab:blue", "torch": "tab:orange"}
 NAMES = {"minicnn": "minicnn", "torch": "PyTorch"}
+LABELS = {"minicnn": 7, "torch": -15}  # points above the end of a run
 
 
 @dataclass
@@ -61,6 +62,7 @@ def draw(runs: list[Run], path: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    label = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for run in runs:
         color = COLOURS[run.framework]
@@ -68,7 +70,7 @@ def draw(runs: list[Run], path: str) -> None:
         axes.plot(minutes, [100 * epoch["accuracy"] for epoch in run.epochs], color=color, alpha=0.45)
         end = (minutes[-1], 100 * run.last["accuracy_with_mirror"])
         axes.plot(*end, "o", color=color)
-        axes.annotate(f"{end[1]:.1f} %", end, (0, 7), textcoords="offset points", ha="right", fontsize=9)
+        axes.annotate(f"{end[1]:.1f} %", end, (0, LABELS[run.framework]), **label)
     for framework in sorted({run.framework for run in runs}):
         axes.plot([], [], "o-", color=COLOURS[framework], label=NAMES[framework])
     axes.set(xscale="log", xlabel="minutes of training", ylabel="accuracy on 5,000 images held out, %")

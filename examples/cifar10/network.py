@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 
-def build(torch: Any, filters: np.ndarray, widths: Sequence[int], depth: int = 2) -> Any:
+def build(
+    torch: Any, filters: np.ndarray, widths: Sequence[int], activation: str = "ReLU", depth: int = 2
+) -> Any:
     """A whitening layer and three blocks that halve the image; after K. Jordan's airbench94.
 
     Parameters
@@ -19,6 +21,8 @@ def build(torch: Any, filters: np.ndarray, widths: Sequence[int], depth: int = 2
         The weights of the first layer, which are not trained.
     widths : three int
         Channels of the blocks.
+    activation : str
+        A layer of ``torch.nn``.
     depth : int
         Convolutions in a block.
     """
@@ -27,7 +31,8 @@ def build(torch: Any, filters: np.ndarray, widths: Sequence[int], depth: int = 2
     whiten.weight.data = torch.tensor(filters)
     whiten.weight.requires_grad_(False)
     nn.init.zeros_(whiten.bias)
-    layers = [whiten, nn.ReLU()]
+    activate = getattr(nn, activation)
+    layers = [whiten, activate()]
     c_in = len(filters)
     for width in widths:
         for i in range(depth):
@@ -35,7 +40,7 @@ def build(torch: Any, filters: np.ndarray, widths: Sequence[int], depth: int = 2
             with torch.no_grad():
                 nn.init.dirac_(conv.weight[:c_in])  # begin as the identity
             layers += [conv, nn.MaxPool2d(2)] if i == 0 else [conv]
-            layers += [normalisation(torch, width), nn.ReLU()]
+            layers += [normalisation(torch, width), activate()]
             c_in = width
     layers += [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(c_in, 10, bias=False), scale(torch, 1 / 9)]
     return nn.Sequential(*layers)

@@ -1,6 +1,6 @@
 """Trains a small network on CIFAR-10 within some minutes, in minicnn or, by the same lines, in PyTorch.
 
-    python examples/cifar10/train.py DATA [--minutes 5|30|90] [--framework minicnn|torch] [--out RUNS.jsonl]
+    python examples/cifar10/train.py DATA [--minutes 5|12|30|90] [--framework minicnn|torch] [--out RUNS.jsonl]
 
 Prints a line of JSON with the recipe and one for each epoch, and appends them to ``--out``: seconds since the
 start, and the accuracy on the images held out.
@@ -27,6 +27,8 @@ class Recipe:
 
     epochs: int
     widths: tuple[int, int, int] = (64, 256, 256)
+    depth: int = 2
+    activation: str = "ReLU"
     shift: int = 2
     cutout: int = 0
     batch_size: int = 512
@@ -40,6 +42,7 @@ class Recipe:
 #: By minutes: the recipe, with the number of epochs for which minicnn has the time on two cores, and PyTorch's.
 RECIPES = {
     5: (Recipe(epochs=7), 4),
+    12: (Recipe(epochs=17), 9),
     30: (Recipe(epochs=18, widths=(128, 384, 384), shift=4), 10),
     90: (Recipe(epochs=54, widths=(128, 384, 384), shift=4, cutout=8), 30),
 }
@@ -114,7 +117,8 @@ def train(torch: Any, recipe: Recipe, parts: tuple[Any, Any], seed: int) -> Iter
     torch.manual_seed(seed)
     train_set, held_out = parts
     batches = images.Batches(train_set, recipe.batch_size, seed, recipe.shift, recipe.cutout)
-    model = network.build(torch, images.whitening_filters(train_set), recipe.widths)
+    filters = images.whitening_filters(train_set)
+    model = network.build(torch, filters, recipe.widths, recipe.activation, recipe.depth)
     scores_of = fastest(torch, model)  # first: PyTorch gives the parameters new memory for another layout
     optimizer, lookahead = optimizer_of(torch, model, recipe), Lookahead(torch, model)
     rates = [group["lr"] for group in optimizer.param_groups]

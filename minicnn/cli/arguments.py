@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["shape", "whole"]
+__all__ = ["add_computing", "computing", "shape", "whole"]
 
 _MAX_SIDE = 2**16  # of an image, and as many channels
 
@@ -44,6 +45,17 @@ def shape(text: str) -> tuple[int, ...]:
             f"expected C,H,W such as 3,32,32, each from 1 to {_MAX_SIDE}, got {text[:40]!r}"
         )
     return tuple(size for size in sizes if size is not None)
+
+
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """What to compute with, for a run that has its own."""
+    parser.add_argument("--threads", type=whole(1, 1024), help="default: as many as the run")
+    parser.add_argument("--backend", help="numpy, native, ...; default: that of the run")
+
+
+def computing(args: argparse.Namespace) -> dict[str, Any]:
+    """Those of :func:`add_computing` that were given."""
+    return {name: value for name in ("threads", "backend") if (value := getattr(args, name)) is not None}
 
 
 def _number(text: str) -> int | None:

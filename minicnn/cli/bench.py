@@ -18,7 +18,7 @@ from minicnn.bench import cases, judge, kernels, ladder, machine, plot, processe
 from minicnn.bench.steps import networks
 from minicnn.bench.steps.job import Job
 from minicnn.cli.output import print_json, tell
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import get_num_threads, use_threads
 from minicnn.errors import OptionError
 from minicnn.train.config import suggest
 
@@ -67,16 +67,13 @@ def run(args: argparse.Namespace) -> int:
     _refuse_options_of_the_other(args)
     if args.plot:
         plot.check(args.plot)
-    before = get_num_threads()
-    set_num_threads(args.threads or before)
-    measured: dict[str, Any] = {"machine": machine.facts()}
-    try:
-        (_kernels if args.what == "kernels" else _steps)(args, measured)
-    except quiet.BusyError as error:
-        tell(f"minicnn bench: {error}; refused, see --wait and --force")
-        measured["busy"] = str(error)
-    finally:
-        set_num_threads(before)
+    with use_threads(args.threads or get_num_threads()):
+        measured: dict[str, Any] = {"machine": machine.facts()}
+        try:
+            (_kernels if args.what == "kernels" else _steps)(args, measured)
+        except quiet.BusyError as error:
+            tell(f"minicnn bench: {error}; refused, see --wait and --force")
+            measured["busy"] = str(error)
     found = [c for made in measured.get("passes", ()) for c in made["candidates"]] + measured.get("rows", [])
     measured["refused"] = sum("refused" in c for c in found) + ("busy" in measured)
     if any(c.get("extrapolated") for c in found):

@@ -15,6 +15,8 @@ from minicnn.errors import OptionError
 
 HELP = "download, pack and check data sets"
 
+_PACKED = "a folder of class folders, tar or Parquet files, or a Hugging Face data set"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="NAME|SOURCE",
-        help=f"fetch: {', '.join(fetch.FILES)}; pack, check: what --data takes",
+        help=f"fetch: {', '.join(fetch.FILES)}; check: what --data takes; pack: {_PACKED}",
     )
     parser.add_argument("out", metavar="OUT", nargs="?", help="pack: the folder to write, for --data")
     group = parser.add_argument_group("fetch")
@@ -55,9 +57,7 @@ def _fetch(args: argparse.Namespace) -> dict[str, Any]:
 def _pack(args: argparse.Namespace) -> dict[str, Any]:
     records = sources.records(args.source)
     if records is None:
-        raise OptionError(
-            expected="a folder of class folders, tar or Parquet files", got=repr(args.source), op="data pack"
-        )
+        raise OptionError(expected=f"what can be packed: {_PACKED}", got=repr(args.source), op="data pack")
     options = {"image_size": args.image_size, "skip_bad": args.skip_bad, "workers": args.workers}
     pack(records, args.out, progress=counting(), **options)
     facts, _ = open_pack(args.out)

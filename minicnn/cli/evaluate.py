@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-from minicnn import backends
+from minicnn.cli.arguments import add_computing, computing
 from minicnn.cli.output import print_json, table, tell
-from minicnn.core.threads import get_num_threads
-from minicnn.train.evaluate import open_run, read_result
+from minicnn.train.evaluate import Run, open_run, read_result
 from minicnn.train.judgement import Judgement
 
 HELP = "accuracy, precision, recall, F1 and confusion matrix on a test set"
@@ -21,11 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", metavar="RUN_DIR", help="what minicnn train wrote")
     parser.add_argument("--data", help="another data set, by name or path; default: that of the run")
     parser.add_argument("--data-dir", help="directory of the data set's files; default: that of the run")
+    add_computing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    trained = open_run(args.run_dir)
+    trained = open_run(args.run_dir, **computing(args))
     source = None
     if args.data or args.data_dir:
         config = trained.config
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     metrics = trained.evaluate(source, tell=tell)
     if args.json:
-        print_json(_facts(trained.directory, metrics, time.perf_counter() - started))
+        print_json(_facts(trained, metrics, time.perf_counter() - started))
         return 0
     if not metrics.count:
         print("no test images: nothing to measure")
@@ -61,16 +60,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(directory: Path, metrics: Judgement, seconds: float) -> dict[str, Any]:
+def _facts(trained: Run, metrics: Judgement, seconds: float) -> dict[str, Any]:
     """What was measured now, and what the training left: null where its result is not there."""
-    before, now = read_result(directory), metrics.report()
+    before, now = read_result(trained.directory), metrics.report()
     return {
         "test_accuracy": now["accuracy"],
         "test_loss": now["loss"],
         **{name: before.get(name) for name in ("val_accuracy", "epochs", "steps", "digest")},
         "seconds": seconds,
         "images_per_second": metrics.count / seconds,
-        "backend": backends.active().name,
-        "threads": get_num_threads(),
+        "backend": trained.config.backend,
+        "threads": trained.config.threads,
         **now,
     }

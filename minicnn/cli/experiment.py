@@ -1,11 +1,13 @@
 """Run one of the article's experiments: what helps against overfitting, or which loss with which optimiser.
 
-Writes OUT/NAME.json with every figure and OUT/NAME.png.
+Writes OUT/NAME.json with every figure and OUT/NAME.png. Each training is written into
+OUT/NAME.trainings.json when it ends: the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import backends
 from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, finite, print_json, table, tell
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import use_threads
 from minicnn.data import sources
 from minicnn.errors import OptionError
 from minicnn.io import atomic
 from minicnn.train import report
 from minicnn.train.experiments import losses, overfitting
+from minicnn.train.experiments.common import Size
+from minicnn.train.journal import held
 
 HELP = "overfitting, or losses and optimisers, by experiment"
 
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", help="directory of the data set's files")
     parser.add_argument("--train-images", type=whole(2), help="default: 200; losses: 1,000")
     parser.add_argument("--val-images", type=whole(2), help="default: 500; losses: 400")
-    parser.add_argument("--seeds", type=whole(2, 1000), default=5, help="trainings of each way (5)")
+    parser.add_argument("--seeds", type=whole(2, 1000), help="trainings of each way (5)")
     parser.add_argument("--epochs", type=whole(1), help="of each training; default: 60; losses: 15")
     parser.add_argument("--threads", type=whole(1, 1024), default=1, help="threads to compute with (1)")
     parser.add_argument("--out", default="experiments", help="the folder to write (experiments)")
@@ -43,32 +48,32 @@ def run(args: argparse.Namespace) -> int:
     if reason := report.missing():
         raise OptionError(f"no picture: {reason}")
     source = sources.load(args.data, args.data_dir, progress=counting())
-    options = {"train_images": args.train_images, "val_images": args.val_images, "epochs": args.epochs}
-    options = {name: value for name, value in options.items() if value is not None}
+    compare, usual, draw, text_of = _WHAT[args.what]
+    options = {field.name: getattr(args, field.name) for field in dataclasses.fields(usual)}
+    size = dataclasses.replace(usual, **{name: value for name, value in options.items() if value is not None})
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
-    before = get_num_threads()
-    set_num_threads(args.threads)
-    try:
-        with np.errstate(all="ignore"):
-            result, figure, lines = _WHAT[args.what](source, options | {"seeds": args.seeds})
-    finally:
-        set_num_threads(before)
+    with use_threads(args.threads), np.errstate(all="ignore"):
+        settings = {
+            "data_fingerprint": source.fingerprint,
+            "backend": backends.active().name,
+            **dataclasses.asdict(size),
+        }
+        with held(out / f"{args.what}.trainings.json", settings, tell) as journal:
+            result = compare(source, size, journal=journal, tell=tell)
+    figure = draw(result)
     facts = finite(result.to_dict())
     atomic.write(out / f"{args.what}.json", json.dumps(facts, indent=1) + "\n")
     atomic.write(out / f"{args.what}.png", lambda file: figure.savefig(file, format="png", dpi=130))
     if args.json:
         print_json(facts)
     else:
-        print(lines)
+        print(text_of(result))
         print(f"\nwritten: {out / args.what}.json and .png")
     return 0
 
 
-def _overfitting(source: sources.Source, options: dict[str, Any]) -> tuple[Any, Any, str]:
-    if "train_images" in options:
-        options = options | {"more_images": 4 * options["train_images"]}
-    result = overfitting.compare_regularisers(source, tell=tell, **options)
+def _gaps(result: overfitting.Overfitting) -> str:
     rows = [
         [
             row["name"],
@@ -77,28 +82,19 @@ def _overfitting(source: sources.Source, options: dict[str, Any]) -> tuple[Any, 
         ]
         for row in result.table()
     ]
-    return (
-        result,
-        overfitting.draw(result),
-        table(["", "training", "validation", "right labels", "gap", "p"], rows),
-    )
+    return table(["", "training", "validation", "right labels", "gap", "p"], rows)
 
 
-def _losses(source: sources.Source, options: dict[str, Any]) -> tuple[Any, Any, str]:
-    result = losses.compare_losses(source, tell=tell, **options)
+def _chosen(result: losses.Losses) -> str:
     rows = [
         [f"{loss}, {name}", f"{facts['rate']:g}", _percent(facts["val_accuracy"])]
         for (loss, name), facts in result.chosen.items()
     ]
     winner = result.winner
-    text = table(["", "rate", "validation"], rows)
     return (
-        result,
-        losses.draw(result),
-        (
-            f"{text}\n\nchosen on validation images: {winner['loss']} with {winner['optimiser']}; "
-            f"test accuracy {_percent(winner['test_accuracy'])}, the interval over seeds"
-        ),
+        f"{table(['', 'rate', 'validation'], rows)}\n\n"
+        f"chosen on validation images: {winner['loss']} with {winner['optimiser']}; "
+        f"test accuracy {_percent(winner['test_accuracy'])}, the interval over seeds"
     )
 
 
@@ -106,4 +102,7 @@ def _percent(value: dict[str, float]) -> str:
     return f"{value['mean']:.1%} ({value['low']:.1%} to {value['high']:.1%})"
 
 
-_WHAT: dict[str, Callable[..., tuple[Any, Any, str]]] = {"overfitting": _overfitting, "losses": _losses}
+_WHAT: dict[str, tuple[Callable[..., Any], Size, Callable[..., Any], Callable[..., str]]] = {
+    "overfitting": (overfitting.compare_regularisers, overfitting.SIZE, overfitting.draw, _gaps),
+    "losses": (losses.compare_losses, losses.SIZE, losses.draw, _chosen),
+}

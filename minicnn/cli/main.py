@@ -6,6 +6,7 @@ Its exit codes are in ``_EPILOG``, the end of its help.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # any name of a file can be printed then
     args = argparse.Namespace(command="", debug=False)  # until they are parsed
     try:
         with raising():

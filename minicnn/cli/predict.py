@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minicnn.cli.arguments import whole
+from minicnn.cli.arguments import add_computing, computing, whole
 from minicnn.cli.output import print_json, tell
 from minicnn.train.evaluate import open_run
 
@@ -16,11 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", metavar="RUN_DIR", help="what minicnn train wrote")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="PNG, JPEG, BMP or PPM files")
     parser.add_argument("--top", type=whole(1), default=3, metavar="K", help="how many classes to name (3)")
+    add_computing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    results = open_run(args.run_dir).predict(args.images, tell=tell)
+    results = open_run(args.run_dir, **computing(args)).predict(args.images, tell=tell)
     if args.json:
         classes = [[{"class": name, "probability": p} for name, p in pairs] for pairs in results]
         named = [{"image": path, "classes": found} for path, found in zip(args.images, classes, strict=True)]

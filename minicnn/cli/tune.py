@@ -1,7 +1,8 @@
 """Search for good options on validation images: --search lr=1e-3:1e-1:log --search optimizer=sgd,adam.
 
 Other options are those of `minicnn train`. Writes OUT/best.toml, which `minicnn train` takes, OUT/trials.json
-and OUT/trials.png. The test set is not looked at.
+and OUT/trials.png. Each trial is written into OUT/tune.trainings.json when it ends: the same command goes on
+where it was stopped, with more --trials too. The test set is not looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from minicnn.errors import OptionError
 from minicnn.io import atomic
 from minicnn.train import report
 from minicnn.train.config import Config, dump_toml
+from minicnn.train.evaluate import load_source
+from minicnn.train.journal import held
 from minicnn.train.search import draw, parse_space, search
 
 HELP = "search for good options"
@@ -38,9 +41,12 @@ def run(args: argparse.Namespace) -> int:
     args.resume = False
     values = training.given(args)
     out = Path(values.pop("out", "tuned"))
-    space = parse_space(args.search)
+    config, space = Config.from_dict(values), parse_space(args.search)
+    fingerprint = load_source(config, counting()).fingerprint
     out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
-    found = search(Config.from_dict(values), space, trials=args.trials, tell=tell, progress=counting())
+    settings = {"data_fingerprint": fingerprint, "search": args.search, **config.decisive()}
+    with held(out / "tune.trainings.json", settings, tell) as journal:
+        found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())
     facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}
     atomic.write(out / "best.toml", dump_toml(found.best.to_dict()))
     atomic.write(out / "trials.json", json.dumps(finite(facts), indent=1) + "\n")

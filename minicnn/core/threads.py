@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from minicnn.errors import OptionError
 
-__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads"]
+__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads", "use_threads"]
 
 _MOST = 1024  # more cannot be meant, and the BLAS library would not even say so
 _threads = 0  # 0: not chosen, so all processors
 _listeners: list[Callable[[int], Any]] = []
-_blas: Any = None  # the library that caps BLAS, once loaded
 
 
 def set_num_threads(number: int) -> None:
@@ -39,19 +39,35 @@ def set_num_threads(number: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    global _threads, _blas
+    global _threads
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST:
         raise OptionError(
             expected=f"a number of threads from 1 to {_MOST}", got=repr(number), op="set_num_threads"
         )
-    if _blas is None:
-        import threadpoolctl
+    import threadpoolctl
 
-        _blas = threadpoolctl.ThreadpoolController()
-    _blas.limit(limits=number)
+    threadpoolctl.threadpool_limits(number)  # of what is loaded by now: SciPy brings a BLAS of its own
     _threads = number
     for listener in _listeners:
         listener(number)
+
+
+@contextmanager
+def use_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads for a block; see :func:`set_num_threads`.
+
+    Examples
+    --------
+    >>> with use_threads(1):
+    ...     get_num_threads()
+    1
+    """
+    before = get_num_threads()
+    set_num_threads(number)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def get_num_threads() -> int:

@@ -8,13 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.data.records.base import Records
-from minicnn.errors import FormatError, LabelError
+from minicnn.errors import FormatError
 
 __all__ = ["MAX_SIDE", "ImageSize", "Plan", "Seen", "arrange"]
 
 MAX_SIDE = 224  # pixels: the size that larger images, or those of many sizes, are brought to
-_MAX_CLASS = 65_535  # a class index beyond is a mistake
-
 
 # Height and width as one number, the whole shape (C, H, W), or None: as the images are.
 ImageSize = int | tuple[int, int, int] | None
@@ -74,20 +72,22 @@ def arrange(
     ------
     FormatError
         If there is no image, none to train on, none of a class, or one without a class.
-    LabelError
-        If a class index is negative or too large.
     """
     where = " and ".join(source.path for source in sources)
     good = [number for number in range(len(seen)) if number not in skipped]
     if not good:
-        raise FormatError("none of the images can be read" if seen else "no image in here", path=where)
-    parts, labels = _parts_and_labels(sources, seen)
-    lost = sorted(set(map(str, labels)) - {str(labels[number]) for number in good})
+        notes = "; ".join(filter(None, (source.note() for source in sources)))
+        text = "none of the images can be read" if seen else "no image in here"
+        raise FormatError(text, path=where, hint=notes or None)
+    parts, labels = _parts_and_labels(sources, seen, skipped)
+    known = {str(label) for label in labels if label is not None}
+    lost = sorted(known - {str(labels[number]) for number in good})
     if lost:
         raise FormatError(f"no image of class {lost[0]!r} can be read", path=where)
-    learned = [labels[number] for number in good if parts[number] == "train"]
+    learned = [label for number in good if parts[number] == "train" and (label := labels[number]) is not None]
     if not learned:
-        raise FormatError("no images to train on", path=where)
+        there = " and ".join(sorted({parts[number] for number in good}))
+        raise FormatError(f"no images to train on: by their names all are for {there}", path=where)
     classes = _classes(learned, where) if classes is None else list(classes)
     index_of = {name: index for index, name in enumerate(classes)}
     for number in good:
@@ -108,19 +108,28 @@ def arrange(
     return Plan(classes, shape, scaled, names, arrays, places)
 
 
-def _parts_and_labels(sources: Sequence[Records], seen: Sequence[Seen]) -> tuple[list[str], list[str | int]]:
-    """Part and class of each image, by its name where no class stands beside it."""
+def _parts_and_labels(
+    sources: Sequence[Records], seen: Sequence[Seen], skipped: Container[int]
+) -> tuple[list[str], list[str | int | None]]:
+    """Part and class of each image, by its name where no class stands beside it; or None."""
     parts: list[str] = []
-    labels: list[str | int] = []
+    labels: list[str | int | None] = []
     for number, source in enumerate(sources):
-        group = [one for one in seen if one.source == number]
-        own = [one.label for one in group if one.label is not None]
-        if own and len(own) < len(group):
-            without = next(one for one in group if one.label is None)
-            raise FormatError("has no class beside it, as others have", path=source.where(without.name))
-        by_name = [("train", label) for label in own] or source.labels_of([one.name for one in group])
-        parts += [source.part or part for part, _ in by_name]
-        labels += [label for _, label in by_name]
+        group = {place: one for place, one in enumerate(seen) if one.source == number}
+        without = [one for place, one in group.items() if one.label is None and place not in skipped]
+        if any(one.label is not None for one in group.values()):
+            if without:
+                raise FormatError(
+                    "has no class beside it, as others have", path=source.where(without[0].name)
+                )
+            found = [(source.part_in(one.name), one.label) for one in group.values()]
+        elif without:
+            found = list(source.labels_of([one.name for one in group.values()]))
+        else:
+            found = [("train", None)] * len(group)
+        # The name of a file and the paths in it may both say so: what either calls test is not learned from.
+        parts += [part if part != "train" else source.part or "train" for part, _ in found]
+        labels += [label for _, label in found]
     return parts, labels
 
 
@@ -130,9 +139,6 @@ def _classes(labels: Sequence[str | int], where: str) -> list[str]:
     indices = {label for label in labels if not isinstance(label, str)}
     if names and indices:
         raise FormatError("some classes are names and others are numbers", path=where)
-    for index in indices:
-        if not 0 <= index <= _MAX_CLASS:
-            raise LabelError(expected=f"class indices from 0 to {_MAX_CLASS}", got=str(index), op=where)
     return sorted(names) or [str(index) for index in range(max(indices) + 1)]
 
 

@@ -19,6 +19,8 @@ from minicnn.errors import FormatError
 
 __all__ = ["cache_dir", "packed"]
 
+_Opened = tuple[dict[str, Any], dict[str, PackedImages]]
+
 
 def cache_dir() -> Path:
     """The folder for what can be made again: ``MINICNN_CACHE``, or the user's own for such things."""
@@ -41,12 +43,12 @@ def packed(
     classes: Sequence[str] | None,
     skip_bad: bool,
     progress: Progress,
-) -> tuple[dict[str, Any], dict[str, PackedImages]]:
+) -> _Opened:
     """:func:`~minicnn.data.pack.open_pack` of the images of these sources, packed now if they have changed.
 
     Raises
     ------
-    FormatError, LabelError, OSError
+    FormatError, OSError
         As :func:`~minicnn.data.packing.pack`; also if images were left out before and shall not be now.
     """
     paths = [os.path.abspath(source.path) for source in sources]
@@ -58,10 +60,16 @@ def packed(
     ]
     folder = cache_dir() / "packs" / _name(paths[0], decides)
     origin = {"paths": paths, "key": _digest([source.key() for source in sources])}
-    facts = _described(folder)
-    if facts.get("origin") != origin or (facts["skipped"] and not skip_bad):
-        options: dict[str, Any] = {"image_size": image_size, "classes": classes, "skip_bad": skip_bad}
-        pack(sources, folder, origin=origin, progress=progress, **options)
+
+    def there() -> _Opened | None:
+        facts, parts = _opened(folder)
+        fits = facts.get("origin") == origin and (skip_bad or not facts["skipped"])
+        return (facts, parts) if fits else None
+
+    if found := there():
+        return found
+    options: dict[str, Any] = {"image_size": image_size, "classes": classes, "skip_bad": skip_bad}
+    pack(sources, folder, origin=origin, unless=lambda: bool(there()), progress=progress, **options)
     return open_pack(folder)
 
 
@@ -75,11 +83,11 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What a pack says of itself; nothing if there is none that can be read."""
+def _opened(folder: Path) -> _Opened:
+    """A pack; nothing if there is none that can be read."""
     if not is_pack(folder):
-        return {}
+        return {}, {}
     try:
-        return open_pack(folder)[0]
+        return open_pack(folder)
     except FormatError:
-        return {}  # it is made again
+        return {}, {}  # it is made again

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.data.formats import read_cifar10, read_cifar100, read_digits, read_idx
-from minicnn.data.formats.files import PathLike
+from minicnn.data.formats.files import MAX_CLASS, PathLike
 from minicnn.errors import FormatError
 
 __all__ = ["CATALOG", "Known", "find_file", "image_pair", "read_known"]
@@ -176,7 +176,7 @@ def image_pair(
         raise FormatError(f"{labels.dtype} of shape {labels.shape} are no labels (N,)", path=labels_path)
     if len(labels) != len(images):
         raise FormatError(f"{len(labels)} labels for {len(images)} images", path=labels_path)
-    limit = classes or max(int(labels.max()) + 1, 1)
+    limit = classes or min(max(int(labels.max()), 0), MAX_CLASS) + 1
     wrong = np.flatnonzero((labels < 0) | (labels >= limit))
     if len(wrong):
         raise FormatError(

@@ -6,23 +6,23 @@ others, whose contents nobody publishes the sums of, it is that of the file itse
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
 import tarfile
-import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.error import HTTPError, URLError
 
 from minicnn.data.catalog import CATALOG
 from minicnn.data.formats.files import PathLike
 from minicnn.errors import FormatError, OptionError
-from minicnn.io import atomic
+from minicnn.io import atomic, locking
 
 __all__ = ["FILES", "Remote", "fetch"]
 
@@ -47,8 +47,8 @@ class Remote:
         Of the file, or of what gzip holds in it.
     of_content : bool
         Which of the two.
-    members : tuple of str
-        Of an archive, the files to take out; it is not kept.
+    members : mapping of str to int
+        Of an archive, the files to take out, and their sizes; it is not kept.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Remote:
     size: int
     sha256: str
     of_content: bool = False
-    members: tuple[str, ...] = ()
+    members: Mapping[str, int] = field(default_factory=dict)
 
 
 # Sums of MNIST's contents: measured on the original files. The others, with their sizes, are those of
@@ -112,7 +112,9 @@ FILES: dict[str, tuple[Remote, ...]] = {
             _TORONTO,
             170052171,
             "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            members=(*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"),
+            members=dict.fromkeys(
+                (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"), 30730000
+            ),
         ),
     ),
     "cifar100": (
@@ -121,7 +123,7 @@ FILES: dict[str, tuple[Remote, ...]] = {
             _TORONTO,
             168513733,
             "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-            members=("train.bin", "test.bin"),
+            members={"train.bin": 153700000, "test.bin": 30740000},
         ),
     ),
 }
@@ -160,75 +162,85 @@ def fetch(
     OptionError
         If there is nothing to download for the name, or another process downloads it just now.
     FormatError
-        If what came is not the file; nothing of it is kept.
+        If what came is not the file, from any of the places; nothing of it is kept.
     OSError
-        If no place could be reached, or the disk is full; what came is kept to go on from.
+        If no place gave it, or the disk is full; what came is kept to go on from.
     """
     key = name.lower().replace("_", "-")
     if key not in FILES:
         raise OptionError(expected=f"a data set out of {', '.join(FILES)}", got=repr(name), op="data fetch")
     folder = Path(directory) / CATALOG[key].folders[0]
     folder.mkdir(parents=True, exist_ok=True)
-    for remote in FILES[key]:
-        _fetch_one(remote, folder, (url_base,) if url_base else remote.bases, progress)
+    with locking.directory(folder, lambda seconds: _refuse_busy(folder)):
+        for remote in FILES[key]:
+            if not _is_there(remote, folder):
+                _fetch_one(remote, folder, (url_base,) if url_base else remote.bases, progress)
     return folder
 
 
+def _refuse_busy(folder: Path) -> None:
+    raise OptionError(f"another process is downloading into {folder}")
+
+
+def _is_there(remote: Remote, folder: Path) -> bool:
+    """Whether what shall be kept of it is; of an archive's files the sizes must do."""
+    if not remote.members:
+        return _is_whole(folder / remote.name, remote)
+    files = [(folder / name, size) for name, size in remote.members.items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+
 def _fetch_one(remote: Remote, folder: Path, bases: tuple[str, ...], progress: Progress) -> None:
-    target = folder / remote.name
-    if remote.members and all((folder / member).is_file() for member in remote.members):
-        return
-    if target.is_file():
-        if _is_whole(target, remote):
-            return
-        target.unlink()  # damaged: once more
+    if remote.members and _is_whole(folder / remote.name, remote):  # somebody put it there
+        return _take_out(folder / remote.name, remote, folder)
     part = folder / f".{remote.name}.part"
-    with _alone(part):
-        _download(remote, bases, part, progress)
-        if not _is_whole(part, remote):
-            part.unlink()
-            raise FormatError(
-                f"what came is not the file with SHA-256 {remote.sha256[:16]}...; nothing of it is kept",
-                path=target,
-                hint="try again, or another --url-base",
-            )
-        if remote.members:
-            _take_out(part, remote.members, folder)
-            part.unlink()
-        else:
-            os.replace(part, target)
-            atomic.sync_directory(folder)
-
-
-@contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Keep other processes from writing the same file."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(part, "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OptionError(f"another process is downloading {part.name[1:-5]}") from error
-        yield
+    part.touch()
+    _download(remote, bases, part, progress)
+    if remote.members:
+        _take_out(part, remote, folder)
+        part.unlink()
+    else:
+        os.replace(part, folder / remote.name)
+        atomic.sync_directory(folder)
 
 
 def _download(remote: Remote, bases: tuple[str, ...], part: Path, progress: Progress) -> None:
-    """Bring the rest of the file from the first place that gives it."""
-    failures = []
+    """Bring the file, or the rest of it, from the first place that gives it."""
+    failures: list[tuple[str, Exception]] = []
     for base in bases:
         url = base.rstrip("/") + "/" + remote.name
         try:
-            return _transfer(url, remote, part, progress)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
-    raise OSError(
-        f"cannot download {remote.name} ({'; '.join(failures)}); --url-base names another place, or put the "
-        f"file into {part.parent}"
-    )
+            return _bring(url, remote, part, progress)
+        except (URLError, TimeoutError, ConnectionError) as error:  # what came is good to go on from
+            failures.append((url, error))
+        except (HTTPException, FormatError) as error:
+            part.write_bytes(b"")
+            failures.append((url, error))
+    reasons = "; ".join(f"{url}: {_reason(error)}" for url, error in failures)
+    hint = f"--url-base names another place, or put the file into {part.parent}"
+    if all(isinstance(error, FormatError) for _, error in failures):
+        raise FormatError(f"{reasons}; nothing of it is kept", path=part.parent / remote.name, hint=hint)
+    raise OSError(f"cannot download {remote.name} ({reasons}); {hint}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FormatError):
+        return error.message
+    return str(getattr(error, "reason", None) or error or type(error).__name__)
+
+
+def _bring(url: str, remote: Remote, part: Path, progress: Progress) -> None:
+    """Download what is missing; all of it, where what was there turns out to be of another file."""
+    resumed = part.stat().st_size > 0
+    try:
+        _transfer(url, remote, part, progress)
+        if not _is_whole(part, remote):
+            raise FormatError(f"what came is not the file with SHA-256 {remote.sha256[:16]}...")
+    except FormatError:
+        if not resumed:
+            raise
+        part.write_bytes(b"")
+        _bring(url, remote, part, progress)
 
 
 def _transfer(url: str, remote: Remote, part: Path, progress: Progress) -> None:
@@ -236,7 +248,8 @@ def _transfer(url: str, remote: Remote, part: Path, progress: Progress) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})
     try:
         response = _opener().open(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
+        error.close()
         if error.code == 416:  # there is no more of it than what is there
             return
         raise
@@ -248,13 +261,12 @@ def _transfer(url: str, remote: Remote, part: Path, progress: Progress) -> None:
         while chunk := response.read(_CHUNK):
             there += len(chunk)
             if there > remote.size:
-                file.truncate(0)
-                raise FormatError(f"more than the {remote.size} bytes of {remote.name}", path=url)
+                raise FormatError(f"more than the {remote.size} bytes of {remote.name}")
             file.write(chunk)
             progress(remote.name, there, total)
         file.flush()
         os.fsync(file.fileno())
-    if total and there < total:
+    if there < total:
         raise ConnectionError(f"the connection ended after {there} of {total} bytes")
 
 
@@ -263,7 +275,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise urllib.error.URLError(f"sent on to {newurl}, which is not https")
+            raise URLError(f"sent on to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -287,15 +299,16 @@ def _sha256(stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _take_out(archive: Path, members: tuple[str, ...], folder: Path) -> None:
+def _take_out(archive: Path, remote: Remote, folder: Path) -> None:
     """Write the named files of an archive, wherever they lie in it, into the folder."""
+    missing = set(remote.members)
     with tarfile.open(archive) as tar:
         for member in tar:
             name = os.path.basename(member.name)
-            if member.isfile() and name in members:
+            if member.isfile() and name in missing:
                 content = tar.extractfile(member)
                 assert content is not None  # it is a regular file
                 atomic.write(folder / name, content.read())
-    missing = [name for name in members if not (folder / name).is_file()]
+                missing.remove(name)
     if missing:
-        raise FormatError(f"{missing[0]} is not in it", path=archive)
+        raise FormatError(f"{min(missing)} is not in it", path=archive)

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import weakref
@@ -30,7 +31,7 @@ import numpy as np
 
 from minicnn.data.formats.files import PathLike
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import FormatError, OptionError
+from minicnn.errors import FormatError, LabelError, OptionError, ShapeError
 
 __all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
 
@@ -176,7 +177,11 @@ class PackedImages(ImageArrays):
     def __init__(self, folder: PathLike, part: str, classes: Sequence[str]) -> None:
         self._stem = os.path.join(os.fspath(folder), part)
         pixels: Any = PixelFile(f"{self._stem}-images.npy")
-        super().__init__(pixels, _load(f"{self._stem}-labels.npy", np.int64), classes)
+        labels = f"{self._stem}-labels.npy"
+        try:
+            super().__init__(pixels, _load(labels, np.int64), classes)
+        except (LabelError, ShapeError) as error:
+            raise FormatError(f"damaged: {error}", path=labels) from error
         self.hashes = _load(f"{self._stem}-hashes.npy", np.uint8)
         if self.hashes.shape != (len(self.labels), HASH_BYTES):
             raise FormatError(f"{self.hashes.shape} for {len(self)} images", path=f"{self._stem}-hashes.npy")
@@ -312,17 +317,16 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
     OSError
         If it cannot be written, as on a full disk; it names the folder.
     """
-    final = Path(folder)
+    final = Path(os.path.abspath(folder))
     if os.path.lexists(final) and not is_pack(final) and not (final.is_dir() and not any(final.iterdir())):
         raise OptionError(
             expected="a place for the pack where nothing is, or a pack to replace",
             got=str(final),
             op="data pack",
         )
-    temporary = final.with_name(f".{final.name}.tmp.{os.getpid()}")
+    temporary = _temporary(final)
     writer = None
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         writer = Writer(temporary, image_shape)
         yield writer
@@ -339,8 +343,22 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
 
 def _take_name(temporary: Path, final: Path) -> None:
     """Rename; what stood there before goes."""
-    old = final.with_name(f".{final.name}.old.{os.getpid()}")
+    old = _temporary(final)
     if final.exists():
         os.rename(final, old)
     os.rename(temporary, final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary(final: Path) -> Path:
+    """A name beside it that nobody has, as the number of a process may be another's in another container."""
+    return final.with_name(f".{final.name}.tmp.{os.urandom(8).hex()}")
+
+
+def remove_stale(folder: PathLike) -> None:
+    """Remove what killed processes left beside a pack; for who knows that none is writing it."""
+    final = Path(folder)
+    name = re.compile(rf"\.{re.escape(final.name)}\.tmp\.[0-9a-f]{{16}}")
+    for path in final.parent.iterdir():
+        if name.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)

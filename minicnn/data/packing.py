@@ -10,6 +10,8 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,11 @@ from minicnn.core.threads import processors
 from minicnn.data.arrange import ImageSize, Plan, Seen, arrange
 from minicnn.data.formats.files import PathLike
 from minicnn.data.formats.images import decode_to, header
-from minicnn.data.pack import HASH_BYTES, Writer, writing
+from minicnn.data.pack import HASH_BYTES, Writer, remove_stale, writing
 from minicnn.data.records.base import Record, Records
 from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import FormatError
+from minicnn.io import locking
 
 __all__ = ["pack"]
 
@@ -40,11 +43,13 @@ def pack(
     skip_bad: bool = False,
     workers: int = 0,
     origin: Any = None,
+    unless: Callable[[], bool] = lambda: False,
     progress: Progress = lambda what, done, total: None,
 ) -> None:
     """Write the images of all sources into the folder ``out``; see :mod:`minicnn.data.pack`.
 
-    Images are ordered by part, class and name, so a folder and a tar file of it become the same.
+    Images are ordered by part, class and name, so a folder and a tar file of it become the same. Of several
+    processes that pack into one folder, one does at a time.
 
     Parameters
     ----------
@@ -63,6 +68,9 @@ def pack(
         Threads that decode; 0: one for each processor.
     origin : optional
         Kept with the pack; JSON.
+    unless : callable
+        Asked when it is this process's turn: if it gives True, as where another one packed the same, nothing
+        is done.
     progress : callable
         Called as ``progress(what, images so far, of how many)`` now and then; of 0 where nobody knows yet.
 
@@ -71,11 +79,38 @@ def pack(
     FormatError
         If an image cannot be read and ``skip_bad`` is False, or a class has no image left, or
         is not among ``classes``.
-    LabelError
-        If a class index is negative or too large.
     OSError
         If it cannot be written.
     """
+    with _turn(Path(os.path.abspath(out)), progress):
+        if not unless():
+            _pack(sources, out, image_size, classes, skip_bad, workers, origin, progress)
+
+
+@contextmanager
+def _turn(out: Path, progress: Progress) -> Iterator[None]:
+    """Wait for other processes that pack into the folder, and clear away what killed ones left."""
+
+    def wait(seconds: float) -> None:
+        progress("waiting for another process that packs these images, seconds", round(seconds), 0)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locking.file(out.with_name(f".{out.name}.lock"), wait) as held:
+        if held:
+            remove_stale(out)
+        yield
+
+
+def _pack(
+    sources: Sequence[Records],
+    out: PathLike,
+    image_size: ImageSize,
+    classes: Sequence[str] | None,
+    skip_bad: bool,
+    workers: int,
+    origin: Any,
+    progress: Progress,
+) -> None:
     seen, skipped = _look(sources, skip_bad, progress)
     while True:
         plan = arrange(sources, seen, skipped, image_size, classes)

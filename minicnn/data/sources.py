@@ -15,12 +15,13 @@ from minicnn.data.arrange import ImageSize
 from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.discipline import Fitted, statistics
-from minicnn.data.formats.files import PathLike
+from minicnn.data.formats.files import PathLike, files_below, shown
 from minicnn.data.formats.npz import read_npz
 from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
 from minicnn.data.packing import Progress
 from minicnn.data.records import FolderRecords, Records, TarRecords
-from minicnn.data.records.table import huggingface, is_saved_dataset, parquet
+from minicnn.data.records.base import by_part
+from minicnn.data.records.table import ParquetRecords, huggingface, is_saved_dataset
 from minicnn.data.records.tar import is_tar, shards_of
 from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
 from minicnn.errors import FormatError, OptionError
@@ -52,6 +53,11 @@ class Source:
     skipped : list of (str, str)
         Images that could not be read, and why.
 
+    Raises
+    ------
+    FormatError
+        If the images of one part have another shape.
+
     Examples
     --------
     >>> source = load("digits")
@@ -68,6 +74,14 @@ class Source:
     note: str = ""
     validation: ImageArrays | None = None
     skipped: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        for part in (self.train, self.validation, self.test):
+            if part is not None and _shape(part) != self.image_shape:
+                raise FormatError(
+                    f"images of shapes {_shape(self.train)} to train on and {_shape(part)} in another part",
+                    path=self.name,
+                )
 
     @functools.cached_property
     def _statistics(self) -> tuple[Fitted, Fitted]:
@@ -122,14 +136,15 @@ def load(
 
         - ``digits`` (bundled; a fixed, stratified fifth is its test set), ``mnist``, ``fashion-mnist``,
           ``kmnist``, ``cifar10``, ``cifar100``
-        - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val``
+        - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val`` (other names
+          of parts, like ``Training`` and ``dev``, are in ``docs/data.md``)
         - a tar file of the same, plain or compressed by gzip, bzip2 or xz
         - tar shards in the WebDataset convention: ``train-{0000..0009}.tar``, or the folder they are in
-        - a Parquet file or a folder of them
+        - a Parquet file or a folder of them; in a folder, the names of files and folders say what is for test
         - a data set that the Hugging Face library saved, or one on its hub: ``hf:owner/name``
         - a folder that ``minicnn data pack`` wrote
         - an ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, or ``images`` and ``labels``
-        - a folder with the files of MNIST or CIFAR-10
+        - a folder with the files of MNIST, CIFAR-10 or CIFAR-100
         - the images file of an IDX pair; the labels file is found by its name (``labels`` for ``images``,
           ``idx1`` for ``idx3``), and so is a test pair (``t10k`` or ``test`` for ``train``)
     data_dir : path-like, optional
@@ -269,32 +284,69 @@ def _beside(folder: str, name: str) -> str | None:
 
 
 def _load_folder(path: str) -> Source:
-    """A folder of the files of MNIST or CIFAR-10."""
-    images = _idx_in(path)
-    if images is not None:
-        return replace(_load_pair(images), name=path)
-    return _load_known("cifar10", path)
+    """A folder of the files of MNIST or CIFAR."""
+    images, cifar = _idx_in(path), _cifar_in(path)
+    assert images or cifar  # or `records` would have taken it
+    return replace(_load_pair(images) if images else _load_known(str(cifar), path), name=path)
 
 
 def _idx_in(path: str) -> str | None:
     return _beside(path, "train-images-idx3-ubyte")
 
 
+def _cifar_in(path: str) -> str | None:
+    """Which CIFAR has its files in a folder."""
+    for name, files in (("cifar10", ["data_batch_1.bin"]), ("cifar100", ["train.bin", "test.bin"])):
+        if all(os.path.isfile(os.path.join(path, file)) for file in files):
+            return name
+    return None
+
+
 def records(path: str) -> list[Records] | None:
-    """The images in a folder, tar files or a table; None if the path is something else."""
+    """The images in a folder, tar files or a table; None if the path is something else.
+
+    Raises
+    ------
+    FormatError
+        If a folder holds several of these.
+    """
     if path.startswith("hf:") or is_saved_dataset(path):
         return huggingface(path)
-    if path.lower().endswith(".parquet") and os.path.exists(path):
-        return parquet(path)
-    if is_tar(path) and (os.path.exists(path) or shards_of(path) != [path]):
-        return [TarRecords(path)]
-    if not os.path.isdir(path) or is_pack(path):
+    if os.path.isdir(path):
+        return None if is_pack(path) or _idx_in(path) or _cifar_in(path) else _in_folder(path)
+    if os.path.exists(path):
+        if is_tar(path):
+            return [TarRecords(path)]
+        return [ParquetRecords(path)] if path.lower().endswith(".parquet") else None
+    shards = shards_of(path) if is_tar(path) else [path]
+    if shards == [path]:
         return None
-    if _idx_in(path) or os.path.isfile(os.path.join(path, "data_batch_1.bin")):
-        return None
-    if shards_of(path):
-        return [TarRecords(path)]
-    return parquet(path) or [FolderRecords(path)]
+    return [TarRecords(path, part, files) for part, files in by_part(os.path.dirname(path), shards)]
+
+
+def _in_folder(path: str) -> list[Records]:
+    """Tar or Parquet files by the parts of their names, or images in class folders."""
+    tars, tables = [], []
+    images: dict[str, str] = {}  # the first of each folder
+    for name in files_below(path):
+        if is_tar(name):
+            tars.append(os.path.join(path, name))
+        elif name.lower().endswith(".parquet"):
+            tables.append(os.path.join(path, name))
+        elif "/" in name and name.lower().endswith(IMAGE_EXTENSIONS):
+            images.setdefault(os.path.dirname(name), os.path.join(path, name))
+    # A single folder of images is no data set: it may hold a logo, or what a run drew.
+    kinds = [tars, tables, list(images.values()) if len(images) > 1 else []]
+    firsts = [shown(os.path.relpath(files[0], path)) for files in kinds if files]
+    if len(firsts) > 1:
+        raise FormatError(
+            f"holds {firsts[0]} and {firsts[1]}: which of them are the images?",
+            path=path,
+            hint="move one of them to another folder",
+        )
+    found: list[Records] = [TarRecords(path, part, files) for part, files in by_part(path, tars)]
+    found += [ParquetRecords(path, part, files) for part, files in by_part(path, tables)]
+    return found or [FolderRecords(path)]
 
 
 def _packed_source(name: str, facts: dict[str, Any], parts: dict[str, PackedImages]) -> Source:

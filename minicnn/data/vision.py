@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.core.tensor import Tensor
 from minicnn.data.collate import Columns
 from minicnn.data.dataset import Dataset
+from minicnn.data.formats.files import files_below, list_folder
 from minicnn.data.formats.images import open_image
 from minicnn.errors import FormatError, LabelError, ShapeError
 
@@ -195,7 +196,7 @@ class ImageFolder(LabelledImages):
     Parameters
     ----------
     root : path-like
-        The folder that holds the class folders. What begins with a dot is left out.
+        The folder that holds the class folders. What is hidden is left out; links to folders are followed.
     transform, target_transform : callable, optional
         Applied to the image (a PIL image) and to the class index.
     loader : callable, optional
@@ -217,7 +218,7 @@ class ImageFolder(LabelledImages):
     Raises
     ------
     FormatError
-        If there is no such folder, no class folder in it, a class folder without an image, or a class folder
+        If there is no such folder, no class folder in it, one that cannot be read or has no image, or one
         that is not in ``classes``.
 
     Examples
@@ -247,37 +248,43 @@ class ImageFolder(LabelledImages):
         self.transform = transform
         self.target_transform = target_transform
         self.loader: Callable[[str], Any] = loader or _open_rgb
-        folders = self.find_classes(self.root)[0]
-        self.classes = folders if classes is None else list(classes)
-        unknown = sorted(set(folders) - set(self.classes))
-        if unknown:
-            raise FormatError(
-                f"class folder {unknown[0]!r} is not one of the {len(self.classes)} classes", path=self.root
-            )
+        self.classes, self._indices = self.find_classes(self.root)
+        folders = sorted(self._indices)
+        if classes is not None:
+            self.classes, self._indices = list(classes), {name: i for i, name in enumerate(classes)}
+            unknown = [name for name in folders if name not in self._indices]
+            if unknown:
+                raise FormatError(
+                    f"class folder {unknown[0]!r} is not one of the {len(classes)} classes", path=self.root
+                )
         self.samples: list[tuple[str, int]] = []
         for name in folders:
-            files = _files(os.path.join(self.root, name), is_valid_file or _is_image)
-            if not files and not allow_empty:
-                endings = ", ".join(IMAGE_EXTENSIONS)
+            folder = os.path.join(self.root, name)
+            files = [os.path.join(folder, file) for file in files_below(folder)]
+            valid = list(filter(is_valid_file or _is_image, files))
+            if not valid and not allow_empty:
                 raise FormatError(
-                    f"no image ({endings}) in this class folder", path=os.path.join(self.root, name)
+                    f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this class folder", path=folder
                 )
-            target = self.classes.index(name)
-            self.samples += [(path, target) for path in files]
+            self.samples += [(path, self._indices[name]) for path in valid]
         self.imgs = self.samples
         self.targets = [target for _, target in self.samples]
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        """The class folders, sorted, and their indices; a subclass may find others."""
+        """The names of the classes, and from a class folder to its index; a subclass may choose others."""
         if not os.path.isdir(directory):
             raise FormatError("no such folder", path=directory)
-        with os.scandir(directory) as entries:
-            names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        names, _ = list_folder(directory)
         if not names:
             raise FormatError(
                 "no class folders in here: an image folder is root/class/image.png", path=directory
             )
         return names, {name: i for i, name in enumerate(names)}
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """From a class folder to its index, as :meth:`find_classes` says."""
+        return self._indices
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -293,13 +300,3 @@ def _open_rgb(path: str) -> Image.Image:
 
 def _is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_EXTENSIONS)
-
-
-def _files(folder: str, is_valid: Callable[[str], bool]) -> list[str]:
-    """Paths of the valid files in a folder and all below it, sorted."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = [os.path.join(place, name) for name in sorted(files) if not name.startswith(".")]
-        found += [path for path in paths if is_valid(path)]
-    return found

@@ -36,7 +36,7 @@ from minicnn.ops.conversion import clone
 from minicnn.ops.elementwise import div, mul, neg
 from minicnn.ops.linear import matmul
 from minicnn.ops.rearrange import *
-from minicnn.ops.rounding import ceil, floor, round_, sign
+from minicnn.ops.rounding import ceil, floor, floor_divide, remainder, round_, sign
 from minicnn.ops.rules import normal_dim
 from minicnn.ops.selection import *
 from minicnn.ops.statistics import *
@@ -44,8 +44,9 @@ from minicnn.ops.transcendental import cos, exp, log, sin, sqrt
 
 __all__ = [
     "abs", "add", "allclose", "bmm", "ceil", "clamp", "clone", "cos", "div", "dot", "eq", "equal", "exp",
-    "floor", "ge", "gt", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "lt", "matmul", "maximum", "minimum", "mm", "mul", "ne", "neg", "pow", "relu", "round",
+    "floor", "floor_divide", "ge", "gt", "isfinite", "isnan", "le", "log", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "lt", "matmul", "maximum", "minimum", "mm", "mul", "ne", "neg", "pow",
+    "relu", "remainder", "round",
     "sigmoid", "sign", "sin", "softmax", "sqrt", "square", "sub", "tanh", "where",
     *rearrange.__all__, *selection.__all__, *statistics.__all__,
 ]  # fmt: skip

@@ -10,9 +10,9 @@ import numpy as np
 from minicnn.oracles import real
 
 __all__ = [
-    "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "ge", "gt", "isfinite", "isnan",
-    "le", "log", "logical_and", "logical_not", "logical_or", "lt", "maximum", "minimum", "mul", "ne",
-    "neg", "pow_", "round_", "sign", "sin", "sqrt", "sub", "where",
+    "abs_", "add", "ceil", "clip", "cos", "div", "eq", "exp", "floor", "floor_divide", "ge",
+    "gt", "isfinite", "isnan", "le", "log", "logical_and", "logical_not", "logical_or", "lt", "maximum",
+    "minimum", "mul", "ne", "neg", "pow_", "remainder", "round_", "sign", "sin", "sqrt", "sub", "where",
 ]  # fmt: skip
 
 
@@ -167,6 +167,16 @@ def sign(x):
 def floor(x):
     """y = ⌊x⌋."""
     return each(real.floor, x)
+
+
+def floor_divide(x, y):
+    """z = ⌊x / y⌋."""
+    return each(real.floor_divide, x, y)
+
+
+def remainder(x, y):
+    """z = x - y ⌊x / y⌋."""
+    return each(real.remainder, x, y)
 
 
 def ceil(x):

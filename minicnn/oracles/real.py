@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["exp", "floor", "log", "power", "sin", "sqrt"]
+__all__ = ["exp", "floor", "floor_divide", "log", "power", "remainder", "sin", "sqrt"]
 
 
 def exp(x: float) -> float:
@@ -52,3 +52,19 @@ def power(x: float, y: float) -> float:
 def floor(x: float) -> float:
     """⌊x⌋; ±∞ and NaN as they are."""
     return float(math.floor(x)) if math.isfinite(x) else x
+
+
+def floor_divide(x: float, y: float) -> float:
+    """⌊x / y⌋; an infinite y is the limit of ever larger ones; NaN at x = ±∞."""
+    if math.isinf(x):
+        return math.nan
+    if math.isinf(y) and x * y < 0:
+        return -1.0  # of a quotient just below 0
+    return floor(x / y)
+
+
+def remainder(x: float, y: float) -> float:
+    """x - y ⌊x / y⌋; with y = ±∞ x itself if of y's sign, else y, the limits."""
+    if math.isinf(y) and math.isfinite(x):
+        return x if x * y >= 0 or x == 0 else y
+    return x - y * floor_divide(x, y)

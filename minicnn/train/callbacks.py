@@ -218,15 +218,18 @@ class LiveProgress(Timer):
 def status(timer: Timer, trainer: Trainer, record: dict[str, Any]) -> str:
     """How it stands within an epoch: step, loss, accuracy so far, speed, time left."""
     left = (timer.last_step - trainer.step) * timer.seconds / timer.updates
+    accuracy = f"  accuracy {trainer.metrics.accuracy:.2%}" if trainer.mix is None else ""
     return (
-        f"step {record['step']}/{timer.last_step}  loss {record['loss']:.4f}  accuracy "
-        f"{trainer.metrics.accuracy:.2%}  {timer.images_per_second:,.0f} images/s  {left:.0f} s left"
+        f"step {record['step']}/{timer.last_step}  loss {record['loss']:.4f}{accuracy}  "
+        f"{timer.images_per_second:,.0f} images/s  {left:.0f} s left"
     )
 
 
 def epoch_line(record: dict[str, Any], speed: float) -> str:
     """An epoch in one line."""
-    text = "train loss {train_loss:.4f} accuracy {train_accuracy:.2%}".format(**record)
+    text = f"train loss {record['train_loss']:.4f}"
+    if "train_accuracy" in record:
+        text += f" accuracy {record['train_accuracy']:.2%}"
     if "val_loss" in record:
         text += ", validation loss {val_loss:.4f} accuracy {val_accuracy:.2%}".format(**record)
     return f"epoch {record['epoch'] + 1}: {text}, {speed:,.0f} images/s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -124,10 +123,6 @@ class Config:
         """The options that decide the numbers: a resumed run must have the same."""
         fields = dataclasses.fields(self)
         return {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("resumable")}
-
-    def hash(self) -> str:
-        """SHA-256 of the decisive options, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
 
 _IN_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

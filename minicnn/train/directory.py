@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.errors import OptionError
-from minicnn.io import atomic
+from minicnn.io import atomic, locking
 from minicnn.train.config import Config, dump_toml, load_toml
 from minicnn.train.evaluate import Recorded
 from minicnn.train.recipes import LEFT_OPEN
@@ -69,7 +68,7 @@ def claimed(config: Config, recorded: Recorded, resume: bool) -> Iterator[Config
         raise OptionError(f"--out {out} is a file", hint="a run needs a directory of its own")
     _make(out)
     # Looked at only when it is ours: another process may have begun a run in it just now.
-    with _locked(out):
+    with locking.directory(out, lambda seconds: _refuse_busy(out)):
         _refuse_other_data(out, recorded) if resume else _refuse_occupied(out)
         yield config
 
@@ -108,33 +107,10 @@ def _refuse_other_data(out: Path, recorded: Recorded) -> None:
             raise OptionError(f"cannot resume: {what} differs from that of the run in {out}")
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other processes from training in a directory.
-
-    The system holds the lock on the open directory itself, and drops it with the process, however that
-    ends: there is no file that a killed one could leave behind. Where there are no such locks, as on
-    Windows and some network file systems, nothing is held.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise OptionError(
-            f"another process is training in {directory}", hint="wait until it ends, or choose another --out"
-        ) from error
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+def _refuse_busy(out: Path) -> None:
+    raise OptionError(
+        f"another process is training in {out}", hint="wait until it ends, or choose another --out"
+    )
 
 
 def _new_directory(config: Config) -> str:

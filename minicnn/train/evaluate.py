@@ -23,6 +23,7 @@ from minicnn.errors import CheckpointError, FormatError, OptionError
 from minicnn.io import load
 from minicnn.nn import Module
 from minicnn.nn import functional as F
+from minicnn.train.computing import computing
 from minicnn.train.config import Config, load_toml
 from minicnn.train.judgement import Judgement
 from minicnn.train.losses import LOSSES
@@ -140,7 +141,7 @@ class Run:
         images = [self._read(path, tell) for path in paths]
         batch = Tensor([transform(image).numpy() for image in images]).to(self.config.device)
         self.model.eval()
-        with no_grad(), fusing(self.config.compile):
+        with computing(self.config), no_grad(), fusing(self.config.compile):
             probabilities = F.softmax(self.model(batch), dim=1).cpu().tolist()
         named = [zip(self.recorded.classes, row, strict=True) for row in probabilities]
         return [sorted(pairs, key=lambda pair: -pair[1]) for pairs in named]
@@ -159,8 +160,14 @@ class Run:
         return plain(self.recorded.mean, self.recorded.std)
 
 
-def open_run(directory: str | Path) -> Run:
+def open_run(directory: str | Path, **changes: Any) -> Run:
     """Read a run directory.
+
+    Parameters
+    ----------
+    directory : path-like
+    changes
+        Options in place of those of the run, such as ``threads`` and ``backend`` to compute with.
 
     Raises
     ------
@@ -179,7 +186,7 @@ def open_run(directory: str | Path) -> Run:
         recorded = Recorded(**values.pop("recorded"))
     except (KeyError, TypeError) as error:
         raise OptionError(f"{directory}: its config.toml does not say what the data were like") from error
-    config = Config.from_dict(values)
+    config = Config.from_dict(values | changes)
     weights = directory / "model.safetensors"
     if not weights.is_file():
         raise CheckpointError(
@@ -245,7 +252,7 @@ def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config)
     """What a model comes to on a data set, in evaluation mode."""
     metrics = Judgement(classes)
     model.eval()
-    with no_grad():
+    with computing(config), no_grad():
         for images, labels in DataLoader(
             dataset, batch_size=_BATCH, num_workers=config.workers, seed=config.seed
         ):

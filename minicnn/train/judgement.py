@@ -5,7 +5,9 @@ For the end of a training, where more is asked than :class:`~minicnn.train.metri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from minicnn.core.random import new_generator
 from minicnn.errors import OptionError
 from minicnn.train.metrics import Metrics, numbers
 
-__all__ = ["Error", "Judgement", "bootstrap", "probabilities"]
+__all__ = ["Error", "Judgement", "bootstrap", "probabilities", "wilson"]
 
 BINS = 15
 TOP = 5
@@ -123,12 +125,19 @@ class Judgement(Metrics):
         return float(np.abs(self.bins[:, 2] - self.bins[:, 1]).sum()) / max(self.count, 1)
 
     def report(self) -> dict[str, Any]:
-        """As :meth:`Metrics.report`, with the measures of this class; None where they say nothing."""
-        measures = {"accuracy": _accuracy, "macro_f1": _macro_f1}
-        more: dict[str, Any] = dict.fromkeys((f"top{TOP}_accuracy", "calibration_error", "intervals"))
+        """As :meth:`Metrics.report`, with the measures of this class; None where they say nothing.
+
+        ``intervals`` are of 95 %: :func:`wilson`'s for the accuracy, :func:`bootstrap`'s for macro F1. Where
+        the latter is a single number, as where all images are right, ``intervals_note`` says so.
+        """
+        names = (f"top{TOP}_accuracy", "calibration_error", "intervals", "intervals_note")
+        more: dict[str, Any] = dict.fromkeys(names)
         if self.count:
             more["calibration_error"] = self.calibration_error
-            more["intervals"] = {name: list(bootstrap(self.confusion, of)) for name, of in measures.items()}
+            low, high = bootstrap(self.confusion, _macro_f1)
+            right = int(np.trace(self.confusion))
+            more["intervals"] = {"accuracy": list(wilson(right, self.count)), "macro_f1": [low, high]}
+            more["intervals_note"] = _DEGENERATE if low == high else None
             if len(self.classes) > TOP:
                 more[f"top{TOP}_accuracy"] = self.top(TOP)
         worst = [one._asdict() for one in self.worst]
@@ -153,6 +162,43 @@ def _ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     own = scores[np.arange(len(scores)), labels][:, None]
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     return ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+
+
+_DEGENERATE = "macro_f1: drawing these images anew always gives the same, which is no interval"
+
+
+def wilson(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share, which is right for few images and near 0 and 1, too::
+
+        (p + z² / 2n ± z √(p (1 - p) / n + z² / 4n²)) / (1 + z² / n),   p = right / n
+
+    with z the quantile of the normal distribution at (1 + level) / 2: 1.96.
+
+    Parameters
+    ----------
+    right, count : int
+        How many of how many; count > 0.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    low, high : float
+
+    References
+    ----------
+    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in wilson(100, 100)]
+    [0.963, 1.0]
+    """
+    share, square = right / count, NormalDist().inv_cdf((1 + level) / 2) ** 2
+    middle = share + square / (2 * count)
+    half = math.sqrt(square * (share * (1 - share) / count + square / (4 * count**2)))
+    low, high = ((middle + sign * half) / (1 + square / count) for sign in (-1, 1))
+    return (low if right else 0.0), (high if right < count else 1.0)  # not off by the last digit
 
 
 _ROOM = 1 << 22  # numbers of the matrices that are drawn together
@@ -209,10 +255,6 @@ def bootstrap(
         values.append(measure(drawn.reshape(-1, *confusion.shape)))
     low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _accuracy(confusions: np.ndarray) -> np.ndarray:
-    return np.trace(confusions, axis1=1, axis2=2) / confusions.sum(axis=(1, 2))
 
 
 def _macro_f1(confusions: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from minicnn import backends, models, optim
 from minicnn.core.fusion import fusing
 from minicnn.core.random import manual_seed
 from minicnn.core.tensor import Tensor
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import get_num_threads
 from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
@@ -29,6 +28,7 @@ from minicnn.train import log, report
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
+from minicnn.train.computing import computing
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
 from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
@@ -90,8 +90,7 @@ def train(
             f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
         )
     given, config = config, resolved(config, source)
-    # The watch on the numbers takes the place of NumPy's warnings.
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
         shape, version = list(source.image_shape), minicnn.__version__
         recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
@@ -108,7 +107,7 @@ def train(
                 tell(f"chosen for these data: {left}")
             timer = Timer()
             keeping = _keeping(config)
-            trainer = _trainer(config, model, parts, recorded, [*keeping, timer, *callbacks])
+            trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
             if resume:
                 trainer.resume()
             write_config(config, recorded)
@@ -130,19 +129,16 @@ def train(
     return result
 
 
-def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> Trainer:
+def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> None:
     """Train as :func:`train` does, without a run directory and without a look at the test images."""
     source = load_source(config, progress=progress)
     config = resolved(config, source)
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
-        recorded = Recorded(list(source.classes), list(source.image_shape), *parts.statistics, "", "")
         manual_seed(config.seed)
         model = _model(config, source)
-        trainer = _trainer(config.replace(out=""), model, parts, recorded, [*_keeping(config), *callbacks])
-        trainer.run_dir = None
+        trainer = _trainer(config.replace(out=""), model, parts, source, [*_keeping(config), *callbacks])
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-    return trainer
 
 
 def search_rate(
@@ -165,7 +161,7 @@ def search_rate(
         )
     source = load_source(config, progress=progress)
     config = resolved(config, source)
-    with _threads(config.threads), backends.use_backend(config.backend), np.errstate(all="ignore"):
+    with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)
         model = _model(config, source)
@@ -200,6 +196,10 @@ def _check(config: Config, parts: Parts) -> None:
             f"{config.monitor} is watched, and there is no validation",
             hint="--val-fraction 0.1, or --monitor train_loss",
         )
+    if config.mix != "none" and (config.best or config.patience) and config.monitor == "train_accuracy":
+        raise OptionError(
+            "train_accuracy is watched, and mixed images have none", hint="--monitor train_loss"
+        )
     _loss(config, parts)
 
 
@@ -208,17 +208,6 @@ def _left_out(skipped: Sequence[tuple[str, str]], out: Path) -> str:
     atomic.write(out / "skipped.txt", "".join(f"{name}: {reason}\n" for name, reason in skipped))
     name, reason = skipped[0]
     return f"{len(skipped)} images cannot be read and are left out ({name}: {reason}; all in skipped.txt)"
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads for a block."""
-    before = get_num_threads()
-    set_num_threads(number)
-    try:
-        yield
-    finally:
-        set_num_threads(before)
 
 
 def _model(config: Config, source: Source) -> Module:
@@ -250,7 +239,7 @@ def _take_over(trainer: Trainer, keeping: Sequence[Callback]) -> int | None:
 
 
 def _trainer(
-    config: Config, model: Module, parts: Parts, recorded: Recorded, callbacks: Sequence[Callback]
+    config: Config, model: Module, parts: Parts, source: Source, callbacks: Sequence[Callback]
 ) -> Trainer:
     optimizer = _optimizer(config, model)
     updates = -(-len(parts.train) // config.accumulate)  # an epoch
@@ -258,19 +247,19 @@ def _trainer(
         model,
         optimizer,
         _loss(config, parts),
-        classes=recorded.classes,
+        classes=source.classes,
         scheduler=SCHEDULES[config.schedule](optimizer, config.lr, config.epochs * updates),
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
-        mix=mixing(config.mix, config.mix_alpha, len(recorded.classes)),
+        mix=mixing(config.mix, config.mix_alpha, len(source.classes)),
         validation_loss=LOSSES[config.loss],
         seed=config.seed,
         device=config.device,
         compile=config.compile,
-        run_dir=config.out,
+        run_dir=config.out or None,
         checkpoint_every=config.checkpoint_every,
         keep=config.keep,
-        identity=(config.decisive(), recorded.data_fingerprint),
+        identity=(config.decisive(), source.fingerprint),
         callbacks=callbacks,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from minicnn.data.packing import Progress
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.callbacks import Callback
 from minicnn.train.config import Config, suggest
+from minicnn.train.journal import Journal
 from minicnn.train.run import validated
 
 __all__ = ["Search", "Span", "parse_space", "search"]
@@ -127,6 +128,7 @@ def search(
     space: Mapping[str, Span],
     *,
     trials: int = 20,
+    journal: Journal | None = None,
     tell: Callable[[str], object] = lambda line: None,
     progress: Progress = lambda what, done, total: None,
 ) -> Search:
@@ -142,6 +144,9 @@ def search(
         The options that are searched.
     trials : int
         How many to train.
+    journal : Journal, optional
+        Keeps what each trial came to. A search that goes on draws and gives up as before, so it ends as one
+        that was not stopped.
     tell : callable
         Gets a line after each trial.
     progress : callable
@@ -166,16 +171,22 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=config.seed % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
+    journal = journal or Journal()
 
     def objective(trial: Any) -> float:
         options = {name: span.draw(trial, name) for name, span in space.items()}
-        watch = _Report(trial, optuna.TrialPruned)
-        try:
-            validated(config.replace(**options), [watch], progress)
-        except NonFiniteError as error:
-            raise optuna.TrialPruned from error
-        tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: validation {watch.best:.2%}")
-        return watch.best
+        watch = _Report(trial)
+        name = f"trial {trial.number + 1}: {json.dumps(options)}"
+        if name in journal.done:
+            for accuracy in journal.done[name]["val_accuracies"]:
+                watch.heed(accuracy)
+        else:
+            finite = _stays_finite(config.replace(**options), watch, progress)
+            journal.add(name, {"val_accuracies": watch.accuracies, "finite": finite})
+            tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: {_end(watch, finite)}")
+        if watch.hopeless or not journal.done[name]["finite"]:
+            raise optuna.TrialPruned
+        return max(watch.accuracies)
 
     study.optimize(objective, n_trials=trials)
     done = [_facts(trial) for trial in study.trials]
@@ -187,16 +198,37 @@ def search(
 class _Report(Callback):
     """Reports the validation accuracy of each epoch, and ends a trial without hope."""
 
-    def __init__(self, trial: Any, given_up: type[Exception]) -> None:
-        self.trial, self.given_up, self.best = trial, given_up, -math.inf
+    def __init__(self, trial: Any) -> None:
+        self.trial, self.accuracies, self.hopeless = trial, list[float](), False
+
+    def heed(self, accuracy: float) -> None:
+        """Take note of the next epoch's."""
+        self.trial.report(accuracy, len(self.accuracies))
+        self.accuracies.append(accuracy)
+        self.hopeless = self.trial.should_prune()
 
     def on_epoch(self, trainer: Any, record: dict[str, Any]) -> None:
         if "val_accuracy" not in record:
             raise OptionError("a search needs validation images", hint="--val-fraction 0.1", op="tune")
-        self.best = max(self.best, record["val_accuracy"])
-        self.trial.report(record["val_accuracy"], record["epoch"])
-        if self.trial.should_prune():
-            raise self.given_up
+        self.heed(record["val_accuracy"])
+        if self.hopeless:
+            trainer.stop()
+
+
+def _end(watch: _Report, finite: bool) -> str:
+    """How a trial ended, in words."""
+    if watch.hopeless or not finite:
+        return "given up" if finite else "diverged"
+    return f"validation {max(watch.accuracies):.2%}"
+
+
+def _stays_finite(config: Config, watch: _Report, progress: Progress) -> bool:
+    """Train; whether the numbers stay finite."""
+    try:
+        validated(config, [watch], progress)
+    except NonFiniteError:
+        return False
+    return True
 
 
 def _facts(trial: Any) -> dict[str, Any]:

@@ -39,9 +39,10 @@ class _Watch(Callback):
         """Whether the measure is better than ever before, by more than ``min_delta``; then it is the best."""
         value = record.get(self.monitor)
         if value is None:
-            raise OptionError(
-                f"{self.monitor} is watched, and there is no validation", op=type(self).__name__
+            lacking = (
+                "mixed images have none" if self.monitor == "train_accuracy" else "there is no validation"
             )
+            raise OptionError(f"{self.monitor} is watched, and {lacking}", op=type(self).__name__)
         if math.isnan(value):
             return False
         gain = math.inf if self.best is None else value - self.best
@@ -69,7 +70,7 @@ class EarlyStopping(_Watch):
     ------
     OptionError
         If the patience is not positive or there is no such measure; while training, if there is no
-        validation.
+        validation, or no training accuracy because images are mixed.
 
     References
     ----------

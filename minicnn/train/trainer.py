@@ -177,7 +177,8 @@ class Trainer(Resumable):
         Returns
         -------
         list of dict
-            Per epoch: ``epoch, step, train_loss, train_accuracy``, and ``val_loss, val_accuracy``.
+            Per epoch: ``epoch, step, train_loss, train_accuracy`` unless images are mixed, and ``val_loss,
+            val_accuracy`` if there is a validation.
 
         Raises
         ------
@@ -314,12 +315,9 @@ class Trainer(Resumable):
 
     def _end_epoch(self, validation: Iterable[Any] | None) -> dict[str, Any]:
         _require_images(self.metrics, "to train on")
-        record = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "train_loss": self.metrics.loss,
-            "train_accuracy": self.metrics.accuracy,
-        }
+        record = {"epoch": self.epoch, "step": self.step, "train_loss": self.metrics.loss}
+        if self.mix is None:  # what is mixed has no one class
+            record["train_accuracy"] = self.metrics.accuracy
         if validation is not None:
             measured = self.evaluate(validation)
             _require_images(measured, "to validate on")

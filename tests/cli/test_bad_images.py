@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -140,6 +141,49 @@ def test_a_folder_that_may_not_be_read_is_named(pictures, command, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     done = command(*TRAIN, "--skip-bad")
     assert done.code == 3 and f"{secret}: cannot be read: Permission denied" in done.err
+
+
+def test_names_that_are_not_utf_8_are_written_with_escapes(pictures, command):
+    pictures("set")
+    (Path("set") / "light" / "bad.png").write_bytes(b"")
+    try:
+        os.rename(b"set/light/bad.png", b"set/light/\xe9.png")
+        os.rename(b"set/light", b"set/l\xe9ger")
+        os.rename(b"set", b"s\xe9t")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    odd = os.fsdecode(b"s\xe9t")
+    done = command("data", "check", odd)
+    assert done.code == 3 and r"\udce9.png" in done.err
+    done = command("data", "check", odd, "--skip-bad")
+    assert (done.code, r"left out: l\udce9ger/\udce9.png: " in done.out) == (0, True)
+    os.rename(odd, "set")
+    assert command(*TRAIN, "--skip-bad").code == 0
+    assert Path("r/skipped.txt").read_text(encoding="utf-8").startswith(r"l\udce9ger/\udce9.png: ")
+    assert r"l\udce9ger" in command("evaluate", "r").out
+
+
+@pytest.mark.parametrize("label", ["-1", "65536", "9" * 30])
+def test_labels_out_of_range_are_bad_input(pictures, command, label):
+    pictures("other", images=1)
+    with tarfile.open("set", "w") as tar:
+        for number, text in enumerate(("0", "1", label)):
+            for name, content in (
+                (f"{number}.png", encoded(noise(), "PNG")),
+                (f"{number}.cls", text.encode()),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    os.rename("set", "set.tar")
+    done = command("data", "check", "set.tar")
+    assert done.code == 3 and f"set.tar: 2.cls: its label is {label}, expected 0 to 65535" in done.err
+    done = command("data", "check", "set.tar", "--skip-bad", "--json")
+    assert (done.code, done.json["images"]) == (0, {"training": 2})
+    arrays = {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.array([0, 1, int(label[:18])])}
+    np.savez("set.npz", **arrays)
+    done = command("data", "check", "set.npz")
+    assert done.code == 3 and "labels[2]" in done.err
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import minicnn
+from minicnn import backends, nn
 from minicnn.data import sources
 from minicnn.io import checkpoint, safetensors
 
@@ -28,11 +31,56 @@ def test_evaluate_repeats_what_training_measured(trained, command):
 def test_evaluate_has_the_promised_fields(trained, command):
     done = command("evaluate", trained, "--json").json
     result = json.loads((trained / "result.json").read_text())
-    for name in ("test_accuracy", "val_accuracy", "epochs", "steps", "digest", "backend"):
+    for name in ("test_accuracy", "val_accuracy", "epochs", "steps", "digest", "backend", "threads"):
         assert done[name] == result[name]
     assert done["test_loss"] == pytest.approx(result["test_loss"], rel=1e-6)
-    assert done["threads"] == minicnn.get_num_threads()
     assert done["images_per_second"] == pytest.approx(359 / done["seconds"])
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """With which backends and how many threads a model's scores are computed."""
+    seen = set()
+    forward = nn.Sequential.forward
+
+    def watched(self, images):
+        seen.add((backends.active().name, minicnn.get_num_threads()))
+        return forward(self, images)
+
+    monkeypatch.setattr(nn.Sequential, "forward", watched)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
+def test_a_run_is_asked_with_its_own_threads_and_backend(trained, tmp_path, command, computed, name):
+    run = tmp_path / "r"
+    shutil.copytree(trained, run)
+    config = (run / "config.toml").read_text()
+
+    def recorded(backend):
+        text = re.sub("^threads = .*", "threads = 3", config, flags=re.MULTILINE)
+        text = re.sub("^backend = .*", f'backend = "{backend}"', text, flags=re.MULTILINE)
+        (run / "config.toml").write_text(text)
+
+    words = [name, run, "--json"]
+    if name == "predict":
+        Image.new("L", (8, 8)).save(tmp_path / "0.png")
+        words.append(tmp_path / "0.png")
+    for backend, options, threads in (
+        ("numpy", (), 3),
+        ("numpy", ("--threads", "2"), 2),
+        ("of another machine", ("--backend", "numpy"), 3),
+    ):
+        recorded(backend)
+        computed.clear()
+        done = command(*words, *options)
+        assert done.code == 0, done.err
+        assert computed == {("numpy", threads)}
+        if name == "evaluate":
+            assert (done.json["backend"], done.json["threads"]) == ("numpy", threads)
+    assert minicnn.get_num_threads() == 1
+    done = command(*words)  # the other machine's
+    assert (done.code, "expected a backend out of numpy" in done.err) == (2, True)
 
 
 def test_evaluate_says_what_it_can_of_a_run_without_results(trained, tmp_path, command):

@@ -26,6 +26,18 @@ def test_set_num_threads_caps_blas():
     assert all(library["num_threads"] == 1 for library in threadpoolctl.threadpool_info())
 
 
+def test_set_num_threads_caps_a_library_that_came_since():
+    pytest.importorskip("scipy")
+    code = (
+        "from minicnn.core.threads import set_num_threads; import threadpoolctl as t\n"
+        "set_num_threads(2); before = len(t.threadpool_info())\n"
+        "import scipy.linalg; assert len(t.threadpool_info()) > before\n"
+        "set_num_threads(1); print({library['num_threads'] for library in t.threadpool_info()})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "{1}\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "2", None, 1025, 10**30])
 def test_set_num_threads_refuses(number):
     with pytest.raises(OptionError, match="from 1 to 1024"):

@@ -14,6 +14,8 @@ import pytest
 from minicnn import transforms
 from minicnn.data import DataLoader, Subset
 from minicnn.data.catalog import CATALOG
+from minicnn.data.packing import pack
+from minicnn.data.records import FolderRecords
 from minicnn.data.sources import load, statistics
 from minicnn.errors import FormatError, OptionError
 
@@ -124,6 +126,41 @@ def test_a_folder_of_idx_files_is_a_pair(tmp_path):
     assert (source.name, len(source.train), len(source.test)) == (str(tmp_path), 6, 4)
 
 
+def test_a_folder_of_cifar_files_is_known_by_them(tmp_path):
+    source = load(FILES.write_cifar10(tmp_path / "ten"))
+    assert (source.name, len(source.train), len(source.classes)) == (str(tmp_path / "ten"), 10, 10)
+    (tmp_path / "hundred").mkdir()
+    for name in ("train.bin", "test.bin"):
+        (tmp_path / "hundred" / name).write_bytes(FILES.cifar_bytes([99, 0], extra=[1, 2]))
+    source = load(tmp_path / "hundred")
+    assert (source.name, len(source.train), len(source.classes)) == (str(tmp_path / "hundred"), 2, 100)
+
+
+def test_parts_of_other_shapes_are_refused(tmp_path):
+    shapes = r"images of shapes \(1, 28, 28\) to train on and \(1, 32, 32\) in another part"
+    FILES.write_mnist(tmp_path)
+    FILES.write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", np.zeros((4, 32, 32), "u1"))
+    for name, folder in (("mnist", tmp_path), (tmp_path, None)):
+        with pytest.raises(FormatError, match=shapes):
+            load(name, folder)
+    labels = np.array([0, 1])
+    for part in ("test", "val"):
+        other = {f"x_{part}": np.zeros((2, 32, 32), "u1"), f"y_{part}": labels}
+        np.savez(tmp_path / "a.npz", x_train=np.zeros((2, 28, 28), "u1"), y_train=labels, **other)
+        with pytest.raises(FormatError, match=shapes):
+            load(tmp_path / "a.npz")
+    for part, side in (("train", 28), ("test", 32)):
+        FILES.write_folders(tmp_path / part, {"a": 2}, size=(side, side), mode="L")
+        pack([FolderRecords(tmp_path / part)], tmp_path / f"{part}-pack")
+    for file in (tmp_path / "test-pack").glob("train-*"):
+        shutil.copy(file, tmp_path / "train-pack" / file.name.replace("train", "test"))
+    facts = json.loads((tmp_path / "train-pack" / "pack.json").read_text())
+    facts["counts"]["test"] = 2
+    (tmp_path / "train-pack" / "pack.json").write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match=shapes):
+        load(tmp_path / "train-pack")
+
+
 def test_a_pair_may_hold_colour_and_mix_gz_with_plain(tmp_path):
     images = FILES.write_idx(tmp_path / "my-images-idx4-ubyte", np.zeros((3, 4, 5, 3), "u1"))
     FILES.write_idx(tmp_path / "my-labels-idx1-ubyte.gz", np.array([2, 0, 2], "i4"))
@@ -134,6 +171,11 @@ def test_a_pair_may_hold_colour_and_mix_gz_with_plain(tmp_path):
 PAIRS = {
     "count": (np.zeros((3, 2, 2), "u1"), np.zeros(2, "u1"), "2 labels for 3 images"),
     "negative": (np.zeros((2, 2, 2), "u1"), np.array([0, -1], "i1"), r"label -1 of image 1 is not in 0\.\.0"),
+    "huge": (
+        np.zeros((2, 2, 2), "u1"),
+        np.array([0, 2**31 - 1], "i4"),
+        "label 2147483647 of image 1 is not in",
+    ),
     "no images": (np.zeros((0, 2, 2), "u1"), np.zeros(0, "u1"), "the data set is empty"),
     "no pixels": (np.zeros((2, 0, 2), "u1"), np.zeros(2, "u1"), "the data set is empty"),
     "flat": (np.zeros((3, 4), "u1"), np.zeros(3, "u1"), "no uint8 images"),

@@ -6,6 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from minicnn.data.pack import open_pack
+from minicnn.data.packing import pack
+from minicnn.data.records.table import HuggingFaceRecords
 from minicnn.data.sources import load
 from minicnn.errors import FormatError, OptionError
 
@@ -44,6 +47,7 @@ def write(path, images, labels, names=None):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
+    path.parent.mkdir(exist_ok=True)
     table = pa.table({"image": images, "label": labels, "other": list(range(len(labels)))})
     if names:
         facts = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
@@ -112,3 +116,63 @@ def test_a_saved_hugging_face_data_set(tmp_path):
     assert np.asarray(source.train[0][0])[0, 0] == 1
     whole.save_to_disk(str(tmp_path / "one"))
     assert len(load(tmp_path / "one").train) == 4
+
+
+def test_other_splits_are_named(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = {"image": [{"bytes": png(i), "path": None} for i in range(4)], "label": [1, 0, 1, 0]}
+    whole = datasets.Dataset.from_dict(rows, features=features)
+    splits = {"training": whole, "dev": whole, "unlabelled": whole}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "d"))
+    source = load(tmp_path / "d")
+    assert (len(source.train), len(source.validation), source.test) == (4, 4, None)
+    assert source.note == "left out, neither train, validation nor test: unlabelled"
+    assert source.validation.names[0] == "dev: row 1"
+    for one in ({"first": whole, "second": whole}, {"test": whole, "second": whole}):
+        datasets.DatasetDict(one).save_to_disk(str(tmp_path / "-".join(one)))
+        with pytest.raises(FormatError, match=f"no split is called train; there are {', '.join(one)}"):
+            load(tmp_path / "-".join(one))
+
+
+def test_bad_rows_of_a_hugging_face_data_set_are_left_out(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    images = [{"bytes": png(1), "path": None}, {"bytes": None, "path": str(tmp_path / "gone.png")}, None]
+    rows = {"image": [*images, images[0]], "label": [0, 0, 0, -1]}
+    records = HuggingFaceRecords(datasets.Dataset.from_dict(rows, features=features), "d")
+    with pytest.raises(FormatError, match="no such file"):
+        pack([records], tmp_path / "out")
+    pack([records], tmp_path / "out", skip_bad=True)
+    facts, parts = open_pack(tmp_path / "out")
+    assert len(parts["train"]) == 1
+    assert facts["skipped"] == [
+        ["row 1 (gone.png)", "no such file"],
+        ["row 2", "holds no bytes of an image file"],
+        ["row 3", "its label is -1, expected 0 to 65535"],
+    ]
+
+
+def test_rows_are_named_with_their_file_and_left_out(tmp_path):
+    write(tmp_path / "train-0.parquet", [png(i) for i in range(3)], [0, 1, 0])
+    write(tmp_path / "train-1.parquet", [png(3), b"bad", None, png(4), png(5)], [0, 1, 1, -1, 70_000])
+    write(tmp_path / "test" / "0.parquet", [png(6)], [1])
+    with pytest.raises(FormatError) as caught:
+        load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'train-1.parquet'}: row 1: not an image")
+    source = load(tmp_path, skip_bad=True)
+    assert [name for name, _ in source.skipped] == [f"train-1.parquet: row {row}" for row in range(1, 5)]
+    assert (len(source.train), len(source.test)) == (4, 1)
+
+
+def test_a_folder_of_test_rows_only_is_refused(tmp_path):
+    write(tmp_path / "test-00000.parquet", [png(1)], [0])
+    with pytest.raises(FormatError, match="no images to train on: by their names all are for test"):
+        load(tmp_path)
+
+
+def test_a_row_cannot_name_a_file_of_this_machine(tmp_path):
+    (tmp_path / "secret.png").write_bytes(png(1))
+    write(tmp_path / "a.parquet", [{"bytes": None, "path": str(tmp_path / "secret.png")}], [0])
+    with pytest.raises(FormatError, match="holds no bytes"):
+        load(tmp_path / "a.parquet")

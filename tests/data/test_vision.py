@@ -1,5 +1,7 @@
 """Labelled images in memory and in folders."""
 
+import errno
+import os
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -218,3 +220,44 @@ def test_writing_into_an_image_of_the_data_set_is_refused():
 
     with pytest.raises(ValueError, match="read-only"):
         images(transform=Blackens())[0]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    FILES.write_folders(tmp_path, {"a": 2, "a/more": 1})
+    secret, really = str(tmp_path / "a" / "more"), os.scandir
+
+    def refusing(path="."):
+        if str(path) == secret:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(FormatError, match="cannot be read: Permission denied") as caught:
+        ImageFolder(tmp_path)
+    assert caught.value.path == secret
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    FILES.write_folders(tmp_path / "pool", {"x": 2})
+    FILES.write_folders(tmp_path / "d", {"b": 1})
+    (tmp_path / "d" / "a").symlink_to(tmp_path / "pool" / "x")
+    (tmp_path / "d" / "b" / "up").symlink_to(tmp_path / "d")
+    assert ImageFolder(tmp_path / "d").targets == [0, 0, 1]
+
+
+def test_a_subclass_may_choose_classes_and_indices(tmp_path):
+    class Merged(ImageFolder):
+        def find_classes(self, directory):
+            return ["other", "cat"], {"cat": 1, "dog": 0, "cow": 0}
+
+    FILES.write_folders(tmp_path, {"cat": 1, "dog": 2, "cow": 1, "unused": 1})
+    images = Merged(tmp_path)
+    assert (images.classes, images.class_to_idx["dog"]) == (["other", "cat"], 0)
+    assert [(Path(path).parent.name, target) for path, target in images.samples] == [
+        ("cat", 1),
+        ("cow", 0),
+        ("dog", 0),
+        ("dog", 0),
+    ]
+    FILES.write_folders(tmp_path / "plain", {"b": 1})
+    assert ImageFolder(tmp_path / "plain", classes=["a", "b"]).class_to_idx == {"a": 0, "b": 1}

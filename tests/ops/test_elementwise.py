@@ -101,6 +101,25 @@ def test_kinks():
     assert gradients(minicnn.minimum, [1.0, 2.0], [1.0, 1.0])[1:] == ([0.5, 0.0], [0.5, 1.0])
 
 
+def test_division_with_remainder_is_pythons():
+    x, y = [-7, 7, -7, 7, 6, 0], [3, 3, -3, -3, 3, 5]
+    for values, dtype in ((x, minicnn.int64), ([float(v) for v in x], minicnn.float32)):
+        a, b = tensor(values), tensor(y)
+        assert (a % b).tolist() == [v % w for v, w in zip(x, y, strict=True)]
+        assert (a // b).tolist() == [v // w for v, w in zip(x, y, strict=True)]
+        assert ((a // b) * b + a % b).tolist() == values
+        assert (a % b).dtype == (a // b).dtype == dtype
+    assert (7 % tensor([4])).tolist() == [3] and (7 // tensor([4])).tolist() == [1]
+    z = tensor([5.5, -5.5])
+    z %= 2
+    assert z.tolist() == [1.5, 0.5]
+    z //= 1
+    assert z.tolist() == [1.0, 0.0]
+    assert gradients(lambda x, y: x % y, [7.5, -7.5], [2.0, 2.0])[1:] == ([1.0, 1.0], [-3.0, 4.0])
+    with pytest.raises(DTypeError, match="remainder.*numbers, got bool"):
+        tensor([True]) % tensor([True])
+
+
 def test_powers_at_zero_raise_no_warning():
     assert gradients(lambda x: x**2, [0.0, 3.0])[1] == [0.0, 6.0]
     assert gradients(lambda x: x**1, [0.0])[1] == [1.0]

@@ -40,6 +40,14 @@ def test_plain_lines_come_each_epoch_and_every_few_seconds():
     )
 
 
+def test_of_mixed_images_no_accuracy_is_shown():
+    stream = io.StringIO()
+    fit(PlainProgress(stream, every=0.0), mix=lambda images, labels: (images, labels))
+    *_, step, epoch = stream.getvalue().splitlines()
+    assert step.startswith("epoch 2  step 6/6  loss ") and "accuracy" not in step
+    assert epoch.startswith("epoch 2: train loss ") and epoch.count("accuracy") == 1  # of the validation
+
+
 def test_the_live_bar_shows_the_step_and_leaves_a_line_an_epoch():
     from rich.console import Console
 

@@ -13,7 +13,7 @@ from minicnn.data import sources
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.sealed import Sealed
 from minicnn.errors import OptionError
-from minicnn.train.experiments import compare_losses, compare_regularisers, losses, overfitting
+from minicnn.train.experiments import Size, compare_losses, compare_regularisers, losses, overfitting
 from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
 
 DIGITS = sources.load("digits")
@@ -86,7 +86,7 @@ def test_gradient_descent_sees_all_images_in_each_update():
 @pytest.fixture(scope="module")
 def overfitted():
     with np.errstate(all="ignore"):
-        return compare_regularisers(DIGITS, train_images=200, seeds=2, epochs=25)
+        return compare_regularisers(DIGITS, Size(200, 500, epochs=25, seeds=2))
 
 
 def test_every_way_is_measured_with_every_seed(overfitted):
@@ -107,7 +107,7 @@ def test_what_diverges_does_not_win(monkeypatch):
     changed = {name: losses.Optimiser(one.make, rates[name], one.whole) for name, one in two.items()}
     monkeypatch.setattr(losses, "OPTIMISERS", changed)
     monkeypatch.setattr(losses, "_BEYOND", 0)
-    result = compare_losses(DIGITS, train_images=60, val_images=60, seeds=2, epochs=2)
+    result = compare_losses(DIGITS, Size(60, 60, epochs=2, seeds=2))
     assert math.isnan(result.chosen["cross_entropy", "GD"]["val_accuracy"]["mean"])
     assert result.winner["optimiser"] == "Adam"
 
@@ -115,15 +115,16 @@ def test_what_diverges_does_not_win(monkeypatch):
 def test_l2_and_augmentation_make_the_gap_smaller(monkeypatch):
     arms = {name: overfitting.ARMS[name] for name in ("none", "L2", "augmentation")}
     monkeypatch.setattr(overfitting, "ARMS", arms)
-    table = {row["name"]: row for row in compare_regularisers(DIGITS, seeds=5, epochs=40).table()}
+    table = {row["name"]: row for row in compare_regularisers(DIGITS, Size(200, 500, epochs=40)).table()}
     for name in ("L2", "augmentation"):
         assert table[name]["gap"]["mean"] < table["none"]["gap"]["mean"]
         assert table[name]["p"] < 0.05
 
 
 def test_two_runs_are_the_same():
-    options = {"train_images": 60, "more_images": 60, "val_images": 50, "seeds": 2, "epochs": 2}
-    first, second = (compare_regularisers(DIGITS, **options).to_dict() for _ in range(2))
+    first, second = (
+        compare_regularisers(DIGITS, Size(60, 50, epochs=2, seeds=2)).to_dict() for _ in range(2)
+    )
     assert first == second
 
 
@@ -151,10 +152,10 @@ def test_losses_are_chosen_on_validation_images_and_tested_once(monkeypatch):
     monkeypatch.setattr(losses, "OPTIMISERS", rates)
     opened = []
     monkeypatch.setattr(Sealed, "open", lambda self, really=Sealed.open: opened.append(1) or really(self))
-    options = {"train_images": 100, "val_images": 100, "seeds": 2, "epochs": 3}
-    result = compare_losses(DIGITS, **options)
+    size = Size(100, 100, epochs=3, seeds=2)
+    result = compare_losses(DIGITS, size)
     assert len(opened) == 1
-    assert json.dumps(compare_losses(DIGITS, **options).to_dict()) == json.dumps(result.to_dict())
+    assert json.dumps(compare_losses(DIGITS, size).to_dict()) == json.dumps(result.to_dict())
     assert len(result.sweep) == len(result.chosen) == 12
     for pair, facts in result.chosen.items():
         assert result.sweep[pair][facts["rate"]] == max(result.sweep[pair].values())
@@ -176,9 +177,7 @@ def test_the_ways_are_drawn(overfitted):
 
 def test_one_seed_makes_no_interval():
     with pytest.raises(OptionError, match="2 seeds or more"):
-        compare_regularisers(DIGITS, seeds=1)
-    with pytest.raises(OptionError, match="2 seeds or more"):
-        compare_losses(DIGITS, seeds=1)
+        Size(200, 500, epochs=60, seeds=1)
 
 
 def test_a_sweep_goes_on_where_the_best_rate_is_the_last():

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as reference
 
 from minicnn.errors import OptionError, ShapeError
 from minicnn.train import judgement
-from minicnn.train.judgement import BINS, Judgement, bootstrap
+from minicnn.train.judgement import BINS, Judgement, bootstrap, wilson
 
 
 def case(seed, count=200, classes=7):
@@ -86,18 +87,57 @@ def test_the_worst_errors_are_the_surest_ones():
     assert found.worst[0].confidence == pytest.approx(chances[expected[0]].max())
 
 
-@pytest.mark.parametrize("count, right", [(50, 35), (400, 380)])
+@pytest.mark.parametrize("count, right", [(200, 160), (400, 380)])
 def test_intervals_cover_as_often_as_they_say(count, right):
-    """In 95 % of repetitions, up to what 400 of them can show."""
-    rng = np.random.default_rng(1)
-    rate = right / count
-    covered = 0
-    for seed in range(400):
-        found = rng.binomial(count, rate)
-        matrix = np.array([[found, count - found], [0, 0]])
-        low, high = bootstrap(matrix, lambda m: m[:, 0, 0] / m.sum(axis=(1, 2)), samples=400, seed=seed)
-        covered += low <= rate <= high
-    assert 0.90 <= covered / 400 <= 0.98
+    """The chance, by the binomial distribution of how many are right, that the interval holds the truth."""
+    rate, covered = right / count, 0.0
+    for found in range(count + 1):
+        chance = stats.binom.pmf(found, count, rate)
+        if chance > 1e-5:
+            matrix = np.array([[found, count - found], [0, 0]])
+            low, high = bootstrap(matrix, lambda m: m[:, 0, 0] / m.sum(axis=(1, 2)), seed=found)
+            covered += chance * (low <= rate <= high)
+    assert 0.94 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.98, 1.0])
+def test_wilsons_interval_covers_near_the_ends_too(rate):
+    counts = np.random.default_rng(0).binomial(60, rate, 2000)
+    ends = {right: wilson(right, 60) for right in set(counts.tolist())}
+    covered = np.mean([ends[right][0] <= rate <= ends[right][1] for right in counts.tolist()])
+    assert covered >= 0.93
+
+
+@pytest.mark.parametrize(
+    "right, count", [(0, 10), (10, 10), (45, 50), (1, 1), (359, 360), (0, 1), (9876, 10000)]
+)
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_wilsons_interval_is_scipys(right, count, level):
+    expected = stats.binomtest(right, count).proportion_ci(level, method="wilson")
+    assert wilson(right, count, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilsons_interval_has_the_values_of_the_literature():
+    """R. G. Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I."""
+    values = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (right, count), expected in values.items():
+        assert wilson(right, count) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_where_all_is_right_or_wrong_nothing_is_certain(right):
+    found = Judgement(2)
+    found.update([0, 1] * 20, np.eye(2)[[0, 1] * 20 if right else [1, 0] * 20])
+    report = found.report()
+    low, high = report["intervals"]["accuracy"]
+    assert (low, high) == pytest.approx((0.9124, 1) if right else (0, 0.0876), abs=1e-4)
+    assert report["intervals_note"].startswith("macro_f1: ")
+    assert judged(*case(0)).report()["intervals_note"] is None
 
 
 def test_the_bootstrap_is_that_of_the_images():
@@ -134,6 +174,6 @@ def test_nothing_is_counted_of_what_is_refused():
 
 def test_the_bootstrap_of_many_classes_is_drawn_in_pieces(monkeypatch):
     confusion = np.random.default_rng(0).integers(0, 4, (6, 6))
-    whole = judgement.bootstrap(confusion, judgement._accuracy, samples=100)
+    whole = judgement.bootstrap(confusion, judgement._macro_f1, samples=100)
     monkeypatch.setattr(judgement, "_ROOM", 7 * 36)
-    assert judgement.bootstrap(confusion, judgement._accuracy, samples=100) == whole
+    assert judgement.bootstrap(confusion, judgement._macro_f1, samples=100) == whole

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import minicnn
 from minicnn import nn, optim, transforms
+from minicnn.core import random
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, TensorDataset
 from minicnn.errors import CheckpointError, OptionError
@@ -117,6 +118,7 @@ def test_it_ends_when_nothing_gets_better():
     [
         ("val_loss", [3, 2, 2.5, 2.4, 1], 3),
         ("val_loss", [3, float("nan"), float("nan"), 1], 2),
+        ("val_loss", [float("nan"), 3, 2.5, 2.6, 2.7], 4),
         ("val_accuracy", [0.1, 0.2, 0.2, 0.2], 3),
         ("val_accuracy", [0.1, 0.2, 0.15, 0.3, 0.1, 0.1], 5),
     ],
@@ -182,33 +184,55 @@ def test_the_last_update_of_an_epoch_takes_what_is_left():
 
 
 def test_mixing_is_a_function_of_seed_epoch_and_batch():
+    def draws(seed):
+        drawn = []
+
+        def mix(images, labels):
+            drawn.append(random.generator().random())
+            return transforms.MixUp(alpha=1.0, num_classes=2)(images, labels)
+
+        running = trainer(mix=mix, seed=seed)
+        minicnn.manual_seed(len(seen))  # of no account
+        running.fit(loader(), epochs=2)
+        seen.append(weights(running.model))
+        return drawn
+
     seen = []
-
-    def mix(images, labels):
-        mixed = transforms.MixUp(alpha=1.0, num_classes=2)(images, labels)
-        seen.append(mixed[0].numpy().copy())
-        return mixed
-
-    first = trainer(mix=mix)
-    first.fit(loader(), epochs=2)
-    before, seen[:] = list(seen), []
-    minicnn.manual_seed(99)
-    again = trainer(mix=mix)
-    again.fit(loader(), epochs=2)
-    assert all((a == b).all() for a, b in zip(before, seen, strict=True))
-    assert not (before[0] == before[6]).all()
-    for name, value in weights(first.model).items():
-        np.testing.assert_array_equal(value, weights(again.model)[name])
+    first, again, other = draws(5), draws(5), draws(6)
+    assert first == again
+    assert len({*first, *other}) == 2 * 12  # another for each batch of each epoch of each seed
+    for name, value in seen[0].items():
+        np.testing.assert_array_equal(value, seen[1][name])
+    assert any((seen[0][name] != value).any() for name, value in seen[2].items())
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix", "both"])
-def test_names_of_mixes(name):
-    images, probabilities = mixing(name, 0.0, 3)(
-        Tensor(np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)), Tensor(np.arange(6) % 3)
-    )
-    assert (images.shape, probabilities.shape) == ((6, 1, 8, 8), (6, 3))
-    np.testing.assert_allclose(probabilities.numpy().sum(axis=1), 1, rtol=1e-6)
+def test_mixed_images_have_no_training_accuracy():
+    history = trainer(mix=mixing("mixup", 0.0, 2)).fit(loader(), validation(), epochs=1)
+    assert history[0].keys() == {"epoch", "step", "train_loss", "val_loss", "val_accuracy"}
+    watched = trainer(mix=mixing("mixup", 0.0, 2), callbacks=[BestModel("train_accuracy")])
+    with pytest.raises(OptionError, match="train_accuracy is watched, and mixed images have none"):
+        watched.fit(loader(), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "name, kind, alpha", [("mixup", transforms.MixUp, 0.2), ("cutmix", transforms.CutMix, 1.0)]
+)
+def test_names_of_mixes(name, kind, alpha):
+    usual, asked = mixing(name, 0.0, 3), mixing(name, 0.6, 3)
+    assert (type(usual), usual.alpha, usual.num_classes) == (kind, alpha, 3)
+    assert (type(asked), asked.alpha) == (kind, 0.6)
     assert mixing("none", 0.0, 3) is None
+
+
+def test_of_both_mixes_each_batch_gets_one_or_the_other():
+    mix, kinds = mixing("both", 0.0, 3), []
+    pixels = Tensor(np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1) + np.zeros((6, 1, 8, 8), np.float32))
+    for seed in range(40):
+        with random.use_generator(random.new_generator(seed)):
+            images, probabilities = mix(pixels, Tensor(np.arange(6) % 3))
+        np.testing.assert_allclose(probabilities.numpy().sum(axis=1), 1, rtol=1e-6)
+        kinds.append((images.numpy() == np.rint(images.numpy())).all())  # CutMix takes pixels as they are
+    assert 10 < sum(kinds) < 30
 
 
 # -- all of it, stopped and taken up -------------------------------------------------------------
@@ -251,6 +275,20 @@ def test_what_was_ended_early_stays_ended(tmp_path):
     assert again.resume()
     assert again.fit(loader(), validation(), epochs=50) == []
     assert again.epoch == first.epoch < 50
+
+
+def test_patience_goes_on_where_it_was(tmp_path):
+    """Nothing gets better: four epochs of six updates, whenever it is stopped between."""
+
+    def run(*more):
+        return trainer(tmp_path, norm=False, lr=0.0, callbacks=[EarlyStopping(3), *more])
+
+    with pytest.raises(Interrupted):
+        run(StopAt(15)).fit(loader(), validation(), epochs=50)
+    again = run()
+    assert again.resume() and (again.epoch, again.callbacks[0].waited) == (2, 1)
+    again.fit(loader(), validation(), epochs=50)
+    assert again.epoch == 4
 
 
 def test_so_many_checkpoints_are_kept(tmp_path):

@@ -1,9 +1,10 @@
-"""Opening a file so that what is wrong with its path is a :class:`FormatError` too."""
+"""Files and folders, so that what is wrong with a path is a :class:`FormatError` too."""
 
 from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -12,9 +13,20 @@ import numpy as np
 
 from minicnn.errors import FormatError
 
-__all__ = ["PathLike", "empty_array", "opened"]
+__all__ = [
+    "MAX_CLASS",
+    "PathLike",
+    "empty_array",
+    "files_below",
+    "is_hidden",
+    "list_folder",
+    "opened",
+    "shown",
+]
 
 PathLike = str | os.PathLike[str]
+
+MAX_CLASS = 65_535  # a class index beyond is a mistake
 
 
 @contextmanager
@@ -49,3 +61,78 @@ def empty_array(shape: tuple[int, ...], dtype: np.dtype, path: PathLike) -> np.n
         raise FormatError(
             f"the contents, {dtype} of shape {shape}, do not fit in memory", path=path
         ) from error
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is none of the data: ``.git``, or what macOS adds to archives."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def list_folder(path: PathLike) -> tuple[list[str], list[str]]:
+    """The names of the folders and of the files in a folder, sorted; what is hidden is left out.
+
+    Links count as what they lead to; one to a folder that it lies in leads round in a circle and is left out.
+
+    Raises
+    ------
+    FormatError
+        If the folder cannot be read.
+    """
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    folders, files = [], []
+    for entry in found:
+        if is_hidden(entry.name):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+            files.append(entry.name)
+        elif not _lies_in(path, entry.path):
+            folders.append(entry.name)
+    return folders, files
+
+
+def _lies_in(path: PathLike, folder: PathLike) -> bool:
+    """Whether a path is that folder or below it."""
+    above = os.path.join(os.path.realpath(folder), "")
+    return os.path.join(os.path.realpath(path), "").startswith(above)
+
+
+def files_below(root: PathLike) -> Iterator[str]:
+    """The paths of all files below a folder, from there and with ``/``: those in it, then folder by folder.
+
+    See :func:`list_folder` for what is left out.
+
+    Raises
+    ------
+    FormatError
+        If a folder cannot be read, or links lead to the same one twice.
+    """
+    root = os.fspath(root)
+    waiting = [""]
+    read: dict[str, str] = {}
+    while waiting:
+        below = waiting.pop()
+        place = os.path.join(root, below) if below else root
+        real = os.path.realpath(place)
+        if real in read:
+            raise FormatError(f"the same folder as {read[real]}: its files would count twice", path=place)
+        read[real] = place
+        folders, files = list_folder(place)
+        yield from (posixpath.join(below, name) for name in files)
+        waiting += [posixpath.join(below, name) for name in reversed(folders)]
+
+
+def shown(name: str) -> str:
+    """A name that can be written as UTF-8: bytes of a file's name that are not so become escapes.
+
+    Examples
+    --------
+    >>> print(shown("caf\\udce9.png"))
+    caf\\udce9.png
+    """
+    return name.encode("utf-8", "backslashreplace").decode()

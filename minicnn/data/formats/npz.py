@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from minicnn.data.formats.files import PathLike, opened
+from minicnn.data.formats.files import MAX_CLASS, PathLike, opened
 from minicnn.errors import FormatError
 
 __all__ = ["read_npz"]
@@ -95,6 +95,7 @@ def _labels(labels: np.ndarray, count: int, name: str, path: PathLike) -> np.nda
         raise FormatError(
             f"{name} is {labels.dtype} {labels.shape}, expected {count} class indices", path=path
         )
-    if labels.min() < 0:
-        raise FormatError(f"{name}[{int(labels.argmin())}] is {labels.min()}, expected 0 or more", path=path)
+    wrong = np.flatnonzero((labels < 0) | (labels > MAX_CLASS))
+    if len(wrong):
+        raise FormatError(f"{name}[{wrong[0]}] is {labels[wrong[0]]}, expected 0 to {MAX_CLASS}", path=path)
     return labels.astype(np.int64)

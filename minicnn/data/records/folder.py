@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minicnn.data.formats.files import PathLike, opened
-from minicnn.data.records.base import PARTS, Record, Records, labels_of_paths
+from minicnn.data.formats.files import PathLike, files_below, list_folder, opened, shown
+from minicnn.data.records.base import Record, Records, is_parted, labels_of_paths, part_of
 from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError
 
@@ -17,7 +18,7 @@ __all__ = ["FolderRecords", "left_out_note"]
 
 
 class FolderRecords(Records):
-    """The images below a folder, sorted by path. What begins with a dot is left out, links to folders too.
+    """The images below a folder, sorted by path; see :func:`~minicnn.data.formats.files.files_below`.
 
     Parameters
     ----------
@@ -29,48 +30,48 @@ class FolderRecords(Records):
     Raises
     ------
     FormatError
-        If a folder cannot be read, or one at the height of the class folders holds no image.
+        If a folder cannot be read, or is a class or a part and holds no image.
     """
 
     def __init__(self, path: PathLike, part: str | None = None) -> None:
         self.path = os.fspath(path)
         self.part = part
         self._others: Counter[str] = Counter()
-        self._names = sorted(self._walk())
+        self._names = sorted(self._images())
         self._refuse_empty()
 
-    def _walk(self) -> Iterator[str]:
-        def refuse(error: OSError) -> None:
-            raise FormatError(f"cannot be read: {error.strerror}", path=error.filename) from error
-
-        for place, folders, files in os.walk(self.path, onerror=refuse):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                ending = os.path.splitext(name)[1].lower()
-                if name.startswith("."):
-                    continue
-                if ending in IMAGE_EXTENSIONS:
-                    yield os.path.relpath(os.path.join(place, name), self.path).replace(os.sep, "/")
-                else:
-                    self._others[ending or "without an ending"] += 1
+    def _images(self) -> Iterator[str]:
+        for name in files_below(self.path):
+            ending = os.path.splitext(name)[1].lower()
+            if ending in IMAGE_EXTENSIONS:
+                yield name
+            else:
+                self._others[shown(ending) or "without an ending"] += 1
 
     def _refuse_empty(self) -> None:
         """A class folder without an image is a mistake rather than a class."""
         filled = {folder for name in self._names for folder in _above(name)}
-        parted = any(name.startswith("train/") and name.count("/") > 1 for name in self._names)
-        roots = [part for part in PARTS if part in filled] if parted else [""]
-        for root in roots:
-            for folder in _folders(os.path.join(self.path, root)):
-                if os.path.relpath(folder, self.path).replace(os.sep, "/") not in filled:
-                    endings = ", ".join(IMAGE_EXTENSIONS)
-                    raise FormatError(f"no image ({endings}) in this class folder", path=folder)
+        inside = functools.partial(os.path.join, self.path)
+        candidates, _ = list_folder(self.path)
+        if is_parted([name.split("/") for name in self._names]):
+            parts = filter(part_of, candidates)
+            candidates = [
+                folder
+                for part in parts
+                for folder in (*(posixpath.join(part, name) for name in list_folder(inside(part))[0]), part)
+            ]
+        for folder in candidates:
+            if folder not in filled:
+                raise FormatError(
+                    f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this folder", path=inside(folder)
+                )
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __iter__(self) -> Iterator[Record]:
         for name in self._names:
-            yield Record(name, functools.partial(opened, os.path.join(self.path, name)))
+            yield Record(shown(name), functools.partial(opened, os.path.join(self.path, name)))
 
     def key(self) -> Any:
         def state(name: str) -> tuple[str, int, int]:
@@ -98,11 +99,6 @@ def _above(name: str) -> Iterator[str]:
     while slash:
         yield folder
         folder, slash, _ = folder.rpartition("/")
-
-
-def _folders(path: str) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(e.path for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
 def left_out_note(endings: Counter[str]) -> str:

@@ -5,44 +5,58 @@ Both need their library: ``pip install "minicnn[arrow]"`` and ``pip install "min
 
 from __future__ import annotations
 
-import glob
+import functools
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minicnn.data.formats.files import PathLike, opened
-from minicnn.data.records.base import PARTS, Record, Records, in_memory
+from minicnn.data.formats.files import PathLike, opened, shown
+from minicnn.data.records.base import (
+    FileRecords,
+    Opener,
+    Record,
+    Records,
+    checked_label,
+    in_memory,
+    part_of,
+    unreadable,
+)
 from minicnn.errors import FormatError, OptionError
 
-__all__ = ["HuggingFaceRecords", "ParquetRecords", "huggingface", "is_saved_dataset", "parquet"]
+__all__ = ["HuggingFaceRecords", "ParquetRecords", "huggingface", "is_saved_dataset"]
 
 _IMAGE_COLUMNS = ("image", "img", "jpg", "png", "jpeg", "picture")
 _LABEL_COLUMNS = ("label", "labels", "class", "cls", "target", "fine_label")
 _ROWS = 64  # read together
 
 
-class _Rows(Records):
-    """Images in rows with two columns that matter."""
+def _record(name: str, content: Opener, label: Any, classes: Sequence[str] | None, where: str) -> Record:
+    """One row; ``classes`` are those that its label counts through, if it is a number."""
+    try:
+        label = checked_label(label, where)
+        if classes is not None and isinstance(label, int):
+            if label >= len(classes):
+                raise FormatError(f"label {label} is not in 0..{len(classes) - 1}", path=where)
+            label = classes[label]
+    except FormatError as error:
+        return Record(name, unreadable(error))
+    return Record(name, content, label)
 
-    names: Sequence[str] | None = None  # of the classes, where labels are indices
 
-    def _record(self, number: int, image: Any, label: Any) -> Record:
-        """One row; an image is its encoded bytes, or a mapping that has them under ``bytes``."""
-        name = f"row {number}"
-        if isinstance(image, dict):
-            if image.get("path"):
-                name = f"row {number} ({os.path.basename(image['path'])})"
-            image = image.get("bytes")
-        if not isinstance(image, bytes):
-            raise FormatError("holds no bytes of an image file", path=self.where(name))
-        if isinstance(label, bool) or not isinstance(label, (int, str)):
-            raise FormatError(f"its label is {label!r}", path=self.where(name))
-        if self.names is not None and isinstance(label, int):
-            if not 0 <= label < len(self.names):
-                raise FormatError(f"label {label} is not in 0..{len(self.names) - 1}", path=self.where(name))
-            label = self.names[label]
-        return Record(name, in_memory(image), label)
+def _content(image: Any, where: str) -> Opener:
+    """An image is its encoded bytes, or a mapping that has them under ``bytes``."""
+    encoded = image.get("bytes") if isinstance(image, dict) else image
+    if isinstance(encoded, bytes):
+        return in_memory(encoded)
+    return unreadable(FormatError("holds no bytes of an image file", path=where))
+
+
+def _row(number: int, image: Any) -> str:
+    """What a row is called: by the file that its image was, too."""
+    path = image.get("path") if isinstance(image, dict) else None
+    return f"row {number} ({shown(os.path.basename(path))})" if path else f"row {number}"
 
 
 def _column(names: Sequence[str], known: Sequence[str], path: str) -> str:
@@ -56,55 +70,42 @@ def _column(names: Sequence[str], known: Sequence[str], path: str) -> str:
 # -- Parquet -----------------------------------------------------------------------------------
 
 
-class ParquetRecords(_Rows):
+class ParquetRecords(FileRecords):
     """The rows of Parquet files, a few at a time.
 
     Parameters
     ----------
-    paths : sequence of path-like
-        The files.
+    path : path-like
+        A file, or the folder of all.
     part : str
         See :class:`Records`.
+    files : sequence of str, optional
+        The files, if not the path itself.
     """
 
-    def __init__(self, paths: Sequence[PathLike], part: str = "train") -> None:
-        self.paths = [os.fspath(path) for path in paths]
-        self.path, self.part = self.paths[0], part
-
-    def key(self) -> Any:
-        found = [(path, os.stat(path)) for path in self.paths]
-        return [(os.path.basename(path), state.st_size, state.st_mtime_ns) for path, state in found]
+    def __init__(self, path: PathLike, part: str = "train", files: Sequence[str] | None = None) -> None:
+        super().__init__(path, [os.fspath(path)] if files is None else files, part)
 
     def __iter__(self) -> Iterator[Record]:
         arrow = _library("pyarrow", "arrow")
-        number = 0
-        for path in self.paths:
+        for path in self.files:
             try:
                 with opened(path) as stream:
-                    file = arrow.parquet.ParquetFile(stream)
-                    columns = file.schema_arrow.names
-                    image, label = (
-                        _column(columns, known, path) for known in (_IMAGE_COLUMNS, _LABEL_COLUMNS)
-                    )
-                    self.names = _class_names(file.schema_arrow.metadata, label)
-                    for batch in file.iter_batches(_ROWS, columns=[image, label]):
-                        for row in batch.to_pylist():
-                            yield self._record(number, row[image], row[label])
-                            number += 1
+                    yield from self._rows(arrow.parquet.ParquetFile(stream), path)
             except (arrow.ArrowException, OSError) as error:
                 raise FormatError(f"damaged or cut off: {error}", path=path) from error
 
-
-def parquet(path: str) -> list[Records]:
-    """The records of a Parquet file, or of all in a folder, by their part: ``train-00000.parquet``."""
-    if not os.path.isdir(path):
-        return [ParquetRecords([path])]
-    found: dict[str, list[str]] = {}
-    pattern = os.path.join(glob.escape(path), "**", "*.parquet")
-    for file in sorted(glob.glob(pattern, recursive=True)):
-        word = os.path.basename(file).removesuffix(".parquet").partition("-")[0].lower()
-        found.setdefault(PARTS.get(word, "train"), []).append(file)
-    return [ParquetRecords(files, part) for part, files in sorted(found.items(), reverse=True)]
+    def _rows(self, file: Any, path: str) -> Iterator[Record]:
+        columns = [
+            _column(file.schema_arrow.names, known, path) for known in (_IMAGE_COLUMNS, _LABEL_COLUMNS)
+        ]
+        classes = _class_names(file.schema_arrow.metadata, columns[1])
+        batches = (batch.to_pylist() for batch in file.iter_batches(_ROWS, columns=columns))
+        for number, row in enumerate(itertools.chain.from_iterable(batches)):
+            image, label = (row[column] for column in columns)
+            name = self.name(path, _row(number, image))
+            where = self.where(name)
+            yield _record(name, _content(image, where), label, classes, where)
 
 
 def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> list[str] | None:
@@ -119,7 +120,7 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> list[str] |
 # -- Hugging Face --------------------------------------------------------------------------------
 
 
-class HuggingFaceRecords(_Rows):
+class HuggingFaceRecords(Records):
     """The rows of a data set of the ``datasets`` library.
 
     Parameters
@@ -130,27 +131,42 @@ class HuggingFaceRecords(_Rows):
         What errors call it.
     part : str
         See :class:`Records`.
+    split : str
+        What the rows are called by, where there are several splits.
+
+    Attributes
+    ----------
+    left_out : str
+        A note on splits that are no part.
     """
 
-    def __init__(self, dataset: Any, path: str, part: str = "train") -> None:
+    left_out = ""
+
+    def __init__(self, dataset: Any, path: str, part: str = "train", split: str = "") -> None:
         self.path, self.part = path, part
+        self._split = f"{split}: " if split else ""
         columns = dataset.column_names
         self._image = _column(columns, _IMAGE_COLUMNS, path)
         self._label = _column(columns, _LABEL_COLUMNS, path)
-        self.names = getattr(dataset.features[self._label], "names", None)
+        self._classes = getattr(dataset.features[self._label], "names", None)
         encoded = _library("datasets", "hf").Image(decode=False)
         self._dataset = dataset.cast_column(self._image, encoded)
 
     def key(self) -> Any:
         return [self._dataset._fingerprint]
 
+    def note(self) -> str:
+        return self.left_out
+
     def __iter__(self) -> Iterator[Record]:
         for number, row in enumerate(self._dataset):
             image = row[self._image]
-            if image.get("bytes") is None and image.get("path"):
-                with opened(image["path"]) as file:
-                    image = {**image, "bytes": file.read()}
-            yield self._record(number, image, row[self._label])
+            name = self._split + _row(number, image)
+            where = self.where(name)
+            content = _content(image, where)
+            if image and image["bytes"] is None and image["path"]:
+                content = functools.partial(opened, image["path"])
+            yield _record(name, content, row[self._label], self._classes, where)
 
 
 def is_saved_dataset(path: str) -> bool:
@@ -168,11 +184,16 @@ def huggingface(name: str) -> list[Records]:
             found = library.load_from_disk(name)
     except Exception as error:  # the library's own, or those of its many parts
         raise FormatError(f"the datasets library cannot load it: {error}", path=name) from error
-    splits = (
-        {"train": found} if hasattr(found, "column_names") and isinstance(found.column_names, list) else found
-    )
-    parts = {PARTS[split]: data for split, data in splits.items() if split in PARTS}
-    return [HuggingFaceRecords(data, name, part) for part, data in parts.items()]
+    if isinstance(getattr(found, "column_names", None), list):
+        return [HuggingFaceRecords(found, name)]
+    parts = {split: part_of(split) for split in found}
+    if "train" not in parts.values():
+        raise FormatError(f"no split is called train; there are {', '.join(parts) or 'none'}", path=name)
+    others = ", ".join(split for split, part in parts.items() if part is None)
+    note = f"left out, neither train, validation nor test: {others}" if others else ""
+    sources = [HuggingFaceRecords(found[split], name, part, split) for split, part in parts.items() if part]
+    sources[0].left_out = note
+    return list(sources)
 
 
 def _library(name: str, extra: str) -> Any:

@@ -6,7 +6,6 @@ first dot; ``.cls`` holds the class as a whole number or a name, and ``.json`` m
 
 from __future__ import annotations
 
-import glob
 import itertools
 import json
 import lzma
@@ -15,11 +14,20 @@ import re
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from minicnn.data.formats.files import PathLike, opened
-from minicnn.data.records.base import Record, Records, in_memory
+from minicnn.data.formats.files import PathLike, is_hidden, opened, shown
+from minicnn.data.records.base import (
+    FileRecords,
+    Opener,
+    Record,
+    checked_label,
+    in_memory,
+    labels_of_paths,
+    part_of,
+    unreadable,
+)
 from minicnn.data.records.folder import left_out_note
 from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError, OptionError
@@ -28,7 +36,7 @@ __all__ = ["TAR_ENDINGS", "TarRecords", "is_tar", "shards_of"]
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _MAX_BYTES = 256 << 20  # of one image file
-_LABELS = (".cls", ".json")
+_LABELS = (".cls", ".json")  # the first that is there counts
 
 
 def is_tar(path: str) -> bool:
@@ -37,7 +45,7 @@ def is_tar(path: str) -> bool:
 
 
 def shards_of(path: PathLike) -> list[str]:
-    """The tar files of a path: itself, those its braces name, or those in the folder it is.
+    """The tar files of a path: itself, or those that its braces name.
 
     Raises
     ------
@@ -50,8 +58,6 @@ def shards_of(path: PathLike) -> list[str]:
     ['set-08.tar', 'set-09.tar', 'set-10.tar']
     """
     path = os.fspath(path)
-    if os.path.isdir(path):
-        return sorted(name for name in glob.glob(os.path.join(glob.escape(path), "*")) if is_tar(name))
     braces = re.search(r"\{(\d+)\.\.(\d+)\}", path)
     if braces is None:
         return [path]
@@ -63,8 +69,10 @@ def shards_of(path: PathLike) -> list[str]:
     return [name for number in numbers for name in shards_of(before + number + after)]
 
 
-class TarRecords(Records):
+class TarRecords(FileRecords):
     """The images in tar files, in their order.
+
+    What is hidden is left out; links are counted in the note, as a stream cannot go back to what they name.
 
     Parameters
     ----------
@@ -72,56 +80,79 @@ class TarRecords(Records):
         A tar file, plain or compressed by gzip, bzip2 or xz; shards as :func:`shards_of` takes them.
     part : str, optional
         See :class:`Records`.
+    files : sequence of str, optional
+        The tar files, if not all of the path.
     """
 
-    def __init__(self, path: PathLike, part: str | None = None) -> None:
-        self.path = os.fspath(path)
-        self.part = part
+    def __init__(self, path: PathLike, part: str | None = None, files: Sequence[str] | None = None) -> None:
+        super().__init__(path, shards_of(path) if files is None else files, part)
         self._others: Counter[str] = Counter()
-
-    def key(self) -> Any:
-        found = [(name, os.stat(name)) for name in shards_of(self.path) if os.path.exists(name)]
-        return [(os.path.basename(name), state.st_size, state.st_mtime_ns) for name, state in found]
+        self._links = 0
 
     def __iter__(self) -> Iterator[Record]:
         self._others.clear()
-        for shard in shards_of(self.path):
+        self._links = 0
+        for shard in self.files:
             yield from self._samples(shard)
 
     def _samples(self, shard: str) -> Iterator[Record]:
         """The records of a file; what stands beside an image under its name may be its label."""
         for _, members in itertools.groupby(self._members(shard), key=lambda member: _split(member[0])[0]):
             beside = {_split(name)[1]: (name, content) for name, content in members}
-            label = _label(beside, shard)
-            for ending, (name, content) in beside.items():
-                if ending.lower().endswith(IMAGE_EXTENSIONS):
-                    yield Record(name, in_memory(content), label)
+            images = [member for ending, member in beside.items() if _is_image(ending)]
+            try:
+                label, refusal = _label(beside, lambda name: self.where(self.name(shard, name))), None
+            except FormatError as error:
+                label, refusal = None, unreadable(error)
+            for name, content in images:
+                yield Record(self.name(shard, name), refusal or content, label)
 
-    def _members(self, shard: str) -> Iterator[tuple[str, bytes]]:
+    def _members(self, shard: str) -> Iterator[tuple[str, Opener]]:
         """Names and contents of the regular files that matter, as the stream brings them."""
         with opened(shard) as file:
             try:
                 with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar:
                     for member in tar:
-                        name = member.name
-                        if not member.isfile() or os.path.basename(name).startswith("."):
-                            continue
-                        ending = _split(name)[1].lower()
-                        if not ending.endswith(IMAGE_EXTENSIONS) and ending not in _LABELS:
-                            self._others[os.path.splitext(name)[1].lower() or "without an ending"] += 1
-                            continue
-                        if member.size > _MAX_BYTES:
-                            raise FormatError(
-                                f"{member.size} bytes, more than an image has", path=f"{shard}: {name}"
-                            )
-                        content = tar.extractfile(member)
-                        assert content is not None  # it is a regular file
-                        yield name, content.read()
+                        if self._matters(member):
+                            name = shown(member.name)
+                            yield name, self._content(tar, member, self.where(self.name(shard, name)))
             except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
                 raise FormatError(f"damaged or cut off: {error}", path=shard) from error
 
+    def _matters(self, member: tarfile.TarInfo) -> bool:
+        """Whether it is an image or a label; what else is there is counted."""
+        folders = member.name.split("/")
+        if any(is_hidden(name) for name in folders if name not in (".", "..")):
+            return False
+        if member.islnk() or member.issym():
+            self._links += 1
+        if not member.isfile():
+            return False
+        ending = _split(member.name)[1].lower()
+        if _is_image(ending) or ending in _LABELS:
+            return True
+        self._others[shown(os.path.splitext(member.name)[1].lower()) or "without an ending"] += 1
+        return False
+
+    @staticmethod
+    def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Opener:
+        if member.size > _MAX_BYTES:
+            return unreadable(FormatError(f"{member.size} bytes, more than an image has", path=where))
+        content = tar.extractfile(member)
+        assert content is not None  # it is a regular file
+        return in_memory(content.read())
+
+    def labels_of(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        inside = {self.inside(name): name for name in names}
+        return labels_of_paths([self.inside(name) for name in names], lambda name: self.where(inside[name]))
+
+    def part_in(self, name: str) -> str:
+        folders = self.inside(name).split("/")[:-1]
+        return next(filter(None, map(part_of, folders)), "train")
+
     def note(self) -> str:
-        return left_out_note(self._others)
+        links = f"left out: {self._links} link{'s' if self._links > 1 else ''}" if self._links else ""
+        return "; ".join(filter(None, (left_out_note(self._others), links)))
 
 
 class _Strict(tarfile.TarInfo):
@@ -145,20 +176,32 @@ def _split(name: str) -> tuple[str, str]:
     return os.path.join(folder, base), dot + ending
 
 
-def _label(beside: dict[str, tuple[str, bytes]], shard: str) -> str | int | None:
-    """The class that the files of a sample say; None if none does."""
-    if ".cls" in beside:
-        name, content = beside[".cls"]
-        text = content.decode("utf-8", "replace").strip()
+def _is_image(ending: str) -> bool:
+    return ending.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def _label(beside: dict[str, tuple[str, Opener]], where: Callable[[str], str]) -> str | int | None:
+    """The class that the files of a sample say; None if none does.
+
+    Raises
+    ------
+    FormatError
+        If what they say is no class.
+    """
+    ending = next((ending for ending in _LABELS if ending in beside), None)
+    if ending is None:
+        return None
+    name, content = beside[ending]
+    with content() as file:
+        read = file.read()
+    if ending == ".cls":
+        text = read.decode("utf-8", "replace").strip()
         if not text:
-            raise FormatError("holds no class", path=f"{shard}: {name}")
-        return int(text) if re.fullmatch(r"-?\d+", text) else text
-    if ".json" in beside:
-        name, content = beside[".json"]
-        try:
-            facts = json.loads(content)
-        except ValueError as error:
-            raise FormatError(f"not JSON: {error}", path=f"{shard}: {name}") from error
-        label = facts.get("label") if isinstance(facts, dict) else None
-        return label if isinstance(label, (int, str)) else None
-    return None
+            raise FormatError("holds no class", path=where(name))
+        return checked_label(int(text[:99]) if re.fullmatch(r"-?\d+", text) else text, where(name))
+    try:
+        facts = json.loads(read)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}", path=where(name)) from error
+    label = facts.get("label") if isinstance(facts, dict) else None
+    return None if label is None else checked_label(label, where(name))

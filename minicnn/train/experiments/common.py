@@ -25,6 +25,7 @@ from minicnn.train.trainer import Trainer
 
 __all__ = [
     "Measured",
+    "Size",
     "Split",
     "Summary",
     "holm",
@@ -39,12 +40,49 @@ _BATCH = 256  # images measured at a time
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large an experiment is.
+
+    Parameters
+    ----------
+    train_images, val_images : int
+        How many to learn from, and how many to validate on.
+    epochs : int
+        Of each training.
+    seeds : int
+        Trainings of each way, with other first weights and orders; 2 at least.
+
+    Raises
+    ------
+    OptionError
+        If there are fewer than 2 seeds.
+    """
+
+    train_images: int
+    val_images: int
+    epochs: int
+    seeds: int = 5
+
+    def __post_init__(self) -> None:
+        if self.seeds < 2:
+            raise OptionError(
+                expected="2 seeds or more, for an interval", got=str(self.seeds), op="experiment"
+            )
+
+    def settings(self, split: Split) -> dict[str, Any]:
+        """What the results say of it: as many images as there are, where the classes did not share evenly."""
+        images = {"train_images": len(split.few), "val_images": len(split.validation)}
+        return {"data": split.name, **images, "epochs": self.epochs, "seeds": self.seeds}
+
+
+@dataclass(frozen=True)
 class Split:
     """Images to learn from, few and more, to validate on, and to test on; the last are sealed.
 
     ``images`` have the labels to learn and to validate on, some of them wrong, ``clean`` the right ones.
     """
 
+    name: str
     images: ImageArrays
     clean: ImageArrays
     few: np.ndarray
@@ -91,7 +129,9 @@ def split_of(source: Source, few: int, more: int, validation: int, noise: float 
     images = copy.copy(source.train)
     for number, part in enumerate((small, np.setdiff1d(larger, small), held_out)):
         images.labels = _with_noise(images.labels, indices[part], noise, len(source.classes), seed=3 + number)
-    return Split(images, source.train, *parts, test, source.image_shape, source.classes, mean, std)
+    return Split(
+        source.name, images, source.train, *parts, test, source.image_shape, source.classes, mean, std
+    )
 
 
 def _with_noise(labels: np.ndarray, indices: np.ndarray, share: float, classes: int, seed: int) -> np.ndarray:

@@ -12,11 +12,22 @@ from typing import Any, TypeVar
 from minicnn import optim
 from minicnn.data import DataLoader
 from minicnn.data.sources import Source
-from minicnn.errors import NonFiniteError, OptionError
-from minicnn.train.experiments.common import network, one_training, split_of, summary
+from minicnn.errors import NonFiniteError
+from minicnn.train.experiments.common import (
+    Measured,
+    Size,
+    Split,
+    network,
+    one_training,
+    split_of,
+    summary,
+)
+from minicnn.train.journal import Journal
 from minicnn.train.losses import LOSSES
 
-__all__ = ["OPTIMISERS", "Losses", "compare_losses", "draw", "sweep"]
+__all__ = ["OPTIMISERS", "SIZE", "Losses", "compare_losses", "draw", "sweep"]
+
+SIZE = Size(train_images=1000, val_images=400, epochs=15)
 
 
 @dataclass(frozen=True)
@@ -77,29 +88,25 @@ class Losses:
 
 def compare_losses(
     source: Source,
+    size: Size = SIZE,
     *,
-    train_images: int = 1000,
-    val_images: int = 400,
-    seeds: int = 5,
-    epochs: int = 15,
+    journal: Journal | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> Losses:
     """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
 
     Every training sees the same number of images. The rate of a pair is the one with the best validation
-    accuracy of one seed (:func:`sweep`); then other seeds are trained with it. Only the winner's models see
-    the test images.
+    accuracy of seed 0 (:func:`sweep`); then the other seeds are trained with it. Only the winner's models,
+    trained once more, see the test images.
 
     Parameters
     ----------
     source : Source
         The data.
-    train_images, val_images : int
-        How many to learn from, and to choose on.
-    seeds : int
-        Trainings of each pair at its best rate, besides those that choose it; 2 at least.
-    epochs : int
-        Of each training.
+    size : Size
+        Seed 0, which chooses the rates, comes besides.
+    journal : Journal, optional
+        Keeps what each training came to.
     tell : callable
         Gets a line after each training.
 
@@ -110,64 +117,67 @@ def compare_losses(
     Raises
     ------
     OptionError
-        If there are not so many images, or fewer than 2 seeds.
+        If there are not so many images.
     """
-    if seeds < 2:
-        raise OptionError(expected="2 seeds or more, for an interval", got=str(seeds), op="experiment")
-    split = split_of(source, train_images, train_images, val_images)
-    result = Losses(
-        {
-            "data": source.name,
-            "train_images": len(split.few),
-            "val_images": len(split.validation),
-            "epochs": epochs,
-            "seeds": seeds,
-        }
-    )
+    split = split_of(source, size.train_images, size.train_images, size.val_images)
+    journal = journal or Journal()
+    result = Losses(size.settings(split))
 
-    def trained(loss: str, name: str, rate: float, seed: int) -> tuple[Any, float]:
-        optimiser = OPTIMISERS[name]
-        try:
-            trainer, measured = one_training(
-                lambda: network(split.image_shape, len(split.classes), 16),
-                lambda parameters: optimiser.make(parameters, rate),
-                split,
-                split.few,
-                seed=seed,
-                epochs=epochs,
-                batch_size=0 if optimiser.whole else 32,
-                loss=LOSSES[loss],
-            )
-        except NonFiniteError:
-            return None, math.nan
-        tell(f"{loss}, {name}, rate {rate:g}, seed {seed}: validation {measured.val_accuracy:.1%}")
-        return trainer, measured.val_accuracy
+    def accuracy_of(loss: str, name: str, seed: int, rate: float) -> float:
+        what = f"{loss}, {name}, rate {rate:g}, seed {seed}"
 
-    def first_accuracy(loss: str, name: str, rate: float) -> float:
-        return trained(loss, name, rate, 0)[1]
+        def trained() -> float | None:
+            measured = _train(split, loss, name, rate, seed, size.epochs)[1]
+            if measured is None:
+                return None
+            tell(f"{what}: validation {measured.val_accuracy:.1%}")
+            return measured.val_accuracy
 
-    trainers: dict[tuple[str, str], Sequence[Any]] = {}
+        accuracy = journal.once(what, trained)
+        return math.nan if accuracy is None else accuracy
+
+    seeds = range(1, size.seeds + 1)
     for loss, name in itertools.product(LOSSES, OPTIMISERS):
-        accuracy_of = functools.partial(first_accuracy, loss, name)
-        rates, best = sweep(accuracy_of, OPTIMISERS[name].rates)
+        rates, best = sweep(functools.partial(accuracy_of, loss, name, 0), OPTIMISERS[name].rates)
         result.sweep[loss, name] = rates
-        runs = [trained(loss, name, best, seed) for seed in range(1, seeds + 1)]  # seed 0 chose the rate
-        trainers[loss, name] = [trainer for trainer, _ in runs]
-        accuracies = [accuracy for _, accuracy in runs]
+        accuracies = [accuracy_of(loss, name, seed, best) for seed in seeds]
         facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
         result.chosen[loss, name] = facts
     loss, name = _best({pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()})
     rate = result.chosen[loss, name]["rate"]
-    test = DataLoader(split.test.open(), batch_size=256)
-    accuracies = [trainer.evaluate(test).accuracy for trainer in trainers[loss, name]]
-    result.winner = {
-        "loss": loss,
-        "optimiser": name,
-        "rate": rate,
-        "test_accuracies": accuracies,
-        "test_accuracy": summary(accuracies)._asdict(),
-    }
+    accuracies = journal.once("test", lambda: _tested(split, loss, name, rate, seeds, size.epochs))
+    facts = {"test_accuracies": accuracies, "test_accuracy": summary(accuracies)._asdict()}
+    result.winner = {"loss": loss, "optimiser": name, "rate": rate, **facts}
     return result
+
+
+def _train(
+    split: Split, loss: str, name: str, rate: float, seed: int, epochs: int
+) -> tuple[Any, Measured | None]:
+    """A training; None if its numbers did not stay finite."""
+    optimiser = OPTIMISERS[name]
+    try:
+        return one_training(
+            lambda: network(split.image_shape, len(split.classes), 16),
+            lambda parameters: optimiser.make(parameters, rate),
+            split,
+            split.few,
+            seed=seed,
+            epochs=epochs,
+            batch_size=0 if optimiser.whole else 32,
+            loss=LOSSES[loss],
+        )
+    except NonFiniteError:
+        return None, None
+
+
+def _tested(
+    split: Split, loss: str, name: str, rate: float, seeds: Sequence[int], epochs: int
+) -> list[float]:
+    """The test accuracies of the winner's models: trained anew, which gives the same to the bit."""
+    trainers = [_train(split, loss, name, rate, seed, epochs)[0] for seed in seeds]
+    test = DataLoader(split.test.open(), batch_size=256)
+    return [trainer.evaluate(test).accuracy for trainer in trainers]
 
 
 def sweep(accuracy_of: Callable[[float], float], rates: Sequence[float]) -> tuple[dict[float, float], float]:

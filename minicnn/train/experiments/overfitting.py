@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from minicnn import nn, optim
 from minicnn.data.sources import Source
-from minicnn.errors import OptionError
 from minicnn.train.experiments.common import (
     Measured,
+    Size,
     Split,
     holm,
     network,
@@ -21,9 +20,12 @@ from minicnn.train.experiments.common import (
     split_of,
     summary,
 )
+from minicnn.train.journal import Journal
 
-__all__ = ["ARMS", "Arm", "Overfitting", "compare_regularisers", "draw"]
+__all__ = ["ARMS", "SIZE", "Arm", "Overfitting", "compare_regularisers", "draw"]
 
+SIZE = Size(train_images=200, val_images=500, epochs=60)
+_MORE = 4  # times as many images with more data
 _RATE = 0.02  # of SGD with momentum
 
 
@@ -109,13 +111,10 @@ class Overfitting:
 
 def compare_regularisers(
     source: Source,
+    size: Size = SIZE,
     *,
-    train_images: int = 200,
-    more_images: int = 800,
-    val_images: int = 500,
     noise: float = 0.2,
-    seeds: int = 5,
-    epochs: int = 60,
+    journal: Journal | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> Overfitting:
     """Train a small network in seven ways on the same few images, and see how far it overfits.
@@ -124,15 +123,13 @@ def compare_regularisers(
     ----------
     source : Source
         The data; its test images stay sealed.
-    train_images, more_images, val_images : int
-        How many to learn from, how many with more data, and how many to validate on.
+    size : Size
+        More data are four times as many images.
     noise : float
         The share of wrong labels, so that there is something that must not be learned; among those to
         validate on too, so that the gap is of nothing but the images being others.
-    seeds : int
-        Trainings of each way, with other first weights and orders; 2 at least.
-    epochs : int
-        Of each training.
+    journal : Journal, optional
+        Keeps what each training came to.
     tell : callable
         Gets a line after each training.
 
@@ -143,32 +140,30 @@ def compare_regularisers(
     Raises
     ------
     OptionError
-        If there are not so many images, or fewer than 2 seeds.
+        If there are not so many images.
     """
-    if seeds < 2:
-        raise OptionError(expected="2 seeds or more, for an interval", got=str(seeds), op="experiment")
-    split = split_of(source, train_images, more_images, val_images, noise)
-    settings = {
-        "data": source.name,
-        "train_images": len(split.few),
-        "more_images": len(split.more),
-        "val_images": len(split.validation),
-        "noise": noise,
-        "epochs": epochs,
-        "seeds": seeds,
-    }
-    result = Overfitting(settings)
-    for name, arm in ARMS.items():
-        indices = split.more if arm.more_data else split.few
-        for seed in range(seeds):
-            measured = _train(arm, split, indices, seed, epochs)
-            result.runs.setdefault(name, []).append(measured)
-            rates = f"training {measured.train_accuracy:.1%}, validation {measured.val_accuracy:.1%}"
-            tell(f"{name}, seed {seed}: {rates}")
+    split = split_of(source, size.train_images, _MORE * size.train_images, size.val_images, noise)
+    journal = journal or Journal()
+    result = Overfitting({**size.settings(split), "more_images": len(split.more), "noise": noise})
+
+    def trained(name: str, seed: int) -> dict[str, Any]:
+        measured = _train(ARMS[name], split, seed, size.epochs)
+        rates = f"training {measured.train_accuracy:.1%}, validation {measured.val_accuracy:.1%}"
+        tell(f"{name}, seed {seed}: {rates}")
+        return measured._asdict()
+
+    for name in ARMS:
+        kept = [
+            journal.once(f"{name}, seed {seed}", functools.partial(trained, name, seed))
+            for seed in range(size.seeds)
+        ]
+        result.runs[name] = [Measured(**one) for one in kept]
     return result
 
 
-def _train(arm: Arm, split: Split, indices: np.ndarray, seed: int, epochs: int) -> Measured:
+def _train(arm: Arm, split: Split, seed: int, epochs: int) -> Measured:
+    indices = split.more if arm.more_data else split.few
+
     def model() -> nn.Module:
         return network(split.image_shape, len(split.classes), arm.width, arm.dropout)
 

@@ -54,7 +54,11 @@ def bad_float(value):
         (IMAGES[:0], LABELS[:0], r"shape \(0, 5, 4, 3\)"),
         (IMAGES, LABELS[:5], r"labels is int64 \(5,\), expected 6 class indices"),
         (IMAGES, LABELS / 2, "labels is float64"),
-        (IMAGES, LABELS - 1, r"labels\[0\] is -1"),
+        (IMAGES, LABELS - 1, r"labels\[0\] is -1, expected 0 to 65535"),
+        (IMAGES, LABELS * np.nan, "labels is float64"),
+        (IMAGES, LABELS * 40_000, r"labels\[2\] is 80000, expected 0 to 65535"),
+        (IMAGES, np.array([0, 1, 2**63, 0, 0, 0], np.uint64), r"labels\[2\] is 9223372036854775808"),
+        (IMAGES, LABELS > 0, "labels is bool"),
         (IMAGES, np.array(["a"] * 6, object), "damaged, or no arrays of numbers"),
     ],
 )
