@@ -25,12 +25,15 @@ def draw_curves(records: list[dict[str, Any]]) -> Any:
     left, right = figure.subplots(1, 2)
     left.plot([r["step"] for r in steps], [r["loss"] for r in steps], color="0.8", label="each update")
     for axes, measure, factor in ((left, "loss", 1), (right, "accuracy", 100)):
-        for part, label in (("train", "training, mean of the epoch"), ("val", "validation")):
+        for part, label, color in (
+            ("train", "training, mean of the epoch", "C0"),
+            ("val", "validation", "C1"),
+        ):
             points = [
                 (r["step"], factor * r[f"{part}_{measure}"]) for r in epochs if f"{part}_{measure}" in r
             ]
             if points:
-                axes.plot(*zip(*points, strict=True), marker="o", label=label)
+                axes.plot(*zip(*points, strict=True), marker="o", label=label, color=color)
         axes.set_xlabel("updates")
         axes.set_ylabel("loss" if measure == "loss" else "accuracy in %")
         axes.grid(alpha=0.3)
@@ -49,7 +52,7 @@ def draw_calibration(bins: Sequence[Sequence[float]], error: float) -> Any:
     error : float
         The expected calibration error.
     """
-    figure = _figure(5, 4.4)
+    figure = _figure(5, 4.7)
     axes = figure.subplots()
     counts, sure, right = np.asarray(bins, np.float64).T
     filled = counts > 0
@@ -64,7 +67,7 @@ def draw_calibration(bins: Sequence[Sequence[float]], error: float) -> Any:
         axes.text(middle, height + 0.01, f"{int(count)}", ha="center", fontsize=6, color="0.3")
     axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="confidence", ylabel="share that is right")
     axes.set_title(f"expected calibration error {error:.3f}; numbers: images", fontsize=10)
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
