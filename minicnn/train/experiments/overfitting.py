@@ -62,7 +62,7 @@ ARMS = {
     "dropout": Arm(dropout=0.5),
     "augmentation": Arm(augment="standard"),
     "more data": Arm(more_data=True),
-    "smaller model": Arm(width=6),
+    "smaller model": Arm(width=2),
 }
 
 
@@ -191,7 +191,7 @@ def draw(result: Overfitting) -> Any:
     ):
         _points(left, places, [row[key] for row in table], label, color)
     left.set(xlabel="accuracy in %", yticks=places, yticklabels=names)
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     _points(right, places, [row["gap"] for row in table], "gap", "tab:red")
     for place, row in zip(places, table, strict=True):
         if row["name"] != "none":
