@@ -9,7 +9,7 @@ import numpy as np
 
 
 def build(
-    torch: Any, filters: np.ndarray, widths: Sequence[int], activation: str = "ReLU", depth: int = 2
+    torch: Any, filters: np.ndarray, widths: Sequence[int], activation: str = "GELU", depth: int = 2
 ) -> Any:
     """A whitening layer and three blocks that halve the image; after K. Jordan's airbench94.
 

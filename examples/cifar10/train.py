@@ -28,7 +28,7 @@ class Recipe:
     epochs: int
     widths: tuple[int, int, int] = (64, 256, 256)
     depth: int = 2
-    activation: str = "ReLU"
+    activation: str = "GELU"
     shift: int = 2
     cutout: int = 0
     batch_size: int = 512
