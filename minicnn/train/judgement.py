@@ -127,8 +127,9 @@ class Judgement(Metrics):
     def report(self) -> dict[str, Any]:
         """As :meth:`Metrics.report`, with the measures of this class; None where they say nothing.
 
-        ``intervals`` are of 95 %: :func:`wilson`'s for the accuracy, :func:`bootstrap`'s for macro F1. Where
-        the latter is a single number, as where all images are right, ``intervals_note`` says so.
+        ``intervals`` are of 95 %: :func:`wilson`'s for the accuracy, :func:`bootstrap`'s for macro F1.
+        ``intervals_note`` says where the latter is a single number, as where all images are right, or likely
+        too narrow.
         """
         names = (f"top{TOP}_accuracy", "calibration_error", "intervals", "intervals_note")
         more: dict[str, Any] = dict.fromkeys(names)
@@ -137,7 +138,7 @@ class Judgement(Metrics):
             low, high = bootstrap(self.confusion, _macro_f1)
             right = int(np.trace(self.confusion))
             more["intervals"] = {"accuracy": list(wilson(right, self.count)), "macro_f1": [low, high]}
-            more["intervals_note"] = _DEGENERATE if low == high else None
+            more["intervals_note"] = _doubts(self.confusion, low, high)
             if len(self.classes) > TOP:
                 more[f"top{TOP}_accuracy"] = self.top(TOP)
         worst = [one._asdict() for one in self.worst]
@@ -165,6 +166,16 @@ def _ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 _DEGENERATE = "macro_f1: drawing these images anew always gives the same, which is no interval"
+_FEW = 20  # images of a class
+_NARROW = f"macro_f1: a class has fewer than {_FEW} images, for which the interval may be too narrow"
+
+
+def _doubts(confusion: np.ndarray, low: float, high: float) -> str | None:
+    """What speaks against an interval of macro F1."""
+    if low == high:
+        return _DEGENERATE
+    images = confusion.sum(axis=1)
+    return _NARROW if images[images > 0].min() < _FEW else None
 
 
 def wilson(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
@@ -212,10 +223,13 @@ def bootstrap(
     samples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """A percentile bootstrap interval of a measure over the images.
+    """A bias-corrected percentile bootstrap interval of a measure over the images.
 
     Drawing N images with replacement and counting them is drawing the cells of the confusion matrix from a
-    multinomial distribution with N draws, so the images themselves are not needed.
+    multinomial distribution with N draws, so the images themselves are not needed. With z the quantile of the
+    normal distribution at (1 + level) / 2, and z0 that at the share of the drawn values below the measure
+    itself, the ends are the quantiles of the drawn values at Φ(2 z0 ± z). Where the drawn values are too low,
+    as those of F1 are with few images of a class, the interval moves up by as much.
 
     Parameters
     ----------
@@ -236,7 +250,7 @@ def bootstrap(
 
     References
     ----------
-    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3, with acceleration 0.
 
     Examples
     --------
@@ -253,7 +267,11 @@ def bootstrap(
         drawn = np.zeros((min(together, samples - start), confusion.size), np.int64)
         drawn[:, cells] = rng.multinomial(total, chances[cells], size=len(drawn))
         values.append(measure(drawn.reshape(-1, *confusion.shape)))
-    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
+    drawn, found = np.concatenate(values), measure(confusion[None])[0]
+    below = np.mean(drawn < found) + np.mean(drawn == found) / 2
+    normal = NormalDist()
+    z, z0 = normal.inv_cdf((1 + level) / 2), normal.inv_cdf(np.clip(below, 1 / samples, 1 - 1 / samples))
+    low, high = np.quantile(drawn, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)])
     return float(low), float(high)
 
 

@@ -226,7 +226,7 @@ def draw(result: Losses) -> Any:
     facts, winner = result.settings, result.winner
     accuracy = winner["test_accuracy"]
     what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each"
-    how = f"large points: mean of {facts['seeds']} seeds with 95 % interval"
+    how = f"large points: mean of {facts['seeds']} seeds on one split with 95 % interval"
     best = f"{winner['loss'].replace('_', ' ')} with {winner['optimiser']} at {winner['rate']:g}"
     tested = f"test accuracy {accuracy['mean']:.2%} ({accuracy['low']:.2%} to {accuracy['high']:.2%})"
     figure.suptitle(f"{what}; {how}.\n{best}: {tested}", fontsize=9)
