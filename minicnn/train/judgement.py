@@ -270,7 +270,10 @@ def bootstrap(
     drawn, found = np.concatenate(values), measure(confusion[None])[0]
     below = np.mean(drawn < found) + np.mean(drawn == found) / 2
     normal = NormalDist()
-    z, z0 = normal.inv_cdf((1 + level) / 2), normal.inv_cdf(np.clip(below, 1 / samples, 1 - 1 / samples))
+    z, z0 = (
+        normal.inv_cdf((1 + level) / 2),
+        normal.inv_cdf(min(max(float(below), 1 / samples), 1 - 1 / samples)),
+    )
     low, high = np.quantile(drawn, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)])
     return float(low), float(high)
 
