@@ -51,7 +51,7 @@ def test_resuming_what_is_not_there_is_refused(command, tmp_path, there):
 def start(*words):
     root = Path(minicnn.__file__).parents[1]
     return subprocess.Popen(
-        [sys.executable, "-m", "minicnn", *words],
+        [sys.executable, "-P", "-m", "minicnn", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

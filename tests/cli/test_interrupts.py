@@ -140,7 +140,7 @@ def training(tmp_path):
     """One with two worker processes, and a process group of its own."""
     words = ["train", "--epochs", "40", "--workers", "2", "--processes", "--batch-size", "8", "--out"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "minicnn", *words, tmp_path / "run"],
+        [sys.executable, "-P", "-m", "minicnn", *words, tmp_path / "run"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -87,7 +87,7 @@ def test_an_error_inside_minicnn_takes_one_line(command, monkeypatch):
 def process(*words, **options):
     root = Path(minicnn.__file__).parents[1]
     return subprocess.run(
-        [sys.executable, "-m", "minicnn", *words],
+        [sys.executable, "-P", "-m", "minicnn", *words],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root)},

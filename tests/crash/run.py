@@ -38,7 +38,7 @@ WORKERS = [[], ["--workers", "1"], ["--workers", "4"], ["--workers", "2", "--pro
 def start(out: Path, workers: list[str] = WORKERS[0]) -> subprocess.Popen[str]:
     """`minicnn train`, with `--resume` where there is a run to go on with."""
     resume = ["--resume"] if (out / "config.toml").exists() else []
-    command = [sys.executable, "-m", "minicnn", "train", *OPTIONS, *workers, "--out", str(out), *resume]
+    command = [sys.executable, "-P", "-m", "minicnn", "train", *OPTIONS, *workers, "--out", str(out), *resume]
     root = str(Path(minicnn.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
     return subprocess.Popen(

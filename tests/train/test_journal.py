@@ -67,7 +67,7 @@ RESULT = {"overfitting": "overfitting.json", "losses": "losses.json", "tune": "t
 def killed_after(count, words, journal):
     """Run a command until so many trainings are written down; then it is killed. Those that there are."""
     environment = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
-    command = [sys.executable, "-m", "minicnn", *words]
+    command = [sys.executable, "-P", "-m", "minicnn", *words]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
     try:
         while True:

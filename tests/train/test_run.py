@@ -85,7 +85,7 @@ def test_the_backend_that_runs_is_recorded(trained, tmp_path, command):
 def test_nothing_but_the_message_is_said_about_numbers_that_are_not_finite(tmp_path):
     """In a process of its own: NumPy's warnings would come to standard error."""
     options = ["--epochs", "2", "--optimizer", "sgd", "--lr", "1e30", "--schedule", "constant"]
-    command = [sys.executable, "-m", "minicnn", "train", *options, "--out", str(tmp_path / "r")]
+    command = [sys.executable, "-P", "-m", "minicnn", "train", *options, "--out", str(tmp_path / "r")]
     environment = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 4
