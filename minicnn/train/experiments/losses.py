@@ -222,8 +222,7 @@ def draw(result: Losses) -> Any:
         axes.set(xscale="log", title=loss.replace("_", " "), xlabel="learning rate")
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("validation accuracy in %")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
     facts, winner = result.settings, result.winner
     accuracy = winner["test_accuracy"]
     what = f"{facts['train_images']} images of {facts['data']}, {facts['epochs']} epochs each"
