@@ -140,7 +140,7 @@ def places(
     if train := _parted(paths, depth):
         said = _said(paths, train, lambda folder: where(images[folder]))
         paths = _below_parts(paths, said, depth)
-        if part in (None, "train") and (part is None or len(set(said.values())) > 1):
+        if part is None or (part == "train" and len(set(said.values())) > 1):
             parts = said
     elif classes:
         _refuse_parts(paths, lambda folder: where(images[folder]))
