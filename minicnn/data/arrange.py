@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 def arrange(
     sources: Sequence[Records],
     seen: Sequence[Seen],
-    skipped: Container[int],
+    skipped: Collection[int],
     image_size: ImageSize,
     classes: Sequence[str] | None,
 ) -> Plan:
@@ -74,13 +74,17 @@ def arrange(
         If there is no image, none to train on, none of a class, or one without a class.
     """
     where = " and ".join(source.path for source in sources)
-    good = [number for number in range(len(seen)) if number not in skipped]
+    replaced = _replaced(seen)
+    gone = {*skipped, *replaced}
+    good = [number for number in range(len(seen)) if number not in gone]
     if not good:
         notes = "; ".join(filter(None, (source.note() for source in sources)))
         text = "none of the images can be read" if seen else "no image in here"
         raise FormatError(text, path=where, hint=notes or None)
-    parts, labels = _parts_and_labels(sources, seen, skipped)
-    known = {str(label) for label in labels if label is not None}
+    parts, labels = _parts_and_labels(sources, seen, gone)
+    known = {
+        str(label) for number, label in enumerate(labels) if label is not None and number not in replaced
+    }
     lost = sorted(known - {str(labels[number]) for number in good})
     if lost:
         raise FormatError(f"no image of class {lost[0]!r} can be read", path=where)
@@ -108,8 +112,14 @@ def arrange(
     return Plan(classes, shape, scaled, names, arrays, places)
 
 
+def _replaced(seen: Sequence[Seen]) -> set[int]:
+    """The images that come once more under their name, as what ``tar -r`` updated: the last one counts."""
+    last = {(one.source, one.name): number for number, one in enumerate(seen)}
+    return set(range(len(seen))).difference(last.values())
+
+
 def _parts_and_labels(
-    sources: Sequence[Records], seen: Sequence[Seen], skipped: Container[int]
+    sources: Sequence[Records], seen: Sequence[Seen], skipped: Collection[int]
 ) -> tuple[list[str], list[str | int | None]]:
     """Part and class of each image, by its name where no class stands beside it; or None."""
     parts: list[str] = []
@@ -122,13 +132,13 @@ def _parts_and_labels(
                 raise FormatError(
                     "has no class beside it, as others have", path=source.where(without[0].name)
                 )
-            found = [(source.part_in(one.name), one.label) for one in group.values()]
+            inside = source.parts_of([one.name for one in group.values()])
+            found = [(part, one.label) for part, one in zip(inside, group.values(), strict=True)]
         elif without:
             found = list(source.labels_of([one.name for one in group.values()]))
         else:
             found = [("train", None)] * len(group)
-        # The name of a file and the paths in it may both say so: what either calls test is not learned from.
-        parts += [part if part != "train" else source.part or "train" for part, _ in found]
+        parts += [part for part, _ in found]
         labels += [label for _, label in found]
     return parts, labels
 

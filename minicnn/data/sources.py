@@ -20,7 +20,7 @@ from minicnn.data.formats.npz import read_npz
 from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
 from minicnn.data.packing import Progress
 from minicnn.data.records import FolderRecords, Records, TarRecords
-from minicnn.data.records.base import by_part
+from minicnn.data.records.parts import by_part
 from minicnn.data.records.table import ParquetRecords, huggingface, is_saved_dataset
 from minicnn.data.records.tar import is_tar, shards_of
 from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
@@ -136,11 +136,11 @@ def load(
 
         - ``digits`` (bundled; a fixed, stratified fifth is its test set), ``mnist``, ``fashion-mnist``,
           ``kmnist``, ``cifar10``, ``cifar100``
-        - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val`` (other names
-          of parts, like ``Training`` and ``dev``, are in ``docs/data.md``)
+        - a folder of class folders, or one with such folders in ``train``, ``test`` and ``val``, or called so
+          by a word, as ``Training_Set`` is (``docs/data.md`` has the rule)
         - a tar file of the same, plain or compressed by gzip, bzip2 or xz
         - tar shards in the WebDataset convention: ``train-{0000..0009}.tar``, or the folder they are in
-        - a Parquet file or a folder of them; in a folder, the names of files and folders say what is for test
+        - a Parquet file or a folder of them; the names of files and folders say the part, as for shards
         - a data set that the Hugging Face library saved, or one on its hub: ``hf:owner/name``
         - a folder that ``minicnn data pack`` wrote
         - an ``.npz`` file with ``x_train``, ``y_train``, ``x_test``, ``y_test``, or ``images`` and ``labels``

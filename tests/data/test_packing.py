@@ -17,7 +17,7 @@ from minicnn.data.cache import cache_dir
 from minicnn.data.pack import PixelFile, open_pack
 from minicnn.data.packing import pack
 from minicnn.data.records import FolderRecords, TarRecords
-from minicnn.data.records.base import labels_of_paths
+from minicnn.data.records.parts import labels_of_paths
 from minicnn.data.records.tar import shards_of
 from minicnn.data.sources import load
 from minicnn.data.threads import ordered_in_threads
@@ -272,9 +272,16 @@ def test_class_folders_are_found_below_what_all_have_in_common():
         ("train", "b"),
     ]
     assert labels_of_paths(["train/a/1.png", "train/a/2.png"], str) == [("train", "a")] * 2
-    assert labels_of_paths(["train/a/deep/1.png", "train/a/deep/2.png"], str) == [("train", "a")] * 2
+    assert labels_of_paths(["train/x/a/1.png", "val/x/b/2.png"], str) == [("train", "a"), ("validation", "b")]
+    assert labels_of_paths(["train/train/a/1.png", "test/test/a/2.png"], str) == [
+        ("train", "a"),
+        ("test", "a"),
+    ]
+    assert labels_of_paths(["train/train/1.png", "train/bus/2.png"], str) == [
+        ("train", "train"),
+        ("train", "bus"),
+    ]
     assert labels_of_paths(["a/1.png"], str) == [("train", "a")]
-    assert labels_of_paths(["train/1.png", "test/1.png"], str) == [("train", "train"), ("train", "test")]
 
 
 def test_braces_name_shards():
@@ -326,9 +333,13 @@ def test_all_processors_decode(tmp_path, monkeypatch):
     assert asked == [7, 3]
 
 
-def test_a_tar_is_read_without_memory_for_the_members_before(tmp_path):
+@pytest.mark.parametrize("name", ["cat/{}.png", "cat/cat.{}.jpg", "cat/a.cls", "cat/a.json"])
+def test_a_tar_is_read_without_memory_for_the_members_before(tmp_path, name):
     def peak(count):
-        path = write_tar(tmp_path / f"{count}.tar", {f"cat/{number}.png": b"-" for number in range(count)})
+        names = [name.format(number) for number in range(count)]
+        images = {name if name.endswith("g") else f"cat/a.{i}.png": b"-" for i, name in enumerate(names)}
+        labels = {} if name.endswith("g") else {name: b"{}"}
+        path = write_tar(tmp_path / f"{count}.tar", labels | images)
         tracemalloc.start()
         assert sum(1 for _ in TarRecords(path)) == count
         most = tracemalloc.get_traced_memory()[1]

@@ -3,13 +3,14 @@
 import io
 import os
 import runpy
+import shutil
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from minicnn.data.records.base import labels_of_paths
+from minicnn.data.records.parts import labels_of_paths, part_of
 from minicnn.data.sources import load
 from minicnn.errors import FormatError
 
@@ -162,3 +163,157 @@ def test_classes_may_be_called_as_parts_are(tmp_path):
     FILES.write_folders(tmp_path, {"cat/young": 1, "test/old": 1})
     assert load(tmp_path).classes == ["cat", "dev", "test"]
     assert labels_of_paths(["test/a/1.png", "cat/a/2.png"], str) == [("train", "test"), ("train", "cat")]
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("training_set", "train"),
+        ("training data", "train"),
+        ("Test", "test"),
+        ("TestSet.tar", "test"),
+        ("CIFARTrain", "train"),
+        ("VAL2017", "validation"),
+        ("digits-tst-0.tar", "test"),
+        ("testset", None),
+        ("contest", None),
+        ("trainval", None),
+        ("train_test", None),
+    ],
+)
+def test_words_of_a_name_say_the_part(name, part):
+    assert part_of(name) == part
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("train_set", "test_set"),
+        ("training data", "Test"),
+        ("training_set/training_set", "test_set/test_set"),
+    ],
+)
+def test_folders_shards_and_tars_have_the_same_words(tmp_path, train, test):
+    for part in (train, test):
+        FILES.write_folders(tmp_path / "d" / part, {"cats": 2, "dogs": 1}, mode="L")
+        shard(tmp_path / "shards" / part / "0.tar", "0.png", "1.png", "2.png")
+    with tarfile.open(tmp_path / "d.tar", "w") as tar:
+        tar.add(tmp_path / "d", ".")
+    assert load(tmp_path / "d").classes == load(tmp_path / "d.tar").classes == ["cats", "dogs"]
+    for name in ("d", "d.tar", "shards"):
+        assert sizes(load(tmp_path / name)) == {"train": 3, "test": 3}
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "test"),
+        ("train", "test", "sample"),
+        ("Training Images", "dev"),
+        ("train", "valid/a"),
+        ("trainset/a", "testset/a"),
+        ("traindata", "TestData"),
+    ],
+)
+def test_parts_are_not_taken_for_classes(tmp_path, folders):
+    FILES.write_folders(tmp_path / "d", dict.fromkeys(folders, 2))
+    with tarfile.open(tmp_path / "d.tar", "w") as tar:
+        tar.add(tmp_path / "d", ".")
+    for name in ("d", "d.tar"):
+        with pytest.raises(
+            FormatError, match=r"look like parts .* expected class folders .* train/CLASS/FILE"
+        ):
+            load(tmp_path / name)
+
+
+def test_classes_may_resemble_parts():
+    names = ["bullet_train/1.png", "valley/1.png", "bus/1.png"]
+    assert [name for _, name in labels_of_paths(names, str)] == ["bullet_train", "valley", "bus"]
+
+
+@pytest.mark.parametrize(
+    "names, odd",
+    [
+        (("trainset-0.tar", "testset-0.tar"), "testset-0.tar"),
+        (("traindata/0.tar", "testdata/0.tar"), "testdata/0.tar"),
+        (("train-0.tar", "testset.tar", "val.tar"), "testset.tar"),
+        (("train-0.tar", "heldout-0.tar"), "heldout-0.tar"),
+        (("0.tar", "myeval.tar"), "myeval.tar"),
+        (("0.tar", "train-test.tar"), "train-test.tar"),
+    ],
+)
+def test_shards_that_may_not_be_to_train_on_are_named(tmp_path, names, odd):
+    for name in names:
+        shard(tmp_path / name, "0.png", "1.png")
+    with pytest.raises(
+        FormatError, match=r"to train on, .* not say it; these words are understood: train"
+    ) as e:
+        load(tmp_path)
+    assert e.value.path == str(tmp_path / odd)
+
+
+@pytest.mark.parametrize("names", [("carnival-0.tar", "carnival-1.tar"), ("trainset-0.tar", "train-1.tar")])
+def test_shards_that_are_alike_are_to_train_on(tmp_path, names):
+    for name in names:
+        shard(tmp_path / name, "0.png", "1.png")
+    assert sizes(load(tmp_path)) == {"train": 4}
+
+
+def test_the_note_says_how_many_files_are_for_each_part(tmp_path):
+    for name in ("CIFARTrain-0.tar", "CIFARTrain-1.tar", "CIFARTest.tar"):
+        shard(tmp_path / name, "0.png", "1.png")
+    source = load(tmp_path)
+    assert source.note == "train: 2 files; test: 1 file"
+    assert sizes(source) == {"train": 4, "test": 2}
+    assert load(tmp_path / "CIFARTest.tar").note == ""
+
+
+def inside(path, folder, *, labelled=True):
+    """A shard of four images in that folder, with classes beside them, or in class folders a and b."""
+    FILES.write_folders(path.parent / "new", {"a": 2, "b": 2}, mode="L")
+    with tarfile.open(path, "w") as tar:
+        for name in ("a", "b"):
+            for i in range(2):
+                to = f"{folder}/{name}{i}" if labelled else f"{folder}/{name}/{i}"
+                tar.add(path.parent / "new" / name / f"{i}.png", f"{to}.png")
+                if labelled:
+                    info = tarfile.TarInfo(f"{to}.cls")
+                    info.size = 1
+                    tar.addfile(info, io.BytesIO(name.encode()))
+    shutil.rmtree(path.parent / "new")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_folders_that_all_members_share_do_not_overrule_the_name_of_a_shard(tmp_path, labelled):
+    inside(tmp_path / "train-0.tar", "home/dev/x", labelled=labelled)
+    inside(tmp_path / "test-0.tar", "val", labelled=labelled)
+    source = load(tmp_path)
+    assert (source.classes, sizes(source)) == (["a", "b"], {"train": 4, "test": 4})
+
+
+def test_a_folder_in_one_of_the_shards_is_no_part(tmp_path):
+    inside(tmp_path / "train-0.tar", ".")
+    inside(tmp_path / "train-1.tar", "data/eval")
+    assert sizes(load(tmp_path)) == {"train": 8}
+
+
+def test_a_folder_is_what_a_tar_of_it_is(tmp_path):
+    for part in ("train", "val"):
+        FILES.write_folders(tmp_path / "d" / "data" / part / "images", {"cats": 2, "dogs": 1})
+    with tarfile.open(tmp_path / "d.tar", "w") as tar:
+        tar.add(tmp_path / "d", ".")
+    for source in (load(tmp_path / "d"), load(tmp_path / "d.tar")):
+        assert (source.classes, sizes(source)) == (["cats", "dogs"], {"train": 3, "validation": 3})
+    (tmp_path / "d" / "data" / "test").mkdir()
+    with pytest.raises(FormatError, match=r"no image .* in this folder") as caught:
+        load(tmp_path / "d")
+    assert caught.value.path == str(tmp_path / "d" / "data" / "test")
+
+
+def test_a_layout_that_works_is_shown(tmp_path):
+    FILES.write_folders(tmp_path, {"train/a": 2, "train/b": 2, "test": 1})
+    with pytest.raises(FormatError, match=r"test/0.png: lies in no class folder; expected test/CLASS/0.png"):
+        load(tmp_path)
+    (tmp_path / "0.png").write_bytes((tmp_path / "test" / "0.png").read_bytes())
+    with pytest.raises(FormatError, match=r"0.png: lies in no folder: what is beside 'train' is neither"):
+        load(tmp_path)

@@ -1,5 +1,6 @@
 """Links, hidden files, odd names, and members that cannot be used: followed, left out, or named."""
 
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from minicnn.cli.main import exit_code
 from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
 from minicnn.data.records import FolderRecords, TarRecords
@@ -123,6 +125,69 @@ def test_members_that_cannot_be_used_are_named_or_left_out(tmp_path, monkeypatch
     source = load(path, skip_bad=True)
     ((name, reason),) = source.skipped
     assert name == "1.png" and reason and source.train.names == ["0.png", "2.png"]
+
+
+def test_endings_of_labels_may_be_capitals(tmp_path):
+    files = {"a/0.PNG": png(0), "a/0.CLS": b"1", "b/1.PNG": png(1), "b/1.CLS": b"0"}
+    source = load(write_tar(tmp_path / "a.tar", files))
+    assert (source.classes, source.train.names) == (["0", "1"], ["b/1.PNG", "a/0.PNG"])
+
+
+def test_what_an_archive_was_updated_with_counts(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"a/0.png": png(0), "a/1.png": png(1), "b/0.png": png(2)})
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo("a/0.png")
+        member.size = len(png(9))
+        tar.addfile(member, io.BytesIO(png(9)))
+    source = load(path)
+    assert source.train.names == ["a/0.png", "a/1.png", "b/0.png"]
+    assert source.train.pixels[:][:, 0, 0].tolist() == [9, 1, 2]
+
+
+def test_a_class_that_an_update_took_away_is_not_missed(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"0.png": png(0), "0.cls": b"cat", "1.png": png(1), "1.cls": b"dog"})
+    with tarfile.open(path, "a") as tar:
+        for name, content in {"1.png": png(1), "1.cls": b"cat"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert load(path).classes == ["cat"]
+
+
+def test_a_sample_has_several_images_and_no_more_than_that(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"0.left.png": png(0), "0.right.png": png(1), "0.cls": b"3"})
+    assert load(path).train.labels.tolist() == [3, 3]
+    numbered = {f"cat/cat.{i}.png": png(i) for i in range(40)}
+    assert len(load(write_tar(path, numbered)).train) == 40
+    with pytest.raises(
+        FormatError, match="a.tar: cat/cat.cls: stands behind more than 16 images of its name"
+    ):
+        load(write_tar(path, numbered | {"cat/cat.cls": b"1"}))
+    first = load(write_tar(path, {"cat/cat.cls": b"1"} | numbered))
+    assert first.train.labels.tolist() == [1] * 40
+
+
+def test_labels_of_no_image_are_noted(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"0.png": png(0), "0.cls": b"0", "1.cls": b"0"})
+    assert load(path).note.endswith(": 1 .cls file(s)")
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a/0.png"])
+def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch, name):
+    """Left out as damaged, its images would be missing without a word."""
+
+    class Failing(io.BytesIO):
+        def read(self, count=-1):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    for module in ("tar", "folder"):
+        monkeypatch.setattr(f"minicnn.data.records.{module}.opened", lambda path: Failing(b"x"))
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        load(path if name == "a.tar" else tmp_path, skip_bad=True)
+    assert (caught.value.filename, exit_code(caught.value)) == (str(path), 5)
 
 
 def test_errors_and_lists_name_the_shard(tmp_path):

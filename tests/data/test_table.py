@@ -1,7 +1,9 @@
 """Parquet files and Hugging Face data sets; without their libraries, what is said about it."""
 
+import errno
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -176,3 +178,15 @@ def test_a_row_cannot_name_a_file_of_this_machine(tmp_path):
     write(tmp_path / "a.parquet", [{"bytes": None, "path": str(tmp_path / "secret.png")}], [0])
     with pytest.raises(FormatError, match="holds no bytes"):
         load(tmp_path / "a.parquet")
+
+
+def test_a_disk_that_fails_is_no_damaged_file(tmp_path, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, count=-1):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write(tmp_path / "a.parquet", [png(1)], [0])
+    monkeypatch.setattr("minicnn.data.records.table.opened", lambda path: Failing(bytes(1000)))
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        load(tmp_path / "a.parquet")
+    assert caught.value.filename == str(tmp_path / "a.parquet")

@@ -16,6 +16,7 @@ from minicnn.errors import FormatError
 __all__ = [
     "MAX_CLASS",
     "PathLike",
+    "damage",
     "empty_array",
     "files_below",
     "is_hidden",
@@ -45,6 +46,40 @@ def opened(path: PathLike) -> Iterator[BinaryIO]:
         raise FormatError(f"cannot be read: {os.strerror(errno.EACCES)}", path=path)
     with open(path, "rb") as file:
         yield file
+
+
+@contextmanager
+def damage(
+    path: PathLike, text: str = "damaged or cut off", kinds: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """For a ``with`` block that reads a file's contents: what goes wrong over them is a FormatError.
+
+    Parameters
+    ----------
+    path : path-like
+        What the error calls the file.
+    text : str
+        What the error says first.
+    kinds : tuple of exception types
+        What damaged contents raise.
+
+    Raises
+    ------
+    FormatError
+        If the contents are damaged.
+    OSError
+        As the operating system reported it: a disk that fails is no damaged file.
+    """
+    try:
+        yield
+    except FormatError:
+        raise
+    except kinds as error:
+        # EINVAL: a damaged file sent us to a place before its beginning
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            error.filename = error.filename or os.fspath(path)
+            raise
+        raise FormatError(f"{text}: {error}", path=path) from error
 
 
 def empty_array(shape: tuple[int, ...], dtype: np.dtype, path: PathLike) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from minicnn.data.formats.files import PathLike, opened
+from minicnn.data.formats.files import PathLike, damage, opened
 from minicnn.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
@@ -79,16 +79,12 @@ def decode(
     from PIL import ImageOps
 
     image = _identify(file, path)
-    try:
+    with damage(path):  # a decoder may fail in any way
         if least is not None:
             side = 2 * max(least)  # the image may still be turned
             image.draft(None, (side, side))
         image = ImageOps.exif_transpose(image)
         return _to_eight_bits(image, path).convert(mode or ("L" if image.mode in _GREY else "RGB"))
-    except FormatError:
-        raise
-    except Exception as error:  # a decoder may fail in any way on a damaged file
-        raise FormatError(f"damaged or cut off: {error}", path=path) from error
 
 
 def decode_to(file: BinaryIO, path: PathLike, image_shape: Sequence[int]) -> np.ndarray:
@@ -138,10 +134,8 @@ def image_header(path: PathLike) -> dict[str, Any]:
 def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
     """:func:`image_header` of an open file that errors call ``path``."""
     image = _identify(file, path)
-    try:
+    with damage(path):  # the EXIF block has a parser of its own, and may come last
         orientation = _exif(image).get(0x0112, 1)
-    except Exception as error:  # the EXIF block has a parser of its own, and may come last
-        raise FormatError(f"damaged or cut off: {error}", path=path) from error
     # Orientations 5 to 8 are those that turn the image by 90 degrees.
     width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
     return {
@@ -158,17 +152,17 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
     """The image, not decoded yet, its header checked."""
     from PIL import Image
 
-    try:
-        image = Image.open(file, formats=FORMATS)
-        animated = image.format == "PNG" and getattr(image, "is_animated", False)
-        if image.format == "PNG":
-            _check_chunks(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FormatError(f"more than {MAX_PIXELS} pixels", path=path) from error
-    except Image.UnidentifiedImageError as error:
-        raise FormatError(f"not an image in one of the formats {', '.join(FORMATS)}", path=path) from error
-    except Exception as error:  # a decoder may fail in any way on a damaged file
-        raise FormatError(f"damaged or cut off: {error}", path=path) from error
+    with damage(path):
+        try:
+            image = Image.open(file, formats=FORMATS)
+            animated = image.format == "PNG" and getattr(image, "is_animated", False)
+            if image.format == "PNG":
+                _check_chunks(image)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise FormatError(f"more than {MAX_PIXELS} pixels", path=path) from error
+        except Image.UnidentifiedImageError as error:
+            text = f"not an image in one of the formats {', '.join(FORMATS)}"
+            raise FormatError(text, path=path) from error
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise FormatError(f"{width} x {height} pixels, not 1 to {MAX_PIXELS}", path=path)

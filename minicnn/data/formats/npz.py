@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from minicnn.data.formats.files import MAX_CLASS, PathLike, opened
+from minicnn.data.formats.files import MAX_CLASS, PathLike, damage, opened
 from minicnn.errors import FormatError
 
 __all__ = ["read_npz"]
@@ -18,6 +18,7 @@ _NAMES = {
     "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
+_DAMAGE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: PathLike, part: str = "train") -> tuple[np.ndarray, np.ndarray] | None:
@@ -55,15 +56,13 @@ def read_npz(path: PathLike, part: str = "train") -> tuple[np.ndarray, np.ndarra
     >>> images.dtype, images.shape, int(images.max()), labels.tolist()
     (dtype('uint8'), (2, 4, 4), 255, [0, 1])
     """
-    with opened(path) as file:
+    with opened(path) as file, damage(path, "damaged, or no arrays of numbers", _DAMAGE):
         try:
             with np.load(file) as archive:  # it refuses pickles
                 names = next((pair for pair in _NAMES[part] if set(pair) <= set(archive.files)), None)
                 if names is None:
                     return None
                 images, labels = (archive[name] for name in names)
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise FormatError(f"damaged, or no arrays of numbers: {error}", path=path) from error
         except TypeError as error:  # a single array
             raise FormatError("one array, not an archive of images and labels", path=path) from error
     return _images(images, names[0], path), _labels(labels, len(images), names[1], path)

@@ -6,11 +6,12 @@ import functools
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from minicnn.data.formats.files import PathLike, files_below, list_folder, opened, shown
-from minicnn.data.records.base import Record, Records, is_parted, labels_of_paths, part_of
+from minicnn.data.records.base import Record, Records
+from minicnn.data.records.parts import places
 from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError
 
@@ -49,22 +50,17 @@ class FolderRecords(Records):
                 self._others[shown(ending) or "without an ending"] += 1
 
     def _refuse_empty(self) -> None:
-        """A class folder without an image is a mistake rather than a class."""
-        filled = {folder for name in self._names for folder in _above(name)}
-        inside = functools.partial(os.path.join, self.path)
-        candidates, _ = list_folder(self.path)
-        if is_parted([name.split("/") for name in self._names]):
-            parts = filter(part_of, candidates)
-            candidates = [
-                folder
-                for part in parts
-                for folder in (*(posixpath.join(part, name) for name in list_folder(inside(part))[0]), part)
-            ]
-        for folder in candidates:
-            if folder not in filled:
-                raise FormatError(
-                    f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this folder", path=inside(folder)
-                )
+        """A class folder without an image is a mistake rather than a class, and so is a part."""
+        found = places(self._names, lambda name: self.where(shown(name)), self.part)
+        filled = {above for folder in found for above in _and_above(folder)}
+        siblings = {""}  # folders in which parts and class folders lie, or what is above all of them
+        for folder, (_, inside) in found.items():
+            siblings.update(list(_and_above(folder))[len(inside) :])
+        for place in sorted(siblings):
+            for name in list_folder(os.path.join(self.path, place))[0]:
+                if posixpath.join(place, name) not in filled:
+                    text = f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this folder"
+                    raise FormatError(text, path=os.path.join(self.path, place, name))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -86,19 +82,16 @@ class FolderRecords(Records):
     def where(self, name: str) -> str:
         return os.path.join(self.path, *name.split("/"))
 
-    def labels_of(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        return labels_of_paths(names, self.where, below=0)
-
     def note(self) -> str:
         return left_out_note(self._others)
 
 
-def _above(name: str) -> Iterator[str]:
-    """All folders that a path lies in."""
-    folder, slash, _ = name.rpartition("/")
-    while slash:
+def _and_above(folder: str) -> Iterator[str]:
+    """A folder and all that it lies in."""
+    while folder:
         yield folder
-        folder, slash, _ = folder.rpartition("/")
+        folder = posixpath.dirname(folder)
+    yield ""
 
 
 def left_out_note(endings: Counter[str]) -> str:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minicnn.data.formats.files import PathLike, opened, shown
+from minicnn.data.formats.files import PathLike, damage, opened, shown
 from minicnn.data.records.base import (
     FileRecords,
     Opener,
@@ -20,9 +20,9 @@ from minicnn.data.records.base import (
     Records,
     checked_label,
     in_memory,
-    part_of,
     unreadable,
 )
+from minicnn.data.records.parts import part_of
 from minicnn.errors import FormatError, OptionError
 
 __all__ = ["HuggingFaceRecords", "ParquetRecords", "huggingface", "is_saved_dataset"]
@@ -89,11 +89,8 @@ class ParquetRecords(FileRecords):
     def __iter__(self) -> Iterator[Record]:
         arrow = _library("pyarrow", "arrow")
         for path in self.files:
-            try:
-                with opened(path) as stream:
-                    yield from self._rows(arrow.parquet.ParquetFile(stream), path)
-            except (arrow.ArrowException, OSError) as error:
-                raise FormatError(f"damaged or cut off: {error}", path=path) from error
+            with opened(path) as stream, damage(path, kinds=(arrow.ArrowException, OSError)):
+                yield from self._rows(arrow.parquet.ParquetFile(stream), path)
 
     def _rows(self, file: Any, path: str) -> Iterator[Record]:
         columns = [

@@ -17,18 +17,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from minicnn.data.formats.files import PathLike, is_hidden, opened, shown
+from minicnn.data.formats.files import PathLike, damage, is_hidden, opened, shown
 from minicnn.data.records.base import (
     FileRecords,
     Opener,
     Record,
     checked_label,
     in_memory,
-    labels_of_paths,
-    part_of,
     unreadable,
 )
 from minicnn.data.records.folder import left_out_note
+from minicnn.data.records.parts import labels_of_paths, parts_of_paths
 from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError, OptionError
 
@@ -37,6 +36,12 @@ __all__ = ["TAR_ENDINGS", "TarRecords", "is_tar", "shards_of"]
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _MAX_BYTES = 256 << 20  # of one image file
 _LABELS = (".cls", ".json")  # the first that is there counts
+_TOGETHER = (
+    16  # images of one sample; more of one name are no sample of WebDataset: cat.0.jpg, cat.1.jpg, ...
+)
+_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+
+_Member = tuple[str, Opener]
 
 
 def is_tar(path: str) -> bool:
@@ -98,26 +103,50 @@ class TarRecords(FileRecords):
     def _samples(self, shard: str) -> Iterator[Record]:
         """The records of a file; what stands beside an image under its name may be its label."""
         for _, members in itertools.groupby(self._members(shard), key=lambda member: _split(member[0])[0]):
-            beside = {_split(name)[1]: (name, content) for name, content in members}
-            images = [member for ending, member in beside.items() if _is_image(ending)]
-            try:
-                label, refusal = _label(beside, lambda name: self.where(self.name(shard, name))), None
-            except FormatError as error:
-                label, refusal = None, unreadable(error)
-            for name, content in images:
-                yield Record(self.name(shard, name), refusal or content, label)
+            yield from self._sample(shard, members)
 
-    def _members(self, shard: str) -> Iterator[tuple[str, Opener]]:
+    def _sample(self, shard: str, members: Iterator[_Member]) -> Iterator[Record]:
+        """The records under one name, held until all files of that name are there, or too many."""
+        images: list[_Member] = []
+        labels: dict[str, _Member] = {}
+        many = False
+        for name, content in members:
+            ending = _split(name)[1].lower()
+            if _is_image(ending):
+                images.append((name, content))
+            elif many:
+                text = f"stands behind more than {_TOGETHER} images of its name"
+                raise FormatError(text, path=self.where(self.name(shard, name)))
+            else:
+                labels[ending] = name, content
+            many = many or len(images) > _TOGETHER
+            if many:
+                yield from self._labelled(shard, images, labels)
+                images.clear()
+        yield from self._labelled(shard, images, labels)
+        if not (images or many):
+            self._others.update(labels.keys())
+
+    def _labelled(self, shard: str, images: list[_Member], labels: dict[str, _Member]) -> Iterator[Record]:
+        """Images with the class that the files beside them say."""
+        try:
+            label, refusal = _label(labels, lambda name: self.where(self.name(shard, name))), None
+        except FormatError as error:
+            label, refusal = None, unreadable(error)
+        for name, content in images:
+            yield Record(self.name(shard, name), refusal or content, label)
+
+    def _members(self, shard: str) -> Iterator[_Member]:
         """Names and contents of the regular files that matter, as the stream brings them."""
-        with opened(shard) as file:
-            try:
-                with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar:
-                    for member in tar:
-                        if self._matters(member):
-                            name = shown(member.name)
-                            yield name, self._content(tar, member, self.where(self.name(shard, name)))
-            except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-                raise FormatError(f"damaged or cut off: {error}", path=shard) from error
+        with (
+            opened(shard) as file,
+            damage(shard, kinds=_DAMAGE),
+            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar,
+        ):
+            for member in tar:
+                if self._matters(member):
+                    name = shown(member.name)
+                    yield name, self._content(tar, member, self.where(self.name(shard, name)))
 
     def _matters(self, member: tarfile.TarInfo) -> bool:
         """Whether it is an image or a label; what else is there is counted."""
@@ -143,16 +172,19 @@ class TarRecords(FileRecords):
         return in_memory(content.read())
 
     def labels_of(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        inside = {self.inside(name): name for name in names}
-        return labels_of_paths([self.inside(name) for name in names], lambda name: self.where(inside[name]))
+        return labels_of_paths(*self._paths(names), self.part)
 
-    def part_in(self, name: str) -> str:
-        folders = self.inside(name).split("/")[:-1]
-        return next(filter(None, map(part_of, folders)), "train")
+    def parts_of(self, names: Sequence[str]) -> list[str]:
+        return parts_of_paths(*self._paths(names), self.part)
+
+    def _paths(self, names: Sequence[str]) -> tuple[list[str], Callable[[str], str]]:
+        """The names in their files, and what errors call those."""
+        inside = {self.inside(name): name for name in names}
+        return [self.inside(name) for name in names], lambda name: self.where(inside[name])
 
     def note(self) -> str:
         links = f"left out: {self._links} link{'s' if self._links > 1 else ''}" if self._links else ""
-        return "; ".join(filter(None, (left_out_note(self._others), links)))
+        return "; ".join(filter(None, (super().note(), left_out_note(self._others), links)))
 
 
 class _Strict(tarfile.TarInfo):
@@ -180,7 +212,7 @@ def _is_image(ending: str) -> bool:
     return ending.lower().endswith(IMAGE_EXTENSIONS)
 
 
-def _label(beside: dict[str, tuple[str, Opener]], where: Callable[[str], str]) -> str | int | None:
+def _label(beside: dict[str, _Member], where: Callable[[str], str]) -> str | int | None:
     """The class that the files of a sample say; None if none does.
 
     Raises
