@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     atomic.write(args.plot, lambda file: figure.savefig(file, format="png", dpi=130))
     facts: dict[str, Any] = {
         "suggestion": found.suggestion,
+        "clear": found.clear,
         "rates": found.rates.tolist(),
         "losses": found.losses.tolist(),
         "plot": args.plot,
@@ -46,5 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts)
     else:
-        print(f"the loss falls most steeply at --lr {found.suggestion:.2g}; see {args.plot}")
+        print(f"--lr {found.suggestion:.2g}: a tenth of where the loss no longer falls; see {args.plot}")
+        if not found.clear:
+            print("it falls by little more than it varies: try more --steps, or a larger --batch-size")
     return 0

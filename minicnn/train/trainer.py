@@ -80,8 +80,8 @@ class Trainer(Resumable):
         How many of the newest checkpoints to keep, 2 at least: the newest may be damaged.
     identity : (mapping of str, str)
         Options that decide the numbers, and the data's fingerprint; kept in checkpoints and compared.
-    callbacks : sequence of Callback
-        Told of every step and epoch.
+    callbacks : sequence of minicnn.train.Callback
+        Told of every step, epoch and checkpoint, in this order; a subclass defines what it wants to hear of.
 
     Attributes
     ----------

@@ -7,6 +7,7 @@ import minicnn
 from minicnn import nn, optim
 from minicnn.core import random
 from minicnn.errors import OptionError
+from minicnn.train import lr_finder
 from minicnn.train.lr_finder import draw_rates, find_rate
 
 
@@ -86,3 +87,20 @@ def test_it_is_drawn():
     (axes,) = draw_rates(found).axes
     assert axes.get_xscale() == "log"
     assert axes.lines[-1].get_xdata()[0] == found.suggestion
+
+
+def test_a_fall_after_the_loss_was_lost_is_no_learning():
+    rates = 10.0 ** np.linspace(-6, 1, 71)
+    learns = np.clip(np.log10(rates) + 5, 0, 2) / 2  # from 1e-5 to 1e-3
+    lost = 4.0 * ((rates > 1e-2) & (rates < 0.1))
+    noise = np.random.default_rng(0).normal(0, 0.02, len(rates))
+    losses = 2 - learns + lost - 1.5 * (rates >= 0.1) + noise  # lower at the end than it ever was
+    edge, clear = lr_finder._edge(rates, losses, lr_finder._smoothed(losses))
+    assert 1e-3 < edge <= 1e-2 and clear
+
+
+def test_where_the_loss_falls_by_no_more_than_it_varies_that_is_said():
+    rates = 10.0 ** np.linspace(-6, 1, 71)
+    losses = np.random.default_rng(0).normal(2, 0.3, len(rates)) - 0.2 * (rates > 1e-3)
+    assert not lr_finder._edge(rates, losses, lr_finder._smoothed(losses))[1]
+    assert find_rate(*setting()).clear

@@ -33,6 +33,7 @@ __all__ = [
     "one_training",
     "smaller",
     "split_of",
+    "statistics_library",
     "summary",
 ]
 
@@ -249,7 +250,7 @@ def summary(values: Sequence[float]) -> Summary:
     mean = float(array.mean())
     if len(array) < 2:
         return Summary(mean, math.nan, math.nan)
-    half = _stats().t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    half = statistics_library().t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
     return Summary(mean, mean - half, mean + half)
 
 
@@ -265,7 +266,7 @@ def smaller(values: Sequence[float], others: Sequence[float]) -> float:
     """
     if np.ptp(np.subtract(values, others)) < 1e-12:
         return 1.0
-    return float(_stats().ttest_rel(values, others, alternative="less").pvalue)
+    return float(statistics_library().ttest_rel(values, others, alternative="less").pvalue)
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -287,7 +288,7 @@ def holm(chances: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _stats() -> Any:
+def statistics_library() -> Any:
     """SciPy's statistics."""
     try:
         from scipy import stats  # type: ignore[import-untyped, unused-ignore]

@@ -20,6 +20,7 @@ from minicnn.train.experiments.common import (
     network,
     one_training,
     split_of,
+    statistics_library,
     summary,
 )
 from minicnn.train.journal import Journal
@@ -121,6 +122,7 @@ def compare_losses(
     NonFiniteError
         If the numbers of no pair stayed finite.
     """
+    statistics_library()  # missing now rather than after hours
     split = split_of(source, size.train_images, size.train_images, size.val_images)
     journal = journal or Journal()
     result = Losses(size.settings(split))

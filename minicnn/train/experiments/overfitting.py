@@ -18,6 +18,7 @@ from minicnn.train.experiments.common import (
     one_training,
     smaller,
     split_of,
+    statistics_library,
     summary,
 )
 from minicnn.train.journal import Journal
@@ -142,6 +143,7 @@ def compare_regularisers(
     OptionError
         If there are not so many images.
     """
+    statistics_library()  # missing now rather than after hours
     split = split_of(source, size.train_images, _MORE * size.train_images, size.val_images, noise)
     journal = journal or Journal()
     result = Overfitting({**size.settings(split), "more_images": len(split.more), "noise": noise})
