@@ -22,6 +22,8 @@ __all__ = ["RateSearch", "draw_rates", "find_rate"]
 
 _NEIGHBOURS = 5  # on each side, that losses are smoothed with
 _DIVERGED = 4.0  # times the smallest
+_LOST = 1.5  # times the first ones
+_LEFT = 0.35  # of the noise, after the smoothing
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,17 @@ class RateSearch:
         The learning rate of each update, the loss before it, and their mean with their
         neighbours.
     suggestion : float
-        The rate at which the smoothed loss fell most steeply over the logarithm of the rate.
+        For the largest rate of a schedule: a tenth of the last one at which the smoothed loss is about as
+        low as it gets before it diverges (within a tenth of its fall, or its noise).
+    clear : bool
+        Whether it falls by more than twice as much as losses differ from the smoothed ones.
     """
 
     rates: np.ndarray
     losses: np.ndarray
     smoothed: np.ndarray
     suggestion: float
+    clear: bool
 
 
 def find_rate(
@@ -118,7 +124,8 @@ def find_rate(
         random.set_state(random_state)
     smoothed = _smoothed(losses)
     rates = rates[: len(losses)]
-    return RateSearch(rates, losses, smoothed, _steepest(rates, smoothed))
+    edge, clear = _edge(rates, losses, smoothed)
+    return RateSearch(rates, losses, smoothed, edge / 10, clear)
 
 
 def _rise(
@@ -165,9 +172,14 @@ def _smoothed(losses: np.ndarray) -> np.ndarray:
     return np.convolve(padded, window / window.sum(), mode="valid")
 
 
-def _steepest(rates: np.ndarray, smoothed: np.ndarray) -> float:
-    slope = np.gradient(smoothed, np.log(rates))
-    return float(rates[int(slope.argmin())])
+def _edge(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, bool]:
+    """The largest rate at which the loss is still as low as it gets, and whether it falls at all."""
+    start = float(np.median(losses[: max(5, len(losses) // 10)]))
+    lost = np.flatnonzero(smoothed > _LOST * start)  # what comes later is no learning, even where it falls
+    valley = smoothed[: max(1, lost[0]) if len(lost) else None]
+    fall, noise = start - valley.min(), float(np.std((losses - smoothed)[: len(valley)]))
+    low = valley.min() + max(0.1 * fall, _LEFT * noise)
+    return float(rates[np.flatnonzero(valley <= low)[-1]]), bool(fall > 2 * noise)
 
 
 def draw_rates(found: RateSearch) -> Any:
@@ -179,7 +191,7 @@ def draw_rates(found: RateSearch) -> Any:
     axes.plot(found.rates, found.losses, color="0.8", label="loss of each update")
     axes.plot(found.rates, found.smoothed, color="tab:blue", label="smoothed")
     axes.axvline(
-        found.suggestion, color="tab:orange", linestyle="--", label=f"steepest: {found.suggestion:.2g}"
+        found.suggestion, color="tab:orange", linestyle="--", label=f"suggested: {found.suggestion:.2g}"
     )
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
     top = np.quantile(found.smoothed, 0.98) * 1.2
