@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_bytes", "draw_calibration", "draw_confusion", "draw_curves", "draw_images"]
+__all__ = ["as_bytes", "draw_calibration", "draw_confusion", "draw_curves"]
 
 
 def _figure(width: float, height: float) -> Any:
@@ -91,24 +90,3 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
     """An image (C, H, W) of numbers from 0 to 1 as bytes (H, W) or (H, W, 3)."""
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-
-
-def draw_images(images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 8) -> Any:
-    """Pictures side by side with captions.
-
-    Parameters
-    ----------
-    images : arrays (H, W) or (H, W, 3) of uint8
-    captions : sequence of str
-    columns : int
-    """
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    figure = _figure(1.35 * columns, 1.65 * rows)
-    grid = np.atleast_1d(figure.subplots(rows, columns)).reshape(-1)
-    for axes in grid:
-        axes.axis("off")
-    for axes, image, caption in zip(grid, images, captions, strict=False):
-        axes.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=7)
-    return figure

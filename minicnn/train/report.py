@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,13 @@ from minicnn.train.pictures import draw_calibration, draw_confusion, draw_curves
 __all__ = ["missing", "write"]
 
 _MOST_ROWS = 20  # of a confusion matrix in numbers
+
+
+class Example(NamedTuple):
+    """An image (H, W) or (H, W, 3) of uint8, and what it is."""
+
+    pixels: np.ndarray
+    caption: str
 
 
 def missing() -> str | None:
@@ -36,7 +43,7 @@ def write(
     result: dict[str, Any],
     test: dict[str, Any],
     layers: Summary,
-    pictures: Mapping[str, Any] | None = None,
+    examples: Mapping[str, Sequence[Example]] | None = None,
 ) -> None:
     """Write ``report.html`` and ``curves.png`` of a finished run.
 
@@ -50,8 +57,8 @@ def write(
         :meth:`Judgement.report` on the test set.
     layers : Summary
         The model's layers.
-    pictures : mapping of str to figure, optional
-        More of them, under these headings.
+    examples : mapping of str to sequence of Example, optional
+        Images, under these headings.
     """
     import jinja2
 
@@ -67,7 +74,8 @@ def write(
         test=test,
         curves=_svg(curves),
         confusion=_confusion(test),
-        pictures={heading: _png(figure) for heading, figure in (pictures or {}).items()},
+        examples=examples or {},
+        png=_image,
         calibration=_svg(draw_calibration(test["calibration_bins"], test["calibration_error"]))
         if test["count"]
         else None,
@@ -102,6 +110,15 @@ def _svg(figure: Any) -> str:
 
 def _png(figure: Any) -> str:
     return _encoded(figure, "png", dpi=130)
+
+
+def _image(pixels: np.ndarray) -> str:
+    """An image as text for a ``data:`` address."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def _encoded(figure: Any, kind: str, **options: Any) -> str:

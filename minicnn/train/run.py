@@ -17,7 +17,7 @@ from minicnn.core.fusion import fusing
 from minicnn.core.random import manual_seed
 from minicnn.core.tensor import Tensor
 from minicnn.core.threads import get_num_threads
-from minicnn.data import DataLoader
+from minicnn.data import DataLoader, Subset
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
@@ -35,8 +35,9 @@ from minicnn.train.evaluate import Recorded, load_source, measure, note_opening,
 from minicnn.train.losses import LOSSES, training_loss
 from minicnn.train.lr_finder import RateSearch, find_rate
 from minicnn.train.parts import Parts, parts_of
-from minicnn.train.pictures import as_bytes, draw_images
+from minicnn.train.pictures import as_bytes
 from minicnn.train.recipes import chosen, resolved
+from minicnn.train.report import Example
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
@@ -328,30 +329,46 @@ def _finish(
 ) -> None:
     """Write what a finished run leaves behind."""
     out = Path(config.out)
+    test = test | {
+        "worst": [{**e, "name": _name(parts.test.open(), e["image"])} for e in test.get("worst", [])]
+    }
     atomic.write(out / "result.json", json.dumps(result | {"test": test}, indent=1) + "\n")
     reason = report.missing()
     if reason:
         print(reason, file=sys.stderr)
         return
     rows = summarize(model, (1, *source.image_shape))
-    report.write(out, result, test, rows, _pictures(source, parts, test))
+    report.write(out, result, test, rows, _examples(source, parts, test))
 
 
-def _pictures(source: Source, parts: Parts, test: dict[str, Any]) -> dict[str, Any]:
+def _name(dataset: Any, index: int) -> str | None:
+    """The file that an image comes from; None where it comes from an array."""
+    while isinstance(dataset, Subset):
+        dataset, index = dataset.dataset, int(dataset.indices[index])
+    names = getattr(dataset, "names", None)
+    return None if names is None else names[index]
+
+
+def _examples(source: Source, parts: Parts, test: dict[str, Any]) -> dict[str, list[Example]]:
     """Training images as the model sees them, and the errors it was surest of."""
     mean, std = (np.array(values)[:, None, None] for values in parts.statistics)
-    samples = [parts.train.dataset[i] for i in range(min(16, len(parts.train.dataset)))]
-    seen = [as_bytes(image.numpy() * std + mean) for image, _ in samples]
-    found = {
-        "Training images, as the model sees them": draw_images(seen, [source.classes[c] for _, c in samples])
-    }
-    errors = test.get("worst", [])
-    if errors:
-        images = [as_bytes(parts.test[e["image"]][0].numpy() * std + mean) for e in errors]
-        names = [(source.classes[e["target"]], source.classes[e["prediction"]]) for e in errors]
-        captions = [
-            f"{true}\ntaken for {taken}, {e['confidence']:.0%}"
-            for (true, taken), e in zip(names, errors, strict=True)
+
+    def example(image: Any, caption: str) -> Example:
+        return Example(as_bytes(image.numpy() * std + mean), caption)
+
+    train = parts.train.dataset
+    spread = np.linspace(0, len(train) - 1, min(16, len(train))).astype(int)  # files are sorted by class
+    samples = [train[i] for i in spread.tolist()]
+    seen = [example(image, source.classes[label]) for image, label in samples]
+    found = {"Training images, as the model sees them": seen}
+    if errors := test.get("worst", []):
+        found["Worst errors: test images that it was surest of"] = [
+            example(parts.test[e["image"]][0], _caption(source.classes, e)) for e in errors
         ]
-        found["Worst errors: test images that it was surest of"] = draw_images(images, captions, 6)
     return found
+
+
+def _caption(classes: Sequence[str], error: dict[str, Any]) -> str:
+    true, taken = classes[error["target"]], classes[error["prediction"]]
+    name = f": {error['name']}" if error.get("name") else ""
+    return f"{true}, taken for {taken}, {error['confidence']:.0%}{name}"

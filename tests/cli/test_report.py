@@ -135,27 +135,23 @@ def test_its_pictures_are_whole_and_say_what_they_show(trained):
         str(int(n)) for n, _, _ in test["calibration_bins"] if n
     ]
     for heading in list(page.parts)[4:6]:
-        width, height = size_of(page.parts[heading].pictures[heading])
-        assert width > 500 and height > 200
+        assert {size_of(picture) for picture in page.parts[heading].pictures.values()} == {(8, 8)}
     with Image.open(trained / "curves.png") as image:
         assert image.size[0] > 500
 
 
-def test_the_errors_shown_are_the_worst(trained, monkeypatch):
-    """Images and captions, as they are handed to be drawn."""
-    shown = {}
-    monkeypatch.setattr(run, "draw_images", lambda *facts: shown.update({len(shown): facts}))
+def test_the_errors_shown_are_the_worst(trained):
     finished, test = open_run(trained), json.loads((trained / "result.json").read_text())["test"]
     source = run.load_source(finished.config)
     parts = parts_of(source, finished.config)
     parts.test.open()
-    run._pictures(source, parts, test)
-    images, captions, _ = shown[1]
-    assert len(images) == len(test["worst"]) > 5
-    for image, caption, error in zip(images, captions, test["worst"], strict=True):
-        np.testing.assert_array_equal(image, source.test.pixels[error["image"]])
+    training, worst = run._examples(source, parts, test).values()
+    assert len({one.caption for one in training}) > 5
+    assert len(worst) == len(test["worst"]) > 5
+    for one, error in zip(worst, test["worst"], strict=True):
+        np.testing.assert_array_equal(one.pixels, source.test.pixels[error["image"]])
         true, taken = (source.classes[error[name]] for name in ("target", "prediction"))
-        assert caption == f"{true}\ntaken for {taken}, {error['confidence']:.0%}"
+        assert one.caption == f"{true}, taken for {taken}, {error['confidence']:.0%}"
 
 
 def test_model_configuration_and_versions_are_complete(trained):
