@@ -2,19 +2,19 @@
 
 Processes are spawned, never forked: a fork of a process that computes in threads may hang. Each is led by a
 thread here, which gives it a task and waits for the answer before it gives the next: at no time do both sides
-write, so neither can wait for the other with its pipe full. A result is pickled; the numbers of its arrays do
-not go through the pipe but through memory that both sides see.
+write, so neither can wait for the other with its pipe full. The arrays of a result come through memory that
+both sides see; only their shapes, and what is no array, go through the pipe.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import functools
 import itertools
 import multiprocessing
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.core.tensor import Tensor
 from minicnn.core.threads import set_num_threads
 from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import OptionError
@@ -46,12 +47,20 @@ _NO_ROOM = (
 )
 
 
-class _Answer(NamedTuple):
-    """A result on its way: pickled, and where its buffers lie in a block of shared memory."""
+class _Array(NamedTuple):
+    """Stands for an array in a result that goes through a pipe."""
 
-    pickled: bytes
-    block: str | None  # None if it has no buffers
-    places: list[tuple[int, int]]  # first byte and size
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+    is_tensor: bool
+
+
+class _Answer(NamedTuple):
+    """A result on its way."""
+
+    value: Any  # with an _Array for each array
+    block: str | None  # of shared memory, where these lie; None if there is none
 
 
 class _Failure(NamedTuple):
@@ -197,13 +206,12 @@ class _Worker:
         if isinstance(answer, _Failure):
             raise _raised(answer)
         if answer.block is None:
-            return pickle.loads(answer.pickled)
+            return answer.value
         if answer.block not in self._blocks:
             self._blocks[answer.block] = SharedMemory(answer.block)
-        shared = self._blocks[answer.block].buf
-        buffers = [np.ndarray((size,), np.uint8, shared, start).copy() for start, size in answer.places]
+        result = _restored(answer.value, self._blocks[answer.block].buf)
         self._free.append(answer.block)
-        return pickle.loads(answer.pickled, buffers=buffers)
+        return result
 
     def close(self) -> None:
         """Let it end by itself."""
@@ -247,7 +255,7 @@ def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> 
     try:
         while True:
             task, name = pipe.recv()
-            pipe.send(failure or _answer_to(function, task, name, blocks))
+            _send(pipe, failure or _answer_to(function, task, name, blocks))
     except (EOFError, ConnectionError):
         pass
     finally:
@@ -282,21 +290,30 @@ def _answer_to(
 def _failure(error: BaseException) -> _Failure:
     text = traceback.format_exc()
     try:
-        pickle.loads(pickle.dumps(error))  # is made as the parent will make it
+        copy.copy(error)  # is made as the parent will make it
     except Exception:
         return _Failure(None, text)
     return _Failure(error, text)
 
 
+def _send(pipe: Any, answer: _Answer | _Failure) -> None:
+    """The answer or, if it cannot be sent, the reason; nothing has been written then."""
+    try:
+        pipe.send(answer)
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        _send(pipe, _Failure(None, answer.text) if isinstance(answer, _Failure) else _failure(error))
+
+
 def _answer(result: Any, name: str | None, blocks: dict[str, SharedMemory]) -> _Answer:
-    """The result, its buffers in the block of that name or, where they do not fit, in a new one instead."""
-    found: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(result, protocol=5, buffer_callback=found.append)
-    if not found:
-        return _Answer(pickled, None, [])
-    buffers = [buffer.raw() for buffer in found]
-    starts = list(itertools.accumulate((_padded(buffer.nbytes) for buffer in buffers), initial=0))
-    size = max(starts.pop(), 1)
+    """The result, its arrays in the block of that name or, where they do not fit, in a new one instead."""
+    arrays: list[np.ndarray] = []
+    value = _detached(result, arrays, itertools.count())
+    if not arrays:
+        return _Answer(value, None)
+    offsets = list(itertools.accumulate((_padded(array.nbytes) for array in arrays), initial=0))
+    size = max(offsets.pop(), 1)
     if name is not None and blocks[name].size < size:
         old = blocks.pop(name)
         old.close()
@@ -306,10 +323,9 @@ def _answer(result: Any, name: str | None, blocks: dict[str, SharedMemory]) -> _
         block = _new_block(size)
         name = block.name
         blocks[name] = block
-    places = [(start, buffer.nbytes) for start, buffer in zip(starts, buffers, strict=True)]
-    for (start, size), buffer in zip(places, buffers, strict=True):
-        np.ndarray((size,), np.uint8, blocks[name].buf, start)[...] = buffer
-    return _Answer(pickled, name, places)
+    for array, offset in zip(arrays, offsets, strict=True):
+        np.ndarray(array.shape, array.dtype, blocks[name].buf, offset)[...] = array
+    return _Answer(_placed(value, offsets), name)
 
 
 def _new_block(size: int) -> SharedMemory:
@@ -329,3 +345,37 @@ def _new_block(size: int) -> SharedMemory:
 
 def _padded(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _detached(value: Any, arrays: list[np.ndarray], count: Iterator[int]) -> Any:
+    """The result with each array of numbers replaced by an :class:`_Array` whose offset is its number."""
+    array = value.array if type(value) is Tensor else value
+    if type(array) is np.ndarray and array.dtype.kind in "biufc":
+        arrays.append(array)
+        return _Array(next(count), array.shape, array.dtype.str, type(value) is Tensor)
+    return _mapped(value, lambda part: _detached(part, arrays, count))
+
+
+def _placed(value: Any, offsets: list[int]) -> Any:
+    """With offsets in place of numbers."""
+    if isinstance(value, _Array):
+        return value._replace(offset=offsets[value.offset])
+    return _mapped(value, lambda part: _placed(part, offsets))
+
+
+def _restored(value: Any, buffer: Any) -> Any:
+    """The result with its arrays, copied out of the block."""
+    if isinstance(value, _Array):
+        array = np.ndarray(value.shape, value.dtype, buffer, value.offset).copy()
+        return Tensor.wrap(array) if value.is_tensor else array
+    return _mapped(value, lambda part: _restored(part, buffer))
+
+
+def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """The same list, tuple or dict with the function applied to each part; all else as it is."""
+    kind: Any = type(value)
+    if kind is dict:
+        return {key: function(part) for key, part in value.items()}
+    if issubclass(kind, tuple) and hasattr(kind, "_make"):
+        return kind._make(map(function, value))
+    return kind(map(function, value)) if kind in (list, tuple) else value

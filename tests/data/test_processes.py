@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, OrderedDict
 from multiprocessing.shared_memory import SharedMemory
@@ -142,6 +143,8 @@ class UnsendableError(Exception):
 def fails(number):
     if number == 3:
         raise ShapeError(expected="three", got="four", op="test")
+    if number == 7:
+        return threading.Lock()
     if number == 13:
         raise UnsendableError(1, 2)
     return number
@@ -157,6 +160,8 @@ def test_errors_reach_the_caller_with_their_place():
     with pytest.raises(RuntimeError) as caught:
         list(ordered_in_processes(fails, iter([13]), **options))
     assert "Unsendable" in "".join(caught.value.__notes__)
+    with pytest.raises(TypeError, match="cannot pickle"):
+        list(ordered_in_processes(fails, iter([7]), **options))
 
 
 def dies(number):
