@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from minicnn.core.promises import of_many
 from minicnn.core.random import generator as current_generator
 from minicnn.core.random import new_generator, to_generator
 from minicnn.core.tensor import Tensor
@@ -25,7 +26,7 @@ class Dataset(Generic[T]):
 
     A subclass writes ``__getitem__`` and ``__len__``. It may also write ``__getitems__(indices)``, which
     returns the list of samples for a whole batch at once, or None where it would rather be asked one by one.
-    Where a subclass changes ``__getitem__`` alone, it is asked one by one.
+    Where a subclass, or a class mixed in before it, changes ``__getitem__`` alone, it is asked one by one.
 
     Examples
     --------
@@ -37,10 +38,6 @@ class Dataset(Generic[T]):
     >>> Squares()[3], len(Squares() + Squares())
     (9, 8)
     """
-
-    def __init_subclass__(cls) -> None:
-        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
-            cls.__getitems__ = None  # type: ignore[attr-defined]
 
     def __getitem__(self, index: Any) -> T:
         raise NotImplementedError(f"{type(self).__name__} has to define __getitem__")
@@ -106,7 +103,7 @@ class Subset(Dataset[T]):
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[T] | None:
-        many = getattr(self.dataset, "__getitems__", None)
+        many = of_many(self.dataset)
         if many is None:
             return None
         if isinstance(self.indices, np.ndarray):

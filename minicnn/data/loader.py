@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.core.promises import of_many
 from minicnn.core.random import new_generator, next_seed, to_generator, use_generator, use_keys
 from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
@@ -213,7 +214,7 @@ class _Fetch(NamedTuple):
         if not self.in_batches:
             with use_keys(keys[0]):
                 return self.collate_fn(self.dataset[indices])
-        many = getattr(self.dataset, "__getitems__", None)
+        many = of_many(self.dataset)
         samples = None
         # What is asked for many samples at once, and a collate_fn, may be random too.
         with use_keys((*keys[0], 1) if keys else self.key, keys):

@@ -1,8 +1,9 @@
 """Work done ahead of time in processes of their own, in order: for transforms in pure Python.
 
-Processes are spawned, never forked: a fork of a process that computes in threads may hang. A result's arrays
-come through memory that both sides see, one block for each result that is on its way; only their shapes, and
-what is no array, go through a pipe.
+Processes are spawned, never forked: a fork of a process that computes in threads may hang. Each is led by a
+thread here, which gives it a task and waits for the answer before it gives the next: at no time do both sides
+write, so neither can wait for the other with its pipe full. The arrays of a result come through memory that
+both sides see; only their shapes, and what is no array, go through the pipe.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import functools
 import itertools
 import multiprocessing
 import os
+import queue
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +29,7 @@ import numpy as np
 
 from minicnn.core.tensor import Tensor
 from minicnn.core.threads import set_num_threads
-from minicnn.data.threads import in_order
+from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import OptionError
 
 __all__ = ["ordered_in_processes"]
@@ -52,8 +56,15 @@ class _Array(NamedTuple):
     is_tensor: bool
 
 
+class _Answer(NamedTuple):
+    """A result on its way."""
+
+    value: Any  # with an _Array for each array
+    block: str | None  # of shared memory, where these lie; None if there is none
+
+
 class _Failure(NamedTuple):
-    """What a worker sends instead of a result."""
+    """What a worker sends instead."""
 
     error: BaseException | None  # None if it cannot be sent
     text: str
@@ -89,33 +100,46 @@ def ordered_in_processes(
         If a result takes longer than ``timeout``.
     """
     pool: list[_Worker] = []
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    ending = threading.Event()
     # Also when the program ends in the middle of a pass: workers do not heed multiprocessing's SIGTERM.
-    end = util.Finalize(None, _end, (pool,), exitpriority=0)
+    end = util.Finalize(None, _end, (pool, idle, ending), exitpriority=0)
 
     def ask(task: Any) -> Callable[[], Any]:
-        worker = next(turns)
-        worker.ask(task)
-        return lambda: worker.answer(timeout)
+        worker = idle.get()
+        try:
+            return functools.partial(worker.result, None if ending.is_set() else worker.ask(task))
+        finally:
+            idle.put(worker)
 
     try:
-        pool.extend(_Worker(function, init, number) for number in range(workers))
-        turns = itertools.cycle(pool)
-        yield from in_order(ask, tasks, ahead)
+        for number in range(workers):
+            pool.append(_Worker(function, init, number))
+            idle.put(pool[-1])
+        answers = ordered_in_threads(
+            ask, tasks, workers=workers, ahead=ahead, timeout=timeout, init=None, stop=end
+        )
+        with contextlib.closing(answers):  # type: ignore[type-var]
+            for answer in answers:
+                yield answer()
     finally:
         end()
 
 
-def _end(pool: Sequence[_Worker]) -> None:
-    """All at the same time; whoever takes too long is killed."""
-    for worker in pool:
-        worker.close()
+def _end(pool: Sequence[_Worker], idle: queue.SimpleQueue[_Worker], ending: threading.Event) -> None:
+    """All at the same time, each after the task that it has; whoever takes too long is killed."""
+    ending.set()
     try:
         latest = time.monotonic() + _PATIENCE
+        with contextlib.suppress(queue.Empty):
+            for _ in pool:
+                idle.get(timeout=max(0, latest - time.monotonic())).close()
         for worker in pool:
             worker.join(max(0, latest - time.monotonic()))
     finally:  # also when a second Ctrl-C comes
         for worker in pool:
             worker.kill()
+            idle.put(worker)  # a thread may be waiting for one
 
 
 @contextlib.contextmanager
@@ -155,32 +179,38 @@ class _Worker:
         self._blocks: dict[str, SharedMemory] = {}
         self._free: list[str] = []  # blocks whose contents have been taken
 
-    def ask(self, task: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # answer() tells that it has ended
-            self._pipe.send((task, self._free.pop() if self._free else None))
-
-    def answer(self, timeout: float | None) -> Any:
-        """The result of the oldest task that was asked."""
-        ready = connection.wait([self._pipe, self._process.sentinel], timeout)
-        if not ready:
-            raise TimeoutError(f"DataLoader: no batch came within {timeout} seconds")
+    def ask(self, task: Any) -> _Answer | _Failure | None:
+        """What it answers, None if it has ended; waits for it, in one thread at a time."""
+        name = self._free.pop() if self._free else None
         try:
-            value, name, released = self._pipe.recv()
-        except (EOFError, ConnectionError) as error:
+            self._pipe.send((task, name))
+            if self._pipe not in connection.wait([self._pipe, self._process.sentinel]):
+                return None
+            answer = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            return None
+        if name is not None and isinstance(answer, _Answer):
+            if answer.block is None:
+                self._free.append(name)
+            elif answer.block != name:  # it was too small, and is no more
+                self._blocks.pop(name).close()
+        return answer
+
+    def result(self, answer: _Answer | _Failure | None) -> Any:
+        """From an answer to the result, copied out of the shared memory."""
+        if answer is None:
             self._process.join()
             raise RuntimeError(
                 f"DataLoader: a worker process ended with exit code {self._process.exitcode}; {_REASONS}"
-            ) from error
-        if isinstance(value, _Failure):
-            raise _raised(value)
-        for old in released:
-            self._blocks.pop(old).close()
-        if name is None:
-            return value
-        if name not in self._blocks:
-            self._blocks[name] = SharedMemory(name)
-        result = _restored(value, self._blocks[name].buf)
-        self._free.append(name)
+            )
+        if isinstance(answer, _Failure):
+            raise _raised(answer)
+        if answer.block is None:
+            return answer.value
+        if answer.block not in self._blocks:
+            self._blocks[answer.block] = SharedMemory(answer.block)
+        result = _restored(answer.value, self._blocks[answer.block].buf)
+        self._free.append(answer.block)
         return result
 
     def close(self) -> None:
@@ -195,7 +225,7 @@ class _Worker:
         """End it if it has not, and remove what it shared."""
         self._process.kill()
         self._process.join()
-        for block in self._blocks.values():
+        for block in list(self._blocks.values()):
             block.close()
             if self._process.exitcode:  # it could not do that itself
                 with contextlib.suppress(FileNotFoundError):
@@ -212,12 +242,8 @@ def _raised(failure: _Failure) -> BaseException:
 
 
 def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> None:
-    """The life of a worker process; it ends when its parent closes the pipe, or with it.
-
-    A terminal or a scheduler sends its signals to all processes; the parent needs its batches to the last.
-    """
-    for number_of_signal in _STOPS:
-        signal.signal(number_of_signal, signal.SIG_IGN)
+    """The life of a worker process; it ends when its parent closes the pipe, or with it."""
+    _pass_over_stops()
     set_num_threads(1)
     blocks: dict[str, SharedMemory] = {}
     failure = None
@@ -229,15 +255,7 @@ def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> 
     try:
         while True:
             task, name = pipe.recv()
-            if failure is None:
-                try:
-                    pipe.send(_answer(function(task), name, blocks))
-                    continue
-                except BaseException as error:
-                    sent = _failure(error)
-            else:
-                sent = failure
-            _send_failure(pipe, sent)
+            _send(pipe, failure or _answer_to(function, task, name, blocks))
     except (EOFError, ConnectionError):
         pass
     finally:
@@ -247,43 +265,67 @@ def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> 
                 block.unlink()
 
 
-def _failure(error: BaseException) -> _Failure:
-    return _Failure(error, traceback.format_exc())
+def _pass_over_stops() -> None:
+    """A terminal or a scheduler sends its signals to all processes; the parent needs its batches to the last.
+
+    Handlers, and no mask: unlike SIG_IGN, they are not handed on to the programs that a transform starts.
+    """
+    for number in _STOPS:
+        signal.signal(number, lambda number, frame: None)
+    if hasattr(signal, "pthread_sigmask"):
+        for number in _STOPS:
+            signal.siginterrupt(number, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
-def _send_failure(pipe: Any, failure: _Failure) -> None:
+def _answer_to(
+    function: Callable[[Any], Any], task: Any, name: str | None, blocks: dict[str, SharedMemory]
+) -> _Answer | _Failure:
     try:
-        copy.copy(failure.error)  # is made as the parent will make it
-        pipe.send((failure, None, ()))
+        return _answer(function(task), name, blocks)
+    except BaseException as error:
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> _Failure:
+    text = traceback.format_exc()
+    try:
+        copy.copy(error)  # is made as the parent will make it
+    except Exception:
+        return _Failure(None, text)
+    return _Failure(error, text)
+
+
+def _send(pipe: Any, answer: _Answer | _Failure) -> None:
+    """The answer or, if it cannot be sent, the reason; nothing has been written then."""
+    try:
+        pipe.send(answer)
     except (EOFError, ConnectionError):
         raise
-    except Exception:  # an error that cannot be sent, or made again
-        pipe.send((_Failure(None, failure.text), None, ()))
+    except Exception as error:
+        _send(pipe, _Failure(None, answer.text) if isinstance(answer, _Failure) else _failure(error))
 
 
-def _answer(
-    result: Any, name: str | None, blocks: dict[str, SharedMemory]
-) -> tuple[Any, str | None, tuple[str, ...]]:
-    """What is sent: the result with its arrays in a block, the block's name, and blocks that are no more."""
+def _answer(result: Any, name: str | None, blocks: dict[str, SharedMemory]) -> _Answer:
+    """The result, its arrays in the block of that name or, where they do not fit, in a new one instead."""
     arrays: list[np.ndarray] = []
     value = _detached(result, arrays, itertools.count())
     if not arrays:
-        return value, name if name in blocks else None, ()
+        return _Answer(value, None)
     offsets = list(itertools.accumulate((_padded(array.nbytes) for array in arrays), initial=0))
-    released: tuple[str, ...] = ()
-    if name is None or blocks[name].size < offsets[-1]:
-        if name is not None:
-            released = (name,)
-            old = blocks.pop(name)
-            old.close()
-            old.unlink()
-        block = _new_block(max(offsets[-1], 1))
-        blocks[block.name] = block
+    size = max(offsets.pop(), 1)
+    if name is not None and blocks[name].size < size:
+        old = blocks.pop(name)
+        old.close()
+        old.unlink()
+        name = None
+    if name is None:
+        block = _new_block(size)
         name = block.name
-    buffer = blocks[name].buf
-    for array, offset in zip(arrays, offsets, strict=False):
-        np.ndarray(array.shape, array.dtype, buffer, offset)[...] = array
-    return _placed(value, offsets), name, released
+        blocks[name] = block
+    for array, offset in zip(arrays, offsets, strict=True):
+        np.ndarray(array.shape, array.dtype, blocks[name].buf, offset)[...] = array
+    return _Answer(_placed(value, offsets), name)
 
 
 def _new_block(size: int) -> SharedMemory:
@@ -308,7 +350,7 @@ def _padded(size: int) -> int:
 def _detached(value: Any, arrays: list[np.ndarray], count: Iterator[int]) -> Any:
     """The result with each array of numbers replaced by an :class:`_Array` whose offset is its number."""
     array = value.array if type(value) is Tensor else value
-    if isinstance(array, np.ndarray) and array.dtype.kind in "biufc":
+    if type(array) is np.ndarray and array.dtype.kind in "biufc":
         arrays.append(array)
         return _Array(next(count), array.shape, array.dtype.str, type(value) is Tensor)
     return _mapped(value, lambda part: _detached(part, arrays, count))
@@ -330,11 +372,10 @@ def _restored(value: Any, buffer: Any) -> Any:
 
 
 def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """The same list, tuple or mapping with the function applied to each part; other values as they are."""
-    if isinstance(value, dict):
+    """The same list, tuple or dict with the function applied to each part; all else as it is."""
+    kind: Any = type(value)
+    if kind is dict:
         return {key: function(part) for key, part in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(function, value))
-    if type(value) in (list, tuple):
-        return type(value)(map(function, value))
-    return value
+    if issubclass(kind, tuple) and hasattr(kind, "_make"):
+        return kind._make(map(function, value))
+    return kind(map(function, value)) if kind in (list, tuple) else value

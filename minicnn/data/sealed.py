@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minicnn.core.promises import of_many
 from minicnn.data.dataset import Dataset
 from minicnn.errors import OptionError
 
@@ -58,7 +59,7 @@ class Sealed(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any] | None:
         self._refuse_closed()
-        many = getattr(self._dataset, "__getitems__", None)
+        many = of_many(self._dataset)
         return None if many is None else many(indices)
 
     def _refuse_closed(self) -> None:

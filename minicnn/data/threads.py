@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["in_order", "ordered_in_threads"]
+__all__ = ["ordered_in_threads"]
 
 
 class _Job:
@@ -31,15 +31,6 @@ class _Job:
         return self.result
 
 
-def in_order(ask: Callable[[Any], Callable[[], Any]], tasks: Iterator[Any], ahead: int) -> Iterator[Any]:
-    """The results of all tasks, so many asked for ahead of time; ``ask(task)`` gives what waits for one."""
-    pending = deque(map(ask, itertools.islice(tasks, ahead)))
-    while pending:
-        result = pending.popleft()()
-        pending.extend(map(ask, itertools.islice(tasks, 1)))
-        yield result
-
-
 def ordered_in_threads(
     function: Callable[[Any], Any],
     tasks: Iterator[Any],
@@ -48,11 +39,12 @@ def ordered_in_threads(
     ahead: int,
     timeout: float | None,
     init: Callable[[int], None] | None,
+    stop: Callable[[], object] = lambda: None,
 ) -> Iterator[Any]:
     """``map(function, tasks)``, computed ahead in threads.
 
-    Tasks are drawn in the caller's thread. An error of ``function`` is raised where its result would
-    have come. The threads end with the iterator, also when it is dropped or closed half-way.
+    Tasks are drawn in the caller's thread. An error, of ``function`` or of the tasks, is raised where its
+    result would have come. The threads end with the iterator, also when it is dropped or closed half-way.
 
     Parameters
     ----------
@@ -68,6 +60,8 @@ def ordered_in_threads(
         Seconds to wait for one result.
     init : callable, optional
         Called with the worker's number first.
+    stop : callable, optional
+        Called at the end: what a thread is waiting for in ``function`` will not come any more.
 
     Raises
     ------
@@ -85,11 +79,6 @@ def ordered_in_threads(
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     stopping = threading.Event()
 
-    def ask(task: Any) -> Callable[[], Any]:
-        job = _Job(task)
-        jobs.put(job)
-        return lambda: job.wait(timeout)
-
     threads = [
         # Each runs in a copy of the caller's context, so that no_grad and the like hold there too.
         threading.Thread(
@@ -102,15 +91,35 @@ def ordered_in_threads(
     try:
         for thread in threads:
             thread.start()
-        yield from in_order(ask, tasks, ahead)
+        coming = _begun(tasks, jobs)
+        pending = deque(itertools.islice(coming, ahead))
+        while pending:
+            result = pending.popleft().wait(timeout)
+            pending.extend(itertools.islice(coming, 1))
+            yield result
     finally:
         stopping.set()
         for _ in threads:
             jobs.put(None)
+        stop()
         for thread in threads:
             # The garbage collector may close the iterator from within one of its own workers.
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(timeout)  # a worker that hangs cannot be ended; it is a daemon
+
+
+def _begun(tasks: Iterator[Any], jobs: queue.SimpleQueue[_Job | None]) -> Iterator[_Job]:
+    """The jobs of all tasks, each handed to the workers when it is asked for."""
+    try:
+        for task in tasks:
+            job = _Job(task)
+            jobs.put(job)
+            yield job
+    except Exception as error:  # what was begun before it comes first
+        failed = _Job(None)
+        failed.error = error
+        failed.done.set()
+        yield failed
 
 
 def _work(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minicnn.core.promises import of_transform
 from minicnn.core.tensor import Tensor
 from minicnn.data.collate import Columns
 from minicnn.data.dataset import Dataset
@@ -56,7 +57,7 @@ class LabelledImages(Dataset[tuple[Any, Any]]):
     def _from_array(self, pixels: np.ndarray, target: int) -> tuple[Any, Any]:
         """A sample from the bytes of its picture."""
         # A transform that says so makes the same of an array, and is spared the way through Pillow.
-        as_it_is = getattr(self.transform, "takes_arrays", False)
+        as_it_is = of_transform(self.transform, "takes_arrays")
         return self._sample(pixels if as_it_is else _to_pil(pixels), target)
 
     def _sample(self, image: Any, target: int) -> tuple[Any, Any]:
@@ -170,7 +171,7 @@ class ImageArrays(LabelledImages):
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[tuple[Any, ...]] | None:
         """All these samples at once, where the transform can do that without a difference."""
-        on_batch = getattr(self.transform, "on_batch", None)
+        on_batch = of_transform(self.transform, "on_batch")
         if on_batch is None:
             return None
         chosen = list(indices)

@@ -342,7 +342,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 def _fill(tensor: T, draw: Draw, generator: np.random.Generator | None) -> T:
     """Write what ``draw(generator, shape)`` gives into the tensor, unless it has no numbers at all."""
     if tensor.device.type != "meta":
-        values = draw(generator or random.generator(), tensor.shape)
+        values = draw(random.to_generator(generator, "nn.init") or random.generator(), tensor.shape)
         with no_grad():
             tensor.write_(move(values.astype(tensor.dtype), tensor.device))
     return tensor

@@ -114,7 +114,7 @@ class Timer(Callback):
 
 
 class WaitingTime:
-    """Adds up the time that an iterator takes to give its values.
+    """Adds up the time that an iterator takes to give values; as for :class:`Timer`, its end does not count.
 
     Attributes
     ----------
@@ -136,9 +136,9 @@ class WaitingTime:
         while True:
             started = time.perf_counter()
             value = next(values, nothing)
-            self.seconds += time.perf_counter() - started
             if value is nothing:
                 return
+            self.seconds += time.perf_counter() - started
             yield value
 
 

@@ -83,7 +83,7 @@ class RandomCrop(Transform):
         top, left = _places(np.array(uniforms(2)), size_of(img), output_size).tolist()
         return top, left, *output_size
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         for margins in (self._margins, self._missing(size_of(image))):
             if any(margins):
                 image = F.pad(image, margins, self.fill, self.padding_mode)
@@ -193,7 +193,7 @@ class RandomResizedCrop(Transform):
         w, h = min(width, max(1, round(height * aspect))), min(height, max(1, round(width / aspect)))
         return (height - h) // 2, (width - w) // 2, h, w
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         place = self.get_params(image, self.scale, self.ratio)
         return F.resized_crop(image, *place, self.size, self.interpolation)
 
@@ -213,7 +213,7 @@ class RandomHorizontalFlip(Transform):
     def __init__(self, p: float = 0.5) -> None:
         self.p = to_chance(p, "RandomHorizontalFlip")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.hflip(image) if uniforms(1)[0] < self.p else image
 
     def on_batch(self, images: np.ndarray) -> np.ndarray:
@@ -236,7 +236,7 @@ class RandomVerticalFlip(Transform):
     def __init__(self, p: float = 0.5) -> None:
         self.p = to_chance(p, "RandomVerticalFlip")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.vflip(image) if uniforms(1)[0] < self.p else image
 
     def on_batch(self, images: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minicnn.core.promises import of_transform
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 
@@ -14,9 +15,10 @@ __all__ = ["Compose", "Lambda", "Transform", "to_transforms"]
 class Transform:
     """Base of the transforms: calling one turns an image into what it makes of it.
 
-    A subclass defines ``__call__``, or ``forward``, which is the same under the name that torchvision has for
-    it. The attributes let a data set in memory spare the way through Pillow. A subclass that defines one of
-    the two or ``get_params`` without them makes no such promise, whatever its base said.
+    A subclass defines ``forward``, which ``__call__`` calls as in torchvision, or ``__call__`` itself. The
+    attributes let a data set in memory spare the way through Pillow. They are promises of the class that they
+    are written in: one that comes before it, a subclass or a class mixed in, and defines one of the two or
+    ``get_params`` has not made them. See :func:`minicnn.core.promises.of_transform`.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class Transform:
     Examples
     --------
     >>> class Invert(Transform):
-    ...     def __call__(self, image):
+    ...     def forward(self, image):
     ...         return 1 - image
     >>> Invert()
     Invert()
@@ -48,20 +50,12 @@ class Transform:
     on_batch_with: Any = None
     fitted_on: Any = None
 
-    def __init_subclass__(cls) -> None:
-        own = set(vars(cls))
-        if own & {"__call__", "forward", "get_params"}:
-            for name in {"keeps_arrays", "takes_arrays", "on_batch", "on_batch_with"} - own:
-                setattr(cls, name, getattr(Transform, name))
-        if "__call__" in own:
-            cls.forward = cls.__call__
-        elif "forward" in own:
-            cls.__call__ = cls.forward  # type: ignore[method-assign]
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
 
-    def __call__(self, image: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has to define __call__")
-
-    forward: Any = __call__
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """What a call does."""
+        raise NotImplementedError(f"{type(self).__name__} has to define __call__ or forward")
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
@@ -102,7 +96,7 @@ class Compose(Transform):
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
         self.transforms = to_transforms(transforms, "Compose")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         for transform in self.transforms:
             image = transform(image)
         return image
@@ -110,15 +104,15 @@ class Compose(Transform):
     @property
     def keeps_arrays(self) -> bool:
         """True if each of them does."""
-        return all(getattr(transform, "keeps_arrays", False) for transform in self.transforms)
+        return all(of_transform(transform, "keeps_arrays") for transform in self.transforms)
 
     @property
     def takes_arrays(self) -> bool:
         """True if what comes up to the first conversion to a tensor treats arrays as images."""
         for transform in self.transforms:
-            if getattr(transform, "takes_arrays", False):
+            if of_transform(transform, "takes_arrays"):
                 return True
-            if not getattr(transform, "keeps_arrays", False):
+            if not of_transform(transform, "keeps_arrays"):
                 return False
         return False
 
@@ -130,8 +124,8 @@ class Compose(Transform):
         """
         if not self.takes_arrays:
             return None
-        first = [bool(getattr(t, "takes_arrays", False)) for t in self.transforms].index(True)
-        if any(getattr(t, "keeps_arrays", False) for t in self.transforms[first + 1 :]):
+        first = [bool(of_transform(t, "takes_arrays")) for t in self.transforms].index(True)
+        if any(of_transform(t, "keeps_arrays") for t in self.transforms[first + 1 :]):
             return None
         steps = _on_batch(self.transforms)
         if None in steps:
@@ -153,11 +147,11 @@ def _on_batch(transforms: Sequence[Any]) -> list[Any]:
     if not transforms:
         return []
     first, *rest = transforms
-    join = getattr(first, "on_batch_with", None)
+    join = of_transform(first, "on_batch_with")
     both = join(rest[0]) if join and rest else None
     if both is not None:
         return [both, *_on_batch(rest[1:])]
-    return [getattr(first, "on_batch", None), *_on_batch(rest)]
+    return [of_transform(first, "on_batch"), *_on_batch(rest)]
 
 
 class Lambda(Transform):
@@ -174,7 +168,7 @@ class Lambda(Transform):
             raise OptionError(expected="a function", got=repr(lambd), op="Lambda")
         self.lambd = lambd
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return self.lambd(image)
 
     def __repr__(self) -> str:

@@ -44,7 +44,7 @@ class RandomApply(_Several):
         super().__init__(transforms)
         self.p = to_chance(p, "RandomApply")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         if generator().random() < self.p:
             for transform in self.transforms:
                 image = transform(image)
@@ -87,7 +87,7 @@ class RandomChoice(_Several):
         self.p = p
         self._chances = weights / weights.sum()
 
-    def __call__(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any) -> Any:
         which = int(generator().choice(len(self.transforms), p=self._chances))
         return self.transforms[which](*inputs)
 
@@ -103,7 +103,7 @@ class RandomOrder(_Several):
 
     keeps_arrays = all_keep_arrays
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         for which in generator().permutation(len(self.transforms)):
             image = self.transforms[which](image)
         return image

@@ -80,7 +80,7 @@ class ColorJitter(Transform):
         ]
         return order, drawn[0], drawn[1], drawn[2], drawn[3]
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         order, *amounts = self.get_params(self.brightness, self.contrast, self.saturation, self.hue)
         adjust = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
 
@@ -111,7 +111,7 @@ class _Sometimes(Transform):
     def __init__(self, p: float) -> None:
         self.p = to_chance(p, type(self).__name__)
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return self._changed(image) if generator().random() < self.p else image
 
     def _changed(self, image: Any) -> Any:
@@ -280,5 +280,5 @@ class GaussianBlur(Transform):
         """Draw a width."""
         return float(generator().uniform(sigma_min, sigma_max))
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.gaussian_blur(image, self.kernel_size, self.get_params(*self.sigma))

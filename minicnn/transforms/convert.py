@@ -38,7 +38,7 @@ class ToTensor(Transform):
 
     takes_arrays = True
 
-    def __call__(self, image: Any) -> Tensor:
+    def forward(self, image: Any) -> Tensor:
         return F.to_tensor(image)
 
     def on_batch(self, images: np.ndarray) -> Tensor:
@@ -70,7 +70,7 @@ class PILToTensor(Transform):
 
     takes_arrays = True
 
-    def __call__(self, image: Any) -> Tensor:
+    def forward(self, image: Any) -> Tensor:
         return F.pil_to_tensor(image)
 
 
@@ -92,7 +92,7 @@ class ConvertImageDtype(Transform):
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
 
-    def __call__(self, image: Any) -> Tensor:
+    def forward(self, image: Any) -> Tensor:
         return F.convert_image_dtype(image, self.dtype)
 
 
@@ -134,7 +134,7 @@ class Normalize(Transform):
         """The samples that the numbers were taken from, where they remember it."""
         return getattr(self.mean, "fitted_on", None)
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return normalized(image, self._mean, self._std, self._inplace)
 
     def on_batch(self, images: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class Grayscale(Transform):
             raise OptionError(expected="1 or 3 output channels", got=str(num_output_channels), op="Grayscale")
         self.num_output_channels = num_output_channels
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.to_grayscale(image, self.num_output_channels)
 
 
@@ -197,5 +197,5 @@ class ToPILImage(Transform):
     def __init__(self, mode: str | None = None) -> None:
         self.mode = mode
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.to_pil_image(image, self.mode)

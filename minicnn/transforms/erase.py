@@ -90,7 +90,7 @@ class RandomErasing(Transform):
             return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w, new
         return 0, 0, height, width, img
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         if generator().random() >= self.p:
             return image
         if self._value is not None and len(self._value) not in (1, channels_of(image)):
@@ -158,5 +158,5 @@ class Cutout(Transform):
             last.append(min(length, begin + size))
         return first[0], first[1], last[0] - first[0], last[1] - first[1]
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.erase(image, *self.get_params(image, self.size), self.fill)

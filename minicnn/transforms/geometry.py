@@ -46,7 +46,7 @@ class Resize(Transform):
         self.max_size = max_size
         self.antialias = antialias
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.resize(image, self.size, self.interpolation, self.max_size, self.antialias)
 
 
@@ -70,7 +70,7 @@ class Pad(Transform):
         self.fill = fill
         self.padding_mode = to_padding_mode(padding_mode, "Pad")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.pad(image, self.padding, self.fill, self.padding_mode)
 
 
@@ -94,7 +94,7 @@ class CenterCrop(Transform):
     def __init__(self, size: int | Sequence[int]) -> None:
         self.size = to_pair(size, "CenterCrop")
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         return F.center_crop(image, self.size)
 
 
@@ -121,7 +121,7 @@ class FiveCrop(Transform):
     def __init__(self, size: int | Sequence[int]) -> None:
         self.size = to_pair(size, "FiveCrop")
 
-    def __call__(self, image: Any) -> tuple[Any, ...]:
+    def forward(self, image: Any) -> tuple[Any, ...]:
         return F.five_crop(image, self.size)
 
 
@@ -146,5 +146,5 @@ class TenCrop(Transform):
         self.size = to_pair(size, "TenCrop")
         self.vertical_flip = vertical_flip
 
-    def __call__(self, image: Any) -> tuple[Any, ...]:
+    def forward(self, image: Any) -> tuple[Any, ...]:
         return F.ten_crop(image, self.size, self.vertical_flip)

@@ -28,7 +28,7 @@ class _Mixing(Transform):
             raise OptionError(expected="num_classes >= 1", got=repr(num_classes), op=type(self).__name__)
         self.num_classes = num_classes
 
-    def __call__(self, *batch: Any) -> tuple[Tensor, Tensor]:
+    def forward(self, *batch: Any) -> tuple[Tensor, Tensor]:
         images, labels = batch if len(batch) != 1 else batch[0]
         self._check(images, labels)
         x, q = images.array, self._probabilities(labels)

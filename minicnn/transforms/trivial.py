@@ -108,6 +108,6 @@ class TrivialAugmentWide(Transform):
         amount = float(bins[rng.integers(num_magnitude_bins)])
         return name, -amount if signed and rng.integers(2) else amount
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         name, amount = self.get_params(self.num_magnitude_bins)
         return _SPACE[name][3](amount)(image, self.interpolation, self.fill)

@@ -76,7 +76,7 @@ class RandomRotation(Transform):
         """Draw an angle in degrees."""
         return float(generator().uniform(degrees[0], degrees[1]))
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         angle = self.get_params(self.degrees)
         return F.rotate(image, angle, self.interpolation, self.expand, self.center, self.fill)
 
@@ -164,7 +164,7 @@ class RandomAffine(Transform):
             along_y = float(rng.uniform(shears[2], shears[3])) if len(shears) == 4 else 0.0
         return angle, move, scale, (along_x, along_y)
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         drawn = self.get_params(self.degrees, self.translate, self.scale, self.shear, size_of(image)[::-1])
         return F.affine(image, *drawn, self.interpolation, self.fill, self.center)
 
@@ -228,7 +228,7 @@ class RandomPerspective(Transform):
             end.append([x - inwards[0] if x else inwards[0], y - inwards[1] if y else inwards[1]])
         return start, end
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         if generator().random() >= self.p:
             return image
         height, width = size_of(image)

@@ -1,5 +1,7 @@
 """Data sets and how they are cut up."""
 
+from typing import Generic, TypeVar
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,9 @@ def test_stratified_split_refuses_a_fraction_that_is_none(fraction):
         stratified_split([0, 1], fraction)
 
 
+K, V = TypeVar("K"), TypeVar("V")
+
+
 class WithIndex(ImageArrays):
     """A data set as many scripts extend it."""
 
@@ -124,8 +129,34 @@ class WithIndex(ImageArrays):
         return *super().__getitem__(index), index
 
 
-def test_a_subclass_that_changes_single_samples_changes_those_of_batches():
-    images = WithIndex(np.zeros((4, 2, 2), np.uint8), np.zeros(4, int), ["a"], ToTensor())
+class Index:
+    """The same to be mixed in."""
+
+    def __getitem__(self, index):
+        return *super().__getitem__(index), index
+
+
+class MixedIn(Index, ImageArrays):
+    pass
+
+
+@pytest.mark.parametrize("kind", [WithIndex, MixedIn])
+def test_a_subclass_that_changes_single_samples_changes_those_of_batches(kind):
+    images = kind(np.zeros((4, 2, 2), np.uint8), np.zeros(4, int), ["a"], ToTensor())
     for dataset, expected in ((images, [2, 0]), (Subset(images, [3, 2, 1]), [1, 3])):
         [(pictures, labels, indices)] = DataLoader(dataset, 2, sampler=[2, 0])
         assert (pictures.shape, labels.tolist(), indices.tolist()) == ((2, 1, 2, 2), [0, 0], expected)
+
+
+def test_data_sets_may_be_generic_and_have_bases_that_note_their_subclasses():
+    known = []
+
+    class Noting:
+        def __init_subclass__(cls, **options):
+            super().__init_subclass__()
+            known.append((cls.__name__, options))
+
+    class Pair(Dataset[tuple[K, V]], Noting, Generic[K, V], tag=1):
+        pass
+
+    assert Pair[int, str] and known == [("Pair", {"tag": 1})]

@@ -201,6 +201,22 @@ def test_without_a_batch_size_there_are_single_samples():
     assert len(DataLoader(np.arange(3), batch_size=None)) == 3
 
 
+class Breaks(list):
+    """A sampler that fails when it has given all its indices."""
+
+    def __iter__(self):
+        yield from super().__iter__()
+        raise ValueError("no more")
+
+
+@pytest.mark.parametrize("options", [{}, {"num_workers": 1}, {"num_workers": 4}])
+def test_an_error_of_a_sampler_comes_after_the_batches_before_it(options):
+    batches, taken = iter(DataLoader(range(9), 1, sampler=Breaks(range(6)), **options)), []
+    with pytest.raises(ValueError, match="no more"):
+        taken.extend(batch.item() for batch in batches)
+    assert taken == [0, 1, 2, 3, 4, 5]
+
+
 def test_own_sampler_batch_sampler_and_collate_fn():
     data = np.arange(6)
     assert indices(DataLoader(data, 2, sampler=[5, 0, 3])) == [[5, 0], [3]]

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter, OrderedDict
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +19,7 @@ import pytest
 from minicnn import transforms
 from minicnn.core.random import generator
 from minicnn.core.tensor import Tensor
-from minicnn.data import DataLoader, Dataset
+from minicnn.data import DataLoader, Dataset, processes
 from minicnn.data.processes import ordered_in_processes
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError, ShapeError
@@ -92,6 +95,46 @@ def test_results_of_any_kind_and_size():
         assert large.sum() == number % 3 * 100_000 + 1
 
 
+def test_tasks_and_results_may_be_larger_than_what_a_pipe_holds():
+    options = {"workers": 1, "ahead": 6, "timeout": 30, "init": None}
+    assert list(ordered_in_processes(str.upper, iter(["x" * 500_000] * 9), **options)) == ["X" * 500_000] * 9
+
+
+class Record(dict):
+    """A mapping of somebody's own."""
+
+
+KINDS = [
+    np.ma.masked_equal(np.arange(3.0), 1),
+    OrderedDict(b=np.ones(2), a=1),
+    Counter("aab"),
+    Record(x=np.ones(2)),
+    {"days": np.array(["2020-01-01"], "M8[D]"), "rows": np.arange(6).reshape(2, 3).T},
+    np.rec.array([(1, 2.0)], [("a", int), ("b", float)]),
+]
+
+
+def kind(number):
+    return KINDS[number]
+
+
+def test_results_keep_their_types():
+    options = {"workers": 1, "ahead": 2, "timeout": 30, "init": None}
+    for value, result in zip(KINDS, ordered_in_processes(kind, iter(range(6)), **options), strict=True):
+        assert type(result) is type(value) and repr(result) == repr(value)
+
+
+def ends_a_program(number):
+    program = subprocess.Popen(["sleep", "30"])
+    program.terminate()
+    return program.wait(10)
+
+
+def test_programs_that_a_worker_starts_heed_signals():
+    options = {"workers": 1, "ahead": 2, "timeout": 30, "init": None}
+    assert list(ordered_in_processes(ends_a_program, iter([0]), **options)) == [-signal.SIGTERM]
+
+
 class UnsendableError(Exception):
     def __init__(self, a, b):
         super().__init__(a)
@@ -100,6 +143,8 @@ class UnsendableError(Exception):
 def fails(number):
     if number == 3:
         raise ShapeError(expected="three", got="four", op="test")
+    if number == 7:
+        return threading.Lock()
     if number == 13:
         raise UnsendableError(1, 2)
     return number
@@ -115,6 +160,8 @@ def test_errors_reach_the_caller_with_their_place():
     with pytest.raises(RuntimeError) as caught:
         list(ordered_in_processes(fails, iter([13]), **options))
     assert "Unsendable" in "".join(caught.value.__notes__)
+    with pytest.raises(TypeError, match="cannot pickle"):
+        list(ordered_in_processes(fails, iter([7]), **options))
 
 
 def dies(number):
@@ -155,20 +202,44 @@ def test_what_cannot_be_sent_is_refused():
         DataLoader(images, num_workers=1, multiprocessing_context="fork")
 
 
-def too_large(number):
-    """More than the system shares, of a single number."""
-    system = os.statvfs("/dev/shm")
-    return np.broadcast_to(np.uint8(1), (system.f_blocks * system.f_frsize + 1,))
+class Noted(SharedMemory):
+    """A block that writes its name down, for it is the machine that all blocks of /dev/shm belong to."""
+
+    names = None  # a file
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        with open(self.names, "a") as names:
+            print(self.name, file=names)
 
 
-def test_too_little_shared_memory_is_an_error_that_says_what_to_do():
+@pytest.fixture
+def noted(monkeypatch, tmp_path):
+    """Where the names of this process's blocks are written."""
     if not os.path.isdir("/dev/shm") or not os.statvfs("/dev/shm").f_blocks:
-        pytest.skip("shared memory has no limit that could be read here")
-    before = set(os.listdir("/dev/shm"))
+        pytest.skip("shared memory cannot be looked at here")
+    monkeypatch.setattr(Noted, "names", tmp_path / "names")
+    monkeypatch.setattr(processes, "SharedMemory", Noted)
+    return tmp_path / "names"
+
+
+def left_behind(names):
+    """Whether none, some or all of them are still there."""
+    return [os.path.exists(os.path.join("/dev/shm", name)) for name in names.read_text().split()]
+
+
+def too_large(names):
+    """More than the system shares, all of it a hole in a file."""
+    Noted.names, processes.SharedMemory = names, Noted
+    system = os.statvfs("/dev/shm")
+    return np.asarray(np.memmap(f"{names}.hole", mode="w+", shape=system.f_blocks * system.f_frsize + 1))
+
+
+def test_too_little_shared_memory_is_an_error_that_says_what_to_do(noted):
     with pytest.raises(OSError, match="no room for .* bytes .* fewer workers.*--shm-size") as caught:
-        list(ordered_in_processes(too_large, iter([0]), workers=1, ahead=2, timeout=30, init=None))
+        list(ordered_in_processes(too_large, iter([noted]), workers=1, ahead=2, timeout=30, init=None))
     assert caught.value.errno == errno.ENOSPC
-    assert set(os.listdir("/dev/shm")) <= before
+    assert left_behind(noted) == [False]
 
 
 def test_busy_workers_end_at_the_same_time(monkeypatch):
@@ -216,11 +287,9 @@ if __name__ == "__main__":
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_block_of_memory_is_left_behind():
-    if not os.path.isdir("/dev/shm"):
-        pytest.skip("shared memory cannot be listed here")
-    before = set(os.listdir("/dev/shm"))
+def test_no_block_of_memory_is_left_behind(noted):
     results = ordered_in_processes(answers, iter(range(9)), workers=2, ahead=5, timeout=30, init=None)
     next(results)
+    assert left_behind(noted) == [True]
     results.close()
-    assert set(os.listdir("/dev/shm")) <= before
+    assert left_behind(noted) == [False]

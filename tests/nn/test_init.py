@@ -131,6 +131,14 @@ def test_the_generator_in_force_is_used():
     assert (a.weight.array == b.array).all()
 
 
+@pytest.mark.parametrize("fill", [init.uniform_, init.normal_, init.orthogonal_, init.kaiming_uniform_])
+def test_what_is_no_generator_is_refused(fill):
+    tensor = minicnn.zeros(3, 3)
+    with pytest.raises(OptionError, match="a generator of minicnn or NumPy, got 42"):
+        fill(tensor, generator=42)
+    assert not tensor.array.any()
+
+
 def test_parameters_can_be_filled_and_meta_tensors_are_left_alone():
     layer = nn.Linear(3, 3)
     assert init.zeros_(layer.weight) is layer.weight

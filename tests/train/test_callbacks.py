@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 
@@ -16,13 +17,18 @@ from minicnn.train.callbacks import LiveProgress, PlainProgress, Timer, progress
 
 
 def fit(callback, **options) -> list[dict]:
+    return prepared(callback, **options)()
+
+
+def prepared(callback, kind=DataLoader, **options):
+    """A training of two epochs, to be begun."""
     images = np.random.default_rng(0).standard_normal((12, 2)).astype(np.float32)
     pairs = TensorDataset(images, (images[:, 0] > 0).astype(np.int64))
     model = nn.Linear(2, 2)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     trainer = Trainer(model, optimizer, classes=2, callbacks=[callback], **options)
-    train, validation = (DataLoader(pairs, batch_size=4, seed=0) for _ in range(2))
-    return trainer.fit(train, validation, epochs=2)
+    train, validation = (kind(pairs, batch_size=4, seed=0) for _ in range(2))
+    return functools.partial(trainer.fit, train, validation, epochs=2)
 
 
 def test_plain_lines_come_each_epoch_and_every_few_seconds():
@@ -96,3 +102,19 @@ def test_the_timer_leaves_out_what_checkpoints_take(tmp_path, monkeypatch):
     timer = Timer()
     fit(timer, run_dir=tmp_path, checkpoint_every=1)
     assert timer.updates == 6 and timer.seconds < 0.6
+
+
+class SlowToBeginAndEnd(DataLoader):
+    """As one whose workers are processes."""
+
+    def batches(self, start=0):
+        time.sleep(0.1)
+        yield from super().batches(start)
+        time.sleep(0.1)
+
+
+def test_no_more_is_waited_for_images_than_the_timer_counts():
+    timer = Timer()
+    run = prepared(timer, SlowToBeginAndEnd)
+    run()
+    assert 0.2 < run.func.__self__.loading.seconds < timer.seconds

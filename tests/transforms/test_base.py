@@ -140,8 +140,12 @@ def test_a_subclass_promises_nothing_it_does_not_say():
     class Named(transforms.ToTensor):
         pass
 
-    assert (Own.takes_arrays, Own.on_batch, Own.keeps_arrays) == (False, None, False)
-    assert Named.takes_arrays
+    class Says(Own):
+        takes_arrays = True
+
+    for transform, promise in ((Own(), False), (Named(), True), (Says(), True)):
+        assert transforms.Compose([transform]).takes_arrays is promise
+    assert transforms.Compose([Own()]).on_batch is transforms.Compose([Says()]).on_batch is None
 
 
 class MiddleCrop(transforms.RandomCrop):
@@ -160,7 +164,43 @@ class Inverts(transforms.RandomHorizontalFlip):
         return transforms.functional.invert(super().forward(img))
 
 
+class Middle:
+    """The same to be mixed in."""
+
+    get_params = staticmethod(MiddleCrop.get_params)
+
+
+class MixedIn(Middle, transforms.RandomCrop):
+    pass
+
+
+class Same:
+    def forward(self, img):
+        return img
+
+
+class MixedInForward(Same, transforms.RandomInvert):
+    pass
+
+
+class Dispatches(transforms.RandomHorizontalFlip):
+    """Both, as of ``torch.nn.Module``."""
+
+    def __call__(self, img):
+        return self.forward(img)
+
+    def forward(self, img):
+        return transforms.functional.invert(img)
+
+
+OF_ONE = transforms.RandomCrop(4, padding=1)
+OF_ONE.get_params = MiddleCrop.get_params
+
 OVERRIDDEN = {
+    "get_params, mixed in": (MixedIn(4, padding=1), transforms.CenterCrop(4)),
+    "get_params, of one transform": (OF_ONE, transforms.CenterCrop(4)),
+    "forward, mixed in": (MixedInForward(p=1), transforms.RandomInvert(p=0)),
+    "forward, called by an own call": (Dispatches(), transforms.RandomInvert(p=1)),
     "get_params": (MiddleCrop(4, padding=1), transforms.CenterCrop(4)),
     "get_params, edges": (MiddleCrop(4, padding=1, padding_mode="edge"), transforms.CenterCrop(4)),
     "forward": (Inverts(p=0), transforms.RandomInvert(p=1)),
