@@ -19,6 +19,7 @@ __all__ = [
     "Record",
     "Records",
     "by_part",
+    "changes",
     "checked_label",
     "in_memory",
     "is_parted",
@@ -114,7 +115,7 @@ class FileRecords(Records):
 
     def key(self) -> Any:
         found = [(name, os.stat(name)) for name in self.files if os.path.exists(name)]
-        return [(self.name(name, ""), state.st_size, state.st_mtime_ns) for name, state in found]
+        return [(self.name(name, ""), *changes(state)) for name, state in found]
 
     def name(self, file: str, inside: str) -> str:
         """What an image is called: by its file too, where there are several."""
@@ -131,6 +132,11 @@ class FileRecords(Records):
         if self.files == [self.path]:
             return super().where(name)
         return os.path.join(self._folder, name)
+
+
+def changes(state: os.stat_result) -> tuple[int, int, int]:
+    """What changes with a file; ``cp -p``, ``rsync`` and ``tar`` set its time, but not that of the change."""
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def in_memory(content: bytes) -> Opener:
