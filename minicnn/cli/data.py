@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, print_json, table
 from minicnn.data import fetch, sources
+from minicnn.data.catalog import CATALOG
 from minicnn.data.duplicates import image_hashes, overlaps, repeated
 from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
@@ -56,6 +58,8 @@ def _fetch(args: argparse.Namespace) -> dict[str, Any]:
 
 def _pack(args: argparse.Namespace) -> dict[str, Any]:
     records = sources.records(args.source)
+    if records is None and not os.path.exists(args.source) and args.source not in CATALOG:
+        raise OptionError(f"{args.source}: no such file or folder", op="data pack")
     if records is None:
         raise OptionError(expected=f"what can be packed: {_PACKED}", got=repr(args.source), op="data pack")
     options = {"image_size": args.image_size, "skip_bad": args.skip_bad, "workers": args.workers}

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     options = {field.name: getattr(args, field.name) for field in dataclasses.fields(usual)}
     size = dataclasses.replace(usual, **{name: value for name, value in options.items() if value is not None})
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
+    atomic.make_directory(out)  # now rather than after hours
     with use_threads(args.threads), np.errstate(all="ignore"):
         settings = {
             "data_fingerprint": source.fingerprint,

@@ -20,6 +20,7 @@ from minicnn.train import report
 from minicnn.train.config import Config, dump_toml
 from minicnn.train.evaluate import load_source
 from minicnn.train.journal import held
+from minicnn.train.recipes import resolved
 from minicnn.train.search import draw, parse_space, search
 
 HELP = "search for good options"
@@ -42,9 +43,10 @@ def run(args: argparse.Namespace) -> int:
     values = training.given(args)
     out = Path(values.pop("out", "tuned"))
     config, space = Config.from_dict(values), parse_space(args.search)
-    fingerprint = load_source(config, counting()).fingerprint
-    out.mkdir(parents=True, exist_ok=True)  # now rather than after hours
-    settings = {"data_fingerprint": fingerprint, "search": args.search, **config.decisive()}
+    source = load_source(config, counting())
+    atomic.make_directory(out)  # now rather than after hours
+    settings = {"data_fingerprint": source.fingerprint, "search": args.search}
+    settings |= resolved(config, source).decisive()
     with held(out / "tune.trainings.json", settings, tell) as journal:
         found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())
     facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}

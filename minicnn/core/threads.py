@@ -33,21 +33,24 @@ def set_num_threads(number: int) -> None:
 
     Examples
     --------
-    >>> before = get_num_threads()
-    >>> set_num_threads(1)
-    >>> get_num_threads()
-    1
-    >>> set_num_threads(before)
+    >>> with use_threads(1):  # which puts back what was
+    ...     set_num_threads(2)
+    ...     get_num_threads()
+    2
     """
     global _threads
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST:
         raise OptionError(
             expected=f"a number of threads from 1 to {_MOST}", got=repr(number), op="set_num_threads"
         )
+    _apply(number)
+    _threads = number
+
+
+def _apply(number: int) -> None:
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(number)  # of what is loaded by now: SciPy brings a BLAS of its own
-    _threads = number
     for listener in _listeners:
         listener(number)
 
@@ -62,12 +65,14 @@ def use_threads(number: int) -> Iterator[None]:
     ...     get_num_threads()
     1
     """
-    before = get_num_threads()
+    global _threads
+    before = _threads
     set_num_threads(number)
     try:
         yield
     finally:
-        set_num_threads(before)
+        _apply(before or processors())
+        _threads = before  # also that none was chosen
 
 
 def get_num_threads() -> int:

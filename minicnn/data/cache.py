@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,12 @@ from minicnn.data.pack import PackedImages, is_pack, open_pack
 from minicnn.data.packing import Progress, pack
 from minicnn.data.records.base import Records
 from minicnn.errors import FormatError
+from minicnn.io import locking
 
 __all__ = ["cache_dir", "packed"]
+
+# Raise it when the same files shall become other images, classes, parts or names: all are packed anew then.
+_RULES = 2
 
 _Opened = tuple[dict[str, Any], dict[str, PackedImages]]
 
@@ -58,8 +63,11 @@ def packed(
         image_size,
         None if classes is None else list(classes),
     ]
-    folder = cache_dir() / "packs" / _name(paths[0], decides)
-    origin = {"paths": paths, "key": _digest([source.key() for source in sources])}
+    key = _digest([_RULES, [source.key() for source in sources]])
+    origin = {"paths": paths, "key": key}
+    # What the files are is part of the name: a pack that somebody reads never becomes another.
+    name = _name(paths[0], decides)
+    folder = cache_dir() / "packs" / f"{name}-{key[:16]}"
 
     def there() -> _Opened | None:
         facts, parts = _opened(folder)
@@ -70,7 +78,17 @@ def packed(
         return found
     options: dict[str, Any] = {"image_size": image_size, "classes": classes, "skip_bad": skip_bad}
     pack(sources, folder, origin=origin, unless=lambda: bool(there()), progress=progress, **options)
-    return open_pack(folder)
+    found = open_pack(folder)
+    _clear(folder, name)
+    return found
+
+
+def _clear(newest: Path, name: str) -> None:
+    """Remove what the same source was packed to before its files changed, unless a process reads it."""
+    for folder in newest.parent.glob(f"{name}*"):
+        in_use = any(map(locking.is_shared, folder.glob("*-images.npy")))
+        if folder != newest and not in_use:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _name(path: str, decides: Any) -> str:

@@ -170,7 +170,7 @@ def fetch(
     if key not in FILES:
         raise OptionError(expected=f"a data set out of {', '.join(FILES)}", got=repr(name), op="data fetch")
     folder = Path(directory) / CATALOG[key].folders[0]
-    folder.mkdir(parents=True, exist_ok=True)
+    atomic.make_directory(folder)
     with locking.directory(folder, lambda seconds: _refuse_busy(folder)):
         for remote in FILES[key]:
             if not _is_there(remote, folder):

@@ -18,20 +18,20 @@ import functools
 import hashlib
 import json
 import os
-import re
 import shutil
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from minicnn.data.formats.files import PathLike
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import FormatError, LabelError, OptionError, ShapeError
+from minicnn.io import folders, locking
 
 __all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
 
@@ -44,6 +44,8 @@ _FACTS = ("version", "classes", "image_shape", "counts", "note", "skipped", "ori
 
 class PixelFile:
     """An ``.npy`` file of images, read on demand; indexed as an array is, by a number, numbers or a slice.
+
+    Another process that gets it opens the file when it first reads, and refuses one that took its place.
 
     Parameters
     ----------
@@ -75,11 +77,10 @@ class PixelFile:
 
     def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
-        self.shape, self._start = _npy_header(self.path)
+        self._identity: tuple[int, int] | None = None
+        self.shape, self._start = _npy_header(self._descriptor, self.path)
         self.ndim = len(self.shape)
         self._bytes = int(np.prod(self.shape[1:], dtype=object))
-        self._descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
-        weakref.finalize(self, os.close, self._descriptor)
         held = os.fstat(self._descriptor).st_size - self._start
         if held != self._bytes * self.shape[0]:
             raise FormatError(
@@ -113,11 +114,35 @@ class PixelFile:
         if _read_at(self._descriptor, image.reshape(-1).data, offset) != self._bytes:
             raise FormatError("cut off while it was read", path=self.path, offset=offset)
 
-    def __getstate__(self) -> str:
-        return self.path  # another process opens it anew
+    @functools.cached_property
+    def _descriptor(self) -> int:
+        """The open file, the same in every process: as long as one has it open, no other gets its number."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
+        except FileNotFoundError as error:
+            raise FormatError("no such file", path=self.path) from error
+        weakref.finalize(self, os.close, descriptor)
+        locking.share(descriptor)
+        identity = _identity(os.fstat(descriptor))
+        if self._identity not in (None, identity):
+            raise FormatError(_REPLACED, path=self.path)
+        self._identity = identity
+        return descriptor
 
-    def __setstate__(self, path: str) -> None:
-        self.__init__(path)  # type: ignore[misc]
+    def refuse_replaced(self) -> None:
+        """Refuse if another file has taken its place since it was opened: what lies beside is the other's."""
+        if not os.path.exists(self.path) or _identity(os.stat(self.path)) != self._identity:
+            raise FormatError(_REPLACED, path=self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_descriptor"}
+
+
+_REPLACED = "the pack has changed since it was opened"
+
+
+def _identity(state: os.stat_result) -> tuple[int, int]:
+    return state.st_dev, state.st_ino
 
 
 _seeking = threading.Lock()  # where the system cannot read and write at a place, as Windows cannot
@@ -146,16 +171,14 @@ def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _npy_header(path: str) -> tuple[tuple[int, ...], int]:
+def _npy_header(descriptor: int, path: str) -> tuple[tuple[int, ...], int]:
     """The shape of the array in a file of bytes, and where its data begin."""
     try:
-        with open(path, "rb") as file:
+        with open(descriptor, "rb", closefd=False) as file:
             version = np.lib.format.read_magic(file)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, fortran, dtype = read[version](file)
             start = file.tell()
-    except FileNotFoundError as error:
-        raise FormatError("no such file", path=path) from error
     except (ValueError, KeyError) as error:
         raise FormatError(f"not an .npy file: {error}", path=path) from error
     if dtype != np.uint8 or fortran or len(shape) not in (3, 4):
@@ -189,7 +212,10 @@ class PackedImages(ImageArrays):
     @functools.cached_property
     def names(self) -> list[str]:
         path = f"{self._stem}-names.json"
-        names = _json(path)
+        with _opened(path) as file:
+            names = _json(file)
+        pixels: Any = self.pixels
+        pixels.refuse_replaced()
         if not isinstance(names, list) or len(names) != len(self):
             raise FormatError(f"not the names of {len(self)} images", path=path)
         return names
@@ -207,14 +233,18 @@ def _load(path: str, dtype: Any) -> np.ndarray:
     return array
 
 
-def _json(path: str) -> Any:
+def _json(file: TextIO) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return json.load(file)
+    except ValueError as error:
+        raise FormatError(f"damaged: {error}", path=file.name) from error
+
+
+def _opened(path: str) -> TextIO:
+    try:
+        return open(path, encoding="utf-8")
     except FileNotFoundError as error:
         raise FormatError("no such file", path=path) from error
-    except ValueError as error:
-        raise FormatError(f"damaged: {error}", path=path) from error
 
 
 def is_pack(path: PathLike) -> bool:
@@ -228,11 +258,19 @@ def open_pack(path: PathLike) -> tuple[dict[str, Any], dict[str, PackedImages]]:
     Raises
     ------
     FormatError
-        If a file is missing, damaged or of a later version.
+        If a file is missing, damaged or of a later version, or another pack takes the place meanwhile.
     """
     path = os.fspath(path)
     name = os.path.join(path, "pack.json")
-    facts = _json(name)
+    with _opened(name) as file:
+        facts = _json(file)
+        parts = _parts(facts, path, name)
+        if not os.path.exists(name) or _identity(os.stat(name)) != _identity(os.fstat(file.fileno())):
+            raise FormatError(_REPLACED, path=path)
+    return facts, parts
+
+
+def _parts(facts: Any, path: str, name: str) -> dict[str, PackedImages]:
     if not isinstance(facts, dict) or any(key not in facts for key in _FACTS):
         raise FormatError("not the description of packed images", path=name)
     if facts["version"] != VERSION:
@@ -240,7 +278,7 @@ def open_pack(path: PathLike) -> tuple[dict[str, Any], dict[str, PackedImages]]:
     parts = {part: PackedImages(path, part, facts["classes"]) for part in PARTS if part in facts["counts"]}
     if "train" not in parts:
         raise FormatError("no training images", path=path)
-    return facts, parts
+    return parts
 
 
 def pixel_hash(pixels: Any) -> bytes:
@@ -318,13 +356,7 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
         If it cannot be written, as on a full disk; it names the folder.
     """
     final = Path(os.path.abspath(folder))
-    if os.path.lexists(final) and not is_pack(final) and not (final.is_dir() and not any(final.iterdir())):
-        raise OptionError(
-            expected="a place for the pack where nothing is, or a pack to replace",
-            got=str(final),
-            op="data pack",
-        )
-    temporary = _temporary(final)
+    temporary = folders.temporary(final)
     writer = None
     try:
         temporary.mkdir(parents=True)
@@ -332,7 +364,8 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
         yield writer
         writer.close()
         if writer.finished:
-            _take_name(temporary, final)
+            refuse_occupied(final)
+            folders.take_place(temporary, final)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(final)) from error
     finally:
@@ -341,24 +374,12 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _take_name(temporary: Path, final: Path) -> None:
-    """Rename; what stood there before goes."""
-    old = _temporary(final)
-    if final.exists():
-        os.rename(final, old)
-    os.rename(temporary, final)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _temporary(final: Path) -> Path:
-    """A name beside it that nobody has, as the number of a process may be another's in another container."""
-    return final.with_name(f".{final.name}.tmp.{os.urandom(8).hex()}")
-
-
-def remove_stale(folder: PathLike) -> None:
-    """Remove what killed processes left beside a pack; for who knows that none is writing it."""
+def refuse_occupied(folder: PathLike) -> None:
+    """Refuse a place where something stands that is neither a pack nor an empty folder: it would be lost."""
     final = Path(folder)
-    name = re.compile(rf"\.{re.escape(final.name)}\.tmp\.[0-9a-f]{{16}}")
-    for path in final.parent.iterdir():
-        if name.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(final) and not is_pack(final) and not (final.is_dir() and not any(final.iterdir())):
+        raise OptionError(
+            expected="a place for the pack where nothing is, or a pack to replace",
+            got=str(final),
+            op="data pack",
+        )

@@ -20,11 +20,11 @@ from minicnn.core.threads import processors
 from minicnn.data.arrange import ImageSize, Plan, Seen, arrange
 from minicnn.data.formats.files import PathLike
 from minicnn.data.formats.images import decode_to, header
-from minicnn.data.pack import HASH_BYTES, Writer, remove_stale, writing
+from minicnn.data.pack import HASH_BYTES, Writer, refuse_occupied, writing
 from minicnn.data.records.base import Record, Records
 from minicnn.data.threads import ordered_in_threads
 from minicnn.errors import FormatError
-from minicnn.io import locking
+from minicnn.io import atomic, folders, locking
 
 __all__ = ["pack"]
 
@@ -84,7 +84,8 @@ def pack(
     """
     with _turn(Path(os.path.abspath(out)), progress):
         if not unless():
-            _pack(sources, out, image_size, classes, skip_bad, workers, origin, progress)
+            refuse_occupied(os.path.abspath(out))
+            _pack(sources, out, image_size, classes, skip_bad, workers, origin, unless, progress)
 
 
 @contextmanager
@@ -94,10 +95,10 @@ def _turn(out: Path, progress: Progress) -> Iterator[None]:
     def wait(seconds: float) -> None:
         progress("waiting for another process that packs these images, seconds", round(seconds), 0)
 
-    out.parent.mkdir(parents=True, exist_ok=True)
+    atomic.make_directory(out.parent)
     with locking.file(out.with_name(f".{out.name}.lock"), wait) as held:
         if held:
-            remove_stale(out)
+            folders.recover(out)
         yield
 
 
@@ -109,6 +110,7 @@ def _pack(
     skip_bad: bool,
     workers: int,
     origin: Any,
+    unless: Callable[[], bool],
     progress: Progress,
 ) -> None:
     seen, skipped = _look(sources, skip_bad, progress)
@@ -120,7 +122,8 @@ def _pack(
                 writer.begin(part, names, plan.labels[part])
             found = _decode(sources, plan, writer, skip_bad, workers, progress)
             if not found:
-                writer.finish(_facts(sources, plan, seen, skipped, origin))
+                if not unless():  # where there are no locks, another process may have been faster
+                    writer.finish(_facts(sources, plan, seen, skipped, origin))
                 return
         skipped |= found  # whole headers, damaged pixels: once more without these
 

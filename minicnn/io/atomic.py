@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["remove_stale", "write"]
+__all__ = ["make_directory", "remove_stale", "write"]
 
 # Elsewhere no directory can be opened to flush it, and os.kill(pid, 0) is no question: Windows acts on it.
 _POSIX = os.name == "posix"
@@ -72,6 +72,24 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_directory(path: str | os.PathLike[str], exist_ok: bool = True) -> None:
+    """Make a directory for output, and those above it.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there, and may not be or is a file.
+    OSError
+        If it cannot be made; never a FileNotFoundError, which would speak of a missing input.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OSError(f"{os.fspath(path)}: cannot create the output: {error.strerror}") from error
 
 
 def remove_stale(directory: str | os.PathLike[str]) -> None:

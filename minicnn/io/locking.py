@@ -1,6 +1,7 @@
 """Locks between processes, which the system drops with the process, however that ends.
 
-Where there are no such locks, as on Windows and some network file systems, nothing is held.
+Where there are no such locks, as on Windows and some network file systems, nothing is held. A child that the
+holder forks (minicnn spawns its own) has the lock, too, until it ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ try:
 except ImportError:
     fcntl: Any = None  # type: ignore[no-redef]
 
-__all__ = ["directory", "file"]
+__all__ = ["directory", "file", "is_shared", "share"]
 
 _AGAIN = 0.1  # seconds between two tries
 
@@ -56,6 +57,27 @@ def file(path: str | os.PathLike[str], busy: Busy) -> Iterator[bool]:
         with suppress(FileNotFoundError):  # where nothing is held another one may have removed it
             os.unlink(path)
         os.close(handle)
+
+
+def share(handle: int) -> None:
+    """Let others see by :func:`is_shared` that an open file is in use, as long as it is open."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def is_shared(path: str | os.PathLike[str]) -> bool:
+    """Whether a process may have the file in use; True, too, where nobody can tell."""
+    if fcntl is None:
+        return True
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _file(path: str | os.PathLike[str], busy: Busy) -> tuple[int, bool]:

@@ -66,7 +66,7 @@ def claimed(config: Config, recorded: Recorded, resume: bool) -> Iterator[Config
         _refuse_no_run(out)
     elif out.exists() and not out.is_dir():
         raise OptionError(f"--out {out} is a file", hint="a run needs a directory of its own")
-    _make(out)
+    atomic.make_directory(out)
     # Looked at only when it is ours: another process may have begun a run in it just now.
     with locking.directory(out, lambda seconds: _refuse_busy(out)):
         _refuse_other_data(out, recorded) if resume else _refuse_occupied(out)
@@ -120,16 +120,7 @@ def _new_directory(config: Config) -> str:
     while True:
         path = Path("runs") / f"{data}-{config.model}-{number}"
         try:
-            _make(path, exist_ok=False)
+            atomic.make_directory(path, exist_ok=False)
             return str(path)
         except FileExistsError:
             number += 1
-
-
-def _make(path: Path, exist_ok: bool = True) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=exist_ok)
-    except FileExistsError:
-        raise
-    except OSError as error:  # no FileNotFoundError, which would speak of a missing input
-        raise OSError(f"{path}: cannot create the output: {error.strerror}") from error

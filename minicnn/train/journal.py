@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from minicnn import __version__
 from minicnn.errors import FormatError, OptionError
 from minicnn.io import atomic, locking
 
@@ -99,7 +100,7 @@ def held(path: Path, settings: Mapping[str, Any], tell: Callable[[str], object])
         raise OptionError(f"another process is writing {path}", hint="wait until it ends, or another --out")
 
     with locking.file(path.with_name(f".{path.name}.lock"), refuse):
-        journal = Journal(path, settings)
+        journal = Journal(path, {"version": __version__, **settings})
         if journal.done:
             tell(f"{len(journal.done)} trainings are done: {path}")
         yield journal

@@ -10,16 +10,14 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
-from minicnn.core.threads import get_num_threads, set_num_threads
+from minicnn.core.threads import use_threads
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """So small a training is slower with more."""
-    before = get_num_threads()
-    set_num_threads(1)
-    yield
-    set_num_threads(before)
+    with use_threads(1):
+        yield
 
 
 @pytest.fixture(autouse=True)

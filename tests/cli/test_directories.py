@@ -94,3 +94,21 @@ def test_an_output_that_cannot_be_created_ends_with_5(tmp_path, command, monkeyp
     (tmp_path / "afile").touch()
     done = command("train", "--max-steps", "1", "--out", place)
     assert (done.code, f"{place}: cannot create the output" in done.err) == (5, True)
+
+
+def test_a_cache_or_a_folder_of_data_that_cannot_be_created_ends_with_5(pictures, command, monkeypatch):
+    if not os.path.isdir("/proc/self"):
+        pytest.skip("no /proc here")
+    photos = pictures("photos")
+    for words in (("pack", photos, "/proc/x/out"), ("fetch", "mnist", "--dir", "/proc/x")):
+        done = command("data", *words)
+        assert (done.code, "/proc/x" in done.err, "cannot create the output" in done.err) == (5, True, True)
+    monkeypatch.setenv("MINICNN_CACHE", "/proc/x")
+    done = command("data", "check", photos)
+    assert (done.code, "cannot create the output" in done.err) == (5, True)
+
+
+def test_what_shall_be_packed_and_is_missing_is_called_missing(tmp_path, command):
+    done = command("data", "pack", "nothere", tmp_path / "out")
+    assert (done.code, done.err) == (2, "minicnn data: data pack: nothere: no such file or folder\n")
+    assert "what can be packed" in command("data", "pack", "digits", tmp_path / "out").err

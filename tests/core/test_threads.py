@@ -38,6 +38,17 @@ def test_set_num_threads_caps_a_library_that_came_since():
     assert done.stdout == "{1}\n", done.stdout + done.stderr
 
 
+def test_after_a_block_nothing_is_chosen_if_nothing_was():
+    for inside in (1, 2):
+        with threads.use_threads(inside):
+            assert threads.chosen_threads() == inside
+        assert threads.chosen_threads() == 0
+    threads.set_num_threads(2)
+    with threads.use_threads(1):
+        pass
+    assert threads.chosen_threads() == 2
+
+
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "2", None, 1025, 10**30])
 def test_set_num_threads_refuses(number):
     with pytest.raises(OptionError, match="from 1 to 1024"):

@@ -18,24 +18,31 @@ from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
 from minicnn.data.records import FolderRecords
 from minicnn.data.sources import load
-from minicnn.io import locking
+from minicnn.io import folders, locking
 
 Image = pytest.importorskip("PIL.Image")
 
 FILES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "files.py")))
 
-# Loads a folder with slow decoding, as if in a container of its own, where process numbers begin anew;
-# prints how many images it decoded, the fingerprint, and what it told.
+# Loads a folder, as if in a container of its own, where process numbers begin anew; decoding takes until
+# a file is there, which it makes when it waits for another process. Prints how many images it decoded, the
+# fingerprint, and what it told.
 PROGRAM = """
 import os, sys, time
 os.getpid = lambda: 7
 from minicnn.data import packing, sources
 decode, decoded, told = packing.decode_to, [], []
 def slowly(*words):
-    decoded.append(time.sleep(float(sys.argv[2])))
+    decoded.append(1)
+    while not os.path.exists(sys.argv[2]):
+        time.sleep(0.01)
     return decode(*words)
+def tell(what, done, total):
+    told.append(what)
+    if "waiting" in what:
+        open(sys.argv[2], "w").close()
 packing.decode_to = slowly
-source = sources.load(sys.argv[1], progress=lambda what, done, total: told.append(what))
+source = sources.load(sys.argv[1], progress=tell)
 print(len(decoded), source.fingerprint, *told)
 """
 
@@ -47,8 +54,8 @@ def loading(tmp_path, monkeypatch):
     FILES.write_folders(tmp_path / "d", {"a": 12, "b": 8})
     started = []
 
-    def start(seconds):
-        command = [sys.executable, "-c", PROGRAM, str(tmp_path / "d"), str(seconds)]
+    def start():
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path / "d"), str(tmp_path / "go on")]
         environment = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
         return started[-1]
@@ -72,9 +79,9 @@ def until_it_packs(process):
 
 def test_two_at_once_pack_once(tmp_path, loading):
     pytest.importorskip("fcntl")
-    first = loading(0.2)
+    first = loading()
     until_it_packs(first)
-    second = loading(0)
+    second = loading()
     one, other = (process.communicate(timeout=60)[0].split(maxsplit=2) for process in (first, second))
     assert (one[0], other[0]) == ("20", "0")
     assert one[1].strip() == other[1] == load(tmp_path / "d").fingerprint
@@ -87,7 +94,7 @@ def test_two_at_once_pack_once(tmp_path, loading):
 
 def test_a_killed_one_leaves_nothing_that_stays(tmp_path, loading):
     pytest.importorskip("fcntl")
-    process = loading(10)
+    process = loading()
     until_it_packs(process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -100,8 +107,9 @@ def test_a_killed_one_leaves_nothing_that_stays(tmp_path, loading):
 def test_only_what_is_its_own_is_cleared_away(tmp_path):
     source = FILES.write_folders(tmp_path / "d", {"a": 2})
     others = (".out.tmp.notes", ".out2.tmp.0123456789abcdef", "out.tmp.0123456789abcdef")
-    for name in (*others, ".out.tmp.0123456789abcdef"):
+    for name in (*others, folders.temporary(tmp_path / "out").name, ".out.old.0123456789abcdef"):
         (tmp_path / name).mkdir()
+    (tmp_path / "out").mkdir()
     pack([FolderRecords(source)], tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == sorted([*others, "d", "out"])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
+from minicnn import backends
 from minicnn.cli import main
 from minicnn.errors import FormatError, OptionError
 from minicnn.train.journal import Journal, held
@@ -57,7 +58,7 @@ COMMANDS = {
     "overfitting": ("experiment", "overfitting", *SMALL, "8"),
     "losses": ("experiment", "losses", *SMALL, "2"),
     "tune": (
-        *("tune", "--epochs", "2", "--batch-size", "128", "--threads", "1", "--model", "mlp"),
+        *("tune", "--epochs", "2", "--batch-size", "128", "--backend", "numpy", "--model", "mlp"),
         *("--trials", "14", "--search", "lr=1e-6:1e-2:log", "--search", "optimizer=adam,sgd"),
     ),
 }
@@ -125,3 +126,24 @@ def test_a_finished_search_goes_on_with_more_trials(tmp_path, capsys):
     assert told[0].startswith("3 trainings are done")
     assert [line.split(":")[0] for line in told[1:]] == ["trial 4 of 5", "trial 5 of 5"]
     assert len(json.loads((tmp_path / "trials.json").read_text())["trials"]) == 5
+
+
+def test_a_search_does_not_go_on_with_another_backend_or_version(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("optuna")
+    words = ["tune", "--epochs", "1", "--model", "mlp", "--search", "lr=1e-4:1e-2:log", "--trials", "1"]
+    words += ["--threads", "1", "--out", str(tmp_path)]
+    with backends.use_backend("numpy"):
+        assert main(words) == 0
+    kept = json.loads((tmp_path / "tune.trainings.json").read_text())["settings"]
+    assert (kept["version"], kept["backend"]) == (minicnn.__version__, "numpy")
+    assert main([*words, "--backend", "numpy"]) == 0  # the same, in so many words
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr("minicnn.train.journal.__version__", "0.0.1")
+        assert main([*words, "--backend", "numpy"]) == 2
+    assert "was begun with version" in capsys.readouterr().err
+    if backends.unavailable("native") is None:
+        with backends.use_backend("native"):
+            assert main(words) == 2
+        assert "was begun with backend 'numpy'" in capsys.readouterr().err

@@ -18,6 +18,7 @@ __all__ = [
     "Opener",
     "Record",
     "Records",
+    "changes",
     "checked_label",
     "in_memory",
     "unreadable",
@@ -102,7 +103,7 @@ class FileRecords(Records):
 
     def key(self) -> Any:
         found = [(name, os.stat(name)) for name in self.files if os.path.exists(name)]
-        return [(self.name(name, ""), state.st_size, state.st_mtime_ns) for name, state in found]
+        return [(self.name(name, ""), *changes(state)) for name, state in found]
 
     def name(self, file: str, inside: str) -> str:
         """What an image is called: by its file too, where there are several."""
@@ -125,6 +126,11 @@ class FileRecords(Records):
         count = len(self.files)
         named = self.part and self.files != [self.path]
         return f"{self.part}: {count} file{'s' if count > 1 else ''}" if named else ""
+
+
+def changes(state: os.stat_result) -> tuple[int, int, int]:
+    """What changes with a file; ``cp -p``, ``rsync`` and ``tar`` set its time, but not that of the change."""
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def in_memory(content: bytes) -> Opener:

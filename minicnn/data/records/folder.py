@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn.data.formats.files import PathLike, files_below, list_folder, opened, shown
-from minicnn.data.records.base import Record, Records
+from minicnn.data.records.base import Record, Records, changes
 from minicnn.data.records.parts import places
 from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError
@@ -70,12 +70,11 @@ class FolderRecords(Records):
             yield Record(shown(name), functools.partial(opened, os.path.join(self.path, name)))
 
     def key(self) -> Any:
-        def state(name: str) -> tuple[str, int, int]:
+        def state(name: str) -> tuple[str, int, int, int]:
             try:
-                found = os.stat(os.path.join(self.path, name))
+                return name, *changes(os.stat(os.path.join(self.path, name)))
             except OSError:  # a link to nowhere, or to itself: reading it says so
-                return name, 0, 0
-            return name, found.st_size, found.st_mtime_ns
+                return name, 0, 0, 0
 
         return [state(name) for name in self._names]
 
