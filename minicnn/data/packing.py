@@ -143,12 +143,21 @@ def _look(
                 found = found._replace(size=(facts["height"], facts["width"]), grey=facts["grey"])
             except FormatError as error:
                 if not skip_bad:
-                    raise
+                    raise _with_hint(error) from error.__cause__
                 skipped[len(seen)] = error.message
             seen.append(found)
             if len(seen) % _EVERY == 0:
                 progress("looking at images", len(seen), 0)
     return seen, skipped
+
+
+def _with_hint(error: FormatError) -> FormatError:
+    return FormatError(
+        error.message,
+        path=error.path,
+        offset=error.offset,
+        hint="--skip-bad (skip_bad) leaves out and lists such images",
+    )
 
 
 def _require_space(out: PathLike, plan: Plan) -> None:
@@ -185,7 +194,7 @@ def _decode(
             writer.put(*plan.places[number], pixels)
         except FormatError as error:
             if not skip_bad:
-                raise
+                raise _with_hint(error) from error.__cause__
             return number, error.message
         return number, ""
 

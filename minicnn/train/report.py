@@ -76,6 +76,7 @@ def write(
         confusion=_confusion(test),
         examples=examples or {},
         png=_image,
+        most_frequent=max(map(sum, test["confusion"])) / max(test["count"], 1),
         calibration=_svg(draw_calibration(test["calibration_bins"], test["calibration_error"]))
         if test["count"]
         else None,

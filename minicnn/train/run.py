@@ -24,7 +24,7 @@ from minicnn.errors import OptionError
 from minicnn.io import atomic, checkpoint, save
 from minicnn.nn import Module
 from minicnn.nn.summary import summarize
-from minicnn.train import log, report
+from minicnn.train import log, remarks, report
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
@@ -106,6 +106,8 @@ def train(
                 tell(str(overlap))
             if left := chosen(given, config):
                 tell(f"chosen for these data: {left}")
+            for remark in remarks.before(config, parts.labels, source.classes):
+                tell(remark)
             timer = Timer()
             keeping = _keeping(config)
             trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
@@ -114,11 +116,13 @@ def train(
             write_config(config, recorded)
             if source.skipped:
                 tell(_left_out(source.skipped, Path(config.out)))
-            trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
-            digest = checkpoint.digest(
-                trainer.state()
-            )  # of the last checkpoint: what comes may change the weights
+            epochs = trainer.fit(
+                parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps
+            )
+            digest = checkpoint.digest(trainer.state())  # of the last checkpoint, before the weights change
             best = _take_over(trainer, keeping)
+            for remark in remarks.after(config, epochs, trainer.epoch, best, len(source.classes)):
+                tell(remark)
             save(model.state_dict(), Path(config.out) / "model.safetensors")
             test = measure(model, parts.test.open(), source.classes, config).report()
             note_opening(Path(config.out), "train", test)

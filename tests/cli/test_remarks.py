@@ -1,0 +1,44 @@
+"""What a training says of itself besides its figures."""
+
+import numpy as np
+import pytest
+
+from minicnn.train import remarks
+from minicnn.train.config import Config
+
+CLASSES = ["cat", "dog", "frog"]
+
+
+@pytest.mark.parametrize("counts, options, said", [
+    ((50, 50, 50), {}, False),
+    ((50, 50, 10), {}, False),
+    ((60, 50, 10), {}, True),
+    ((60, 50, 0), {}, True),
+    ((60, 50, 10), {"balance": "loss"}, False),
+])  # fmt: skip
+def test_uneven_classes(counts, options, said):
+    lines = list(remarks.before(Config(**options), np.repeat(np.arange(3), counts), CLASSES))
+    assert bool(lines) == said
+    assert all(f"{counts[2]} images of frog to 60 of cat" in line for line in lines)
+
+
+@pytest.mark.parametrize("options, records, epochs, best, words", [
+    ({"epochs": 5}, [{"val_loss": 0.3}], 5, None, []),
+    ({"epochs": 5, "patience": 2}, [{"val_loss": 0.3}], 5, 3, ["weights are those of epoch 4"]),
+    ({"epochs": 5, "patience": 2}, [{"val_loss": 0.3}], 4, 1, ["stopped early, after epoch 4", "epoch 2"]),
+    ({"epochs": 5, "patience": 2, "max_steps": 7}, [], 1, None, []),
+    ({"epochs": 5}, [{"val_loss": 0.2}, {"val_loss": 1.11}], 5, None, ["did not learn: a loss of 1.11"]),
+    ({"epochs": 5}, [{"train_loss": 39134544.0}], 5, None, ["a loss of 3.913e+07"]),
+    ({"epochs": 5, "loss": "mse"}, [{"val_loss": 1.2}], 5, None, []),
+])  # fmt: skip
+def test_the_end(options, records, epochs, best, words):
+    lines = list(remarks.after(Config(**options), records, epochs, best, 3))
+    assert len(lines) == len(words)
+    assert all(word in line for word, line in zip(words, lines, strict=True))
+
+
+def test_a_training_tells_them(command, tmp_path):
+    words = "train --epochs 6 --patience 1 --lr 3 --optimizer sgd --schedule constant --out".split()
+    done = command(*words, tmp_path / "r")
+    assert "stopped early" in done.err and "did not learn" in done.err
+    assert "The weights are those of epoch" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
