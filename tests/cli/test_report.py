@@ -107,6 +107,8 @@ def test_its_figures_are_those_of_the_run(trained):
     head = " ".join(page.parts[""].text.split())
     for figure in (f"{test['accuracy']:.2%}", f"interval {low:.2%} to {high:.2%}", f"{test['loss']:.4f}"):
         assert figure in head
+    most = max(facts["support"] for facts in test["classes"].values()) / test["count"]
+    assert f"Always answering with the most frequent class would be right on {most:.2%}." in head
     first, *rows = page.parts["Confusion matrix"].tables[0]
     assert first[1:] == list(test["classes"])
     assert [[int(cell) for cell in row[1:]] for row in rows] == test["confusion"]
