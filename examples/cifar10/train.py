@@ -41,10 +41,10 @@ class Recipe:
 
 #: By minutes: the recipe, with the number of epochs for which minicnn has the time on two cores, and PyTorch's.
 RECIPES = {
-    5: (Recipe(epochs=7), 4),
-    12: (Recipe(epochs=17), 9),
-    30: (Recipe(epochs=18, widths=(128, 384, 384), shift=4), 10),
-    90: (Recipe(epochs=54, widths=(128, 384, 384), shift=4, cutout=8), 30),
+    5: (Recipe(epochs=9, widths=(64, 192, 192)), 5),
+    12: (Recipe(epochs=15), 9),
+    30: (Recipe(epochs=17, widths=(128, 384, 384), shift=4), 9),
+    90: (Recipe(epochs=52, widths=(128, 384, 384), shift=4, cutout=8), 28),
 }
 
 
