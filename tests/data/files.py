@@ -1,7 +1,9 @@
 """Makes tiny data files, and damages them."""
 
 import gzip
+import io
 import struct
+import tarfile
 
 import numpy as np
 
@@ -68,6 +70,16 @@ def write_folders(root, counts, size=(6, 5), mode="RGB", seed=3):
         for i in range(count):
             Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(root / name / f"{i}.png")
     return root
+
+
+def write_tar(path, files, mode="w"):
+    """A tar file of names and contents."""
+    with tarfile.open(path, mode) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
 
 
 def damaged(content, rng, mutations):

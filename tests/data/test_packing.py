@@ -26,6 +26,7 @@ from minicnn.errors import FormatError, OptionError
 Image = pytest.importorskip("PIL.Image")
 
 FILES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "files.py")))
+write_tar = FILES.write_tar
 
 
 def png(level, size=(5, 6)):
@@ -41,16 +42,6 @@ def half_a_jpeg():
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "jpeg")
     return buffer.getvalue()[: buffer.tell() // 2]
-
-
-def write_tar(path, files, mode="w"):
-    """A tar file of names and contents."""
-    with tarfile.open(path, mode) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 def packed(source, out, **options):

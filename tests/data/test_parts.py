@@ -22,18 +22,14 @@ FILES = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "files.py")
 def shard(path, *names):
     """A tar file of grey images of those names, each with its class beside it if it lies in no folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for level, name in enumerate(names):
-            buffer = io.BytesIO()
-            Image.new("L", (5, 4), level).save(buffer, "png")
-            files = {name: buffer.getvalue()}
-            if "/" not in name:
-                files[name.replace(".png", ".cls")] = str(level % 2).encode()
-            for member, content in files.items():
-                info = tarfile.TarInfo(member)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-    return path
+    files = {}
+    for level, name in enumerate(names):
+        buffer = io.BytesIO()
+        Image.new("L", (5, 4), level).save(buffer, "png")
+        files[name] = buffer.getvalue()
+        if "/" not in name:
+            files[name.replace(".png", ".cls")] = str(level % 2).encode()
+    return FILES.write_tar(path, files)
 
 
 def sizes(source):

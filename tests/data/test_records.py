@@ -29,13 +29,7 @@ def png(level):
     return buffer.getvalue()
 
 
-def write_tar(path, files):
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
+write_tar = FILES.write_tar
 
 
 # -- links ------------------------------------------------------------------------------------------
