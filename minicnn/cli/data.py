@@ -10,13 +10,15 @@ from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, print_json, table
 from minicnn.data import fetch, sources
 from minicnn.data.catalog import CATALOG
-from minicnn.data.duplicates import image_hashes, overlaps, repeated
+from minicnn.data.duplicates import equal_images, image_hashes, overlaps, repeated
 from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
+from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError
 
 HELP = "download, pack and check data sets"
 
+_MOST_LINES = 20  # of images that occur more than once, and places of each; --json has all
 _PACKED = "a folder of class folders, tar or Parquet files, or a Hugging Face data set"
 
 
@@ -90,9 +92,19 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         "std": list(source.std),
         "repeated": {name: repeated(part) for name, part in hashes.items()},
         "shared": {" and ".join(one.parts): len(one.images) for one in overlaps(hashes)},
+        "equal": [
+            [_facts(part, there[part], index) for part, index in places] for places in equal_images(hashes)
+        ],
         "note": source.note,
         "skipped": [list(one) for one in source.skipped],
     }
+
+
+def _facts(part: str, images: ImageArrays, index: int) -> dict[str, Any]:
+    """Which image it is; one from a file has its name."""
+    names = getattr(images, "names", None)
+    name = str(index) if names is None else names[index]
+    return {"part": part, "image": name, "class": images.classes[int(images.labels[index])]}
 
 
 _ACTIONS = {"fetch": _fetch, "pack": _pack, "check": _check}
@@ -106,11 +118,28 @@ def _text(facts: dict[str, Any]) -> str:
             parts = list(next(iter(value.values())))
             rows = [[label, *counts.values()] for label, counts in value.items()]
             lines.append(table(["class", *parts], rows))
+        elif name == "equal":
+            lines += _equal(value)
         elif name == "skipped":
             lines += [f"left out: {image}: {reason}" for image, reason in value]
         elif value not in ("", {}, []):
             lines.append(f"{name.replace('_', ' ')}: {_words(value)}")
     return "\n".join(lines)
+
+
+def _equal(groups: list[list[dict[str, Any]]]) -> list[str]:
+    """The images that occur more than once, those with different labels first."""
+
+    def classes(group: list[dict[str, Any]]) -> int:
+        return len({one["class"] for one in group})
+
+    lines = []
+    for group in sorted(groups, key=lambda group: (-classes(group), -len(group))):
+        where = ", ".join(f"{one['image']} ({one['part']}, {one['class']})" for one in group[:_MOST_LINES])
+        where += f" and {len(group) - _MOST_LINES:,} more" if len(group) > _MOST_LINES else ""
+        lines.append(f"equal{', in different classes' if classes(group) > 1 else ''}: {where}")
+    more = len(lines) - _MOST_LINES
+    return lines[:_MOST_LINES] + ([f"and {more:,} more: --json names them all"] if more > 0 else [])
 
 
 def _words(value: Any) -> str:

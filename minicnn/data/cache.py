@@ -22,7 +22,7 @@ from minicnn.io import locking
 __all__ = ["cache_dir", "packed"]
 
 # Raise it when the same files shall become other images, classes, parts or names: all are packed anew then.
-_RULES = 2
+_RULES = 3
 
 _Opened = tuple[dict[str, Any], dict[str, PackedImages]]
 

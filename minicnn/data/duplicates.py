@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.data.pack import HASH_BYTES, PackedImages, pixel_hash
 from minicnn.data.vision import ImageArrays
 
-__all__ = ["Overlap", "image_hashes", "overlaps", "repeated"]
+__all__ = ["Overlap", "equal_images", "image_hashes", "overlaps", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,38 @@ def overlaps(parts: Mapping[str, np.ndarray]) -> list[Overlap]:
         if len(images):
             found.append(Overlap((first, second), images, twins[images]))
     return found
+
+
+def equal_images(parts: Mapping[str, np.ndarray]) -> list[list[tuple[str, int]]]:
+    """All images that occur more than once, in one part or in several.
+
+    Parameters
+    ----------
+    parts : mapping of str to array
+        :func:`image_hashes` of each.
+
+    Returns
+    -------
+    list of list of (str, int)
+        For each such image, where it occurs: part and index, in the order of the parts.
+
+    Examples
+    --------
+    >>> train, test = (np.array([bytes([i]) for i in row], "V1") for row in ([1, 2, 1], [7, 2]))
+    >>> equal_images({"training": train, "test": test})
+    [[('training', 0), ('training', 2)], [('training', 1), ('test', 1)]]
+    """
+    hashes = [part for part in parts.values() if len(part)]
+    if not hashes:
+        return []
+    _, which, counts = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
+    names = list(parts)
+    starts = np.cumsum([0, *(len(part) for part in parts.values())])
+    groups: dict[int, list[tuple[str, int]]] = {}
+    for place in np.flatnonzero(counts[which] > 1):
+        part = int(np.searchsorted(starts, place, side="right")) - 1
+        groups.setdefault(int(which[place]), []).append((names[part], int(place - starts[part])))
+    return list(groups.values())
 
 
 def repeated(hashes: np.ndarray) -> int:

@@ -15,6 +15,7 @@ from minicnn.errors import FormatError, OptionError
 
 __all__ = ["KINDS", "guess", "inspect", "to_text"]
 
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM")  # how they begin
 KINDS = ("idx", "cifar", "image", "safetensors", "onnx")
 
 
@@ -70,7 +71,7 @@ def guess(path: PathLike) -> str:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(9)
-    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")) or re.match(rb"P[1-6]\s", start):
+    if start.startswith(_IMAGES) or re.match(rb"P[1-6]\s", start):
         return "image"
     if start.startswith(b"\x1f\x8b") or re.match(rb"\0\0[\x08\x09\x0b-\x0e][\x01-\x08]", start):
         return "idx"  # the only kind that is read out of gzip

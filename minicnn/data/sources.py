@@ -16,6 +16,7 @@ from minicnn.data.cache import packed
 from minicnn.data.catalog import CATALOG, image_pair, read_known
 from minicnn.data.discipline import Fitted, statistics
 from minicnn.data.formats.files import PathLike, files_below, shown
+from minicnn.data.formats.images import EXTENSIONS
 from minicnn.data.formats.npz import read_npz
 from minicnn.data.pack import PackedImages, fingerprint, is_pack, open_pack
 from minicnn.data.packing import Progress
@@ -23,7 +24,7 @@ from minicnn.data.records import FolderRecords, Records, TarRecords
 from minicnn.data.records.parts import by_part
 from minicnn.data.records.table import ParquetRecords, huggingface, is_saved_dataset
 from minicnn.data.records.tar import is_tar, shards_of
-from minicnn.data.vision import IMAGE_EXTENSIONS, ImageArrays
+from minicnn.data.vision import ImageArrays
 from minicnn.errors import FormatError, OptionError
 
 __all__ = ["Source", "load", "records", "statistics"]
@@ -199,7 +200,7 @@ def load(
         return _load_npz(name)
     if name.lower().endswith(".zip"):
         raise FormatError("not read: give the images as a folder or a tar file", path=name)
-    if name.lower().endswith(IMAGE_EXTENSIONS):
+    if name.lower().endswith(EXTENSIONS):
         raise FormatError("a single image; give the folder of class folders", path=name)
     return _load_pair(name)
 
@@ -333,7 +334,7 @@ def _in_folder(path: str) -> list[Records]:
             tars.append(os.path.join(path, name))
         elif name.lower().endswith(".parquet"):
             tables.append(os.path.join(path, name))
-        elif "/" in name and name.lower().endswith(IMAGE_EXTENSIONS):
+        elif "/" in name and name.lower().endswith(EXTENSIONS):
             images.setdefault(os.path.dirname(name), os.path.join(path, name))
     # A single folder of images is no data set: it may hold a logo, or what a run drew.
     kinds = [tars, tables, list(images.values()) if len(images) > 1 else []]

@@ -14,15 +14,13 @@ from minicnn.core.tensor import Tensor
 from minicnn.data.collate import Columns
 from minicnn.data.dataset import Dataset
 from minicnn.data.formats.files import files_below, list_folder
-from minicnn.data.formats.images import open_image
+from minicnn.data.formats.images import EXTENSIONS, open_image
 from minicnn.errors import FormatError, LabelError, ShapeError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["IMAGE_EXTENSIONS", "ImageArrays", "ImageFolder", "LabelledImages"]
-
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".pbm")
+__all__ = ["ImageArrays", "ImageFolder", "LabelledImages"]
 
 Transform = Callable[[Any], Any]
 
@@ -264,9 +262,7 @@ class ImageFolder(LabelledImages):
             files = [os.path.join(folder, file) for file in files_below(folder)]
             valid = list(filter(is_valid_file or _is_image, files))
             if not valid and not allow_empty:
-                raise FormatError(
-                    f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this class folder", path=folder
-                )
+                raise FormatError(f"no image ({', '.join(EXTENSIONS)}) in this class folder", path=folder)
             self.samples += [(path, self._indices[name]) for path in valid]
         self.imgs = self.samples
         self.targets = [target for _, target in self.samples]
@@ -300,4 +296,4 @@ def _open_rgb(path: str) -> Image.Image:
 
 
 def _is_image(path: str) -> bool:
-    return path.lower().endswith(IMAGE_EXTENSIONS)
+    return path.lower().endswith(EXTENSIONS)

@@ -75,7 +75,7 @@ def pictures(tmp_path, monkeypatch):
             folder = tmp_path / name / kind
             folder.mkdir(parents=True)
             for i in range(images):
-                grey = np.full(sizes[i % len(sizes)], 60 * level + i, np.uint8)
+                grey = np.full(sizes[i % len(sizes)], (60 * level + i) % 256, np.uint8)
                 Image.fromarray(grey).save(folder / f"{i}.png")
         return tmp_path / name
 

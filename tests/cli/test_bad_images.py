@@ -41,7 +41,12 @@ def bomb():
 BAD = {
     "no bytes": ("empty.png", b"", "not an image"),
     "text": ("notes.jpg", b"not a picture at all", "not an image"),
-    "another format": ("moving.png", encoded(noise("P"), "GIF"), "not an image"),
+    "another format": ("icon.png", encoded(noise(), "ICO"), "not an image"),
+    "an animation": (
+        "moving.gif",
+        encoded(noise(), "GIF", save_all=True, append_images=[noise("L")]),
+        "several",
+    ),
     "cut off PNG": ("half.png", encoded(noise(size=(64, 64)), "PNG")[:3000], "damaged or cut off"),
     "cut off JPEG": ("half.jpg", encoded(noise(size=(64, 64)), "JPEG")[:1500], "damaged or cut off"),
     "damaged header": ("header.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
@@ -69,6 +74,8 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(pictures, command, na
 GOOD = {
     "wrong ending": ("really-a-png.jpg", encoded(noise(), "PNG")),
     "CMYK": ("print.jpg", encoded(noise("CMYK"), "JPEG")),
+    "GIF": ("old.gif", encoded(noise("P"), "GIF")),
+    "WebP": ("new.webp", encoded(noise(), "WEBP")),
     "palette": ("palette.png", encoded(noise("P"), "PNG")),
     "16 bits": ("deep.png", encoded(Image.fromarray(np.full((8, 8), 40_000, np.uint16)), "PNG")),
     "alpha": ("clear.png", encoded(noise("RGBA"), "PNG")),

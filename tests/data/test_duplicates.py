@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.data.duplicates import image_hashes, overlaps, repeated
+from minicnn.data.duplicates import equal_images, image_hashes, overlaps, repeated
 from minicnn.data.vision import ImageArrays
 
 
@@ -27,6 +27,14 @@ def test_planted_duplicates_are_all_found():
         ("validation", "test"): ([42], [17]),
     }
     assert [repeated(part) for part in hashes.values()] == [1, 0, 0]
+    assert sorted(equal_images({"none": hashes["test"][:0], **hashes})) == [
+        [("training", 3), ("validation", 1)],
+        [("training", 7), ("test", 5)],
+        [("training", 10), ("training", 11)],
+        [("training", 200), ("test", 99)],
+        [("validation", 17), ("test", 42)],
+    ]
+    assert equal_images({}) == equal_images({"training": hashes["training"][:10]}) == []
 
 
 def test_one_other_pixel_is_another_image():

@@ -112,7 +112,7 @@ def test_labels_in_json_and_by_name(tmp_path):
     beside = {"cat/0.png": png(1), "cat/0.json": b'{"author": "me"}', "dog/1.png": png(2), "notes.txt": b"x"}
     facts, _ = packed(TarRecords(write_tar(tmp_path / "b.tar", beside)), tmp_path / "out")
     assert facts["classes"] == ["cat", "dog"]
-    assert facts["note"] == "left out, not png jpg jpeg bmp ppm pgm pbm: 1 .txt file(s)"
+    assert facts["note"] == "left out, not png jpg jpeg webp gif bmp ppm pgm pbm: 1 .txt file(s)"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ __all__ = [
     "damage",
     "empty_array",
     "files_below",
+    "files_named",
     "is_hidden",
     "list_folder",
     "opened",
@@ -67,12 +68,12 @@ def damage(
     ------
     FormatError
         If the contents are damaged.
-    OSError
-        As the operating system reported it: a disk that fails is no damaged file.
+    OSError, MemoryError
+        As it came: a disk that fails, or too little memory, is no damaged file.
     """
     try:
         yield
-    except FormatError:
+    except (FormatError, MemoryError):
         raise
     except kinds as error:
         # EINVAL: a damaged file sent us to a place before its beginning
@@ -160,6 +161,31 @@ def files_below(root: PathLike) -> Iterator[str]:
         folders, files = list_folder(place)
         yield from (posixpath.join(below, name) for name in files)
         waiting += [posixpath.join(below, name) for name in reversed(folders)]
+
+
+def files_named(paths: Iterable[PathLike], endings: tuple[str, ...]) -> tuple[list[str], int]:
+    """The files, and for each folder those below it whose names end so, sorted; how many others lie there.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file, or a folder holds none or cannot be read.
+    """
+    found: list[str] = []
+    others = 0
+    for path in [os.fspath(path) for path in paths]:
+        if os.path.isdir(path):
+            names = sorted(files_below(path))
+            chosen = [os.path.join(path, name) for name in names if name.lower().endswith(endings)]
+            if not chosen:
+                raise FormatError(f"no file in it whose name ends in {', '.join(endings)}", path=path)
+            found += chosen
+            others += len(names) - len(chosen)
+        elif os.path.exists(path):
+            found.append(path)
+        else:
+            raise FormatError("no such file", path=path)
+    return found, others
 
 
 def shown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Image files: PNG, JPEG, BMP and PPM, decoded by Pillow with its doors closed."""
+"""Image files: PNG, JPEG, WebP, GIF, BMP and PPM, decoded by Pillow with its other doors closed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ from minicnn.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "decode", "decode_to", "header", "image_header", "open_image"]
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "decode",
+    "decode_to",
+    "header",
+    "image_header",
+    "open_image",
+]
 
-FORMATS = ("PNG", "JPEG", "BMP", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm")
 MAX_PIXELS = 64_000_000
 # What tells how to turn an image, as chunks of a PNG begin.
 _LATE = (b"eXIf", b"iTXtXML:com.adobe.xmp", b"zTXtRaw profile type exif", b"tEXtRaw profile type exif")
+_MAY_HOLD_SEVERAL = ("PNG", "WEBP", "GIF")  # as a JPEG may: its first is the photograph
+_ORIENTATION = 0x0112
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -33,7 +45,7 @@ def open_image(path: PathLike, mode: str | None = None) -> Image.Image:
     Parameters
     ----------
     path : path-like
-        A PNG, JPEG, BMP or PPM (also PGM, PBM) file.
+        A PNG, JPEG, WebP, GIF, BMP or PPM (also PGM, PBM) file.
     mode : {"L", "RGB"}, optional
         Convert to grey or colour. By default the image keeps being what it is of the two.
 
@@ -45,8 +57,8 @@ def open_image(path: PathLike, mode: str | None = None) -> Image.Image:
     Raises
     ------
     FormatError
-        If the file is of another format, damaged or cut off, has more than 64 million pixels or none, is
-        animated, or has floating point pixels.
+        If the file is of another format, damaged or cut off, has more than 64 million pixels or none, holds
+        several images, as an animation does, or has floating point pixels.
     OptionError
         If ``mode`` is another one.
 
@@ -135,7 +147,7 @@ def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
     """:func:`image_header` of an open file that errors call ``path``."""
     image = _identify(file, path)
     with damage(path):  # the EXIF block has a parser of its own, and may come last
-        orientation = _exif(image).get(0x0112, 1)
+        orientation = _exif(image).get(_ORIENTATION, 1)
     # Orientations 5 to 8 are those that turn the image by 90 degrees.
     width, height = image.size if orientation not in (5, 6, 7, 8) else image.size[::-1]
     return {
@@ -155,7 +167,7 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
     with damage(path):
         try:
             image = Image.open(file, formats=FORMATS)
-            animated = image.format == "PNG" and getattr(image, "is_animated", False)
+            several = image.format in _MAY_HOLD_SEVERAL and getattr(image, "is_animated", False)
             if image.format == "PNG":
                 _check_chunks(image)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -166,8 +178,8 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise FormatError(f"{width} x {height} pixels, not 1 to {MAX_PIXELS}", path=path)
-    if animated:
-        raise FormatError("an animated image, not a single one", path=path)
+    if several:
+        raise FormatError("an animation, or several images in one file: expected a single one", path=path)
     if image.mode == "F":
         raise FormatError("floating point pixels are not supported", path=path)
     return image

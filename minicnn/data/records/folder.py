@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn.data.formats.files import PathLike, files_below, list_folder, opened, shown
+from minicnn.data.formats.images import EXTENSIONS
 from minicnn.data.records.base import Record, Records, changes
 from minicnn.data.records.parts import places
-from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError
 
 __all__ = ["FolderRecords", "left_out_note"]
@@ -44,7 +44,7 @@ class FolderRecords(Records):
     def _images(self) -> Iterator[str]:
         for name in files_below(self.path):
             ending = os.path.splitext(name)[1].lower()
-            if ending in IMAGE_EXTENSIONS:
+            if ending in EXTENSIONS:
                 yield name
             else:
                 self._others[shown(ending) or "without an ending"] += 1
@@ -59,7 +59,7 @@ class FolderRecords(Records):
         for place in sorted(siblings):
             for name in list_folder(os.path.join(self.path, place))[0]:
                 if posixpath.join(place, name) not in filled:
-                    text = f"no image ({', '.join(IMAGE_EXTENSIONS)}) in this folder"
+                    text = f"no image ({', '.join(EXTENSIONS)}) in this folder"
                     raise FormatError(text, path=os.path.join(self.path, place, name))
 
     def __len__(self) -> int:
@@ -98,4 +98,4 @@ def left_out_note(endings: Counter[str]) -> str:
     if not endings:
         return ""
     listed = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(4))
-    return f"left out, not {' '.join(e[1:] for e in IMAGE_EXTENSIONS)}: {listed} file(s)"
+    return f"left out, not {' '.join(e[1:] for e in EXTENSIONS)}: {listed} file(s)"

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from minicnn.data.formats.files import PathLike, damage, is_hidden, opened, shown
+from minicnn.data.formats.images import EXTENSIONS
 from minicnn.data.records.base import (
     FileRecords,
     Opener,
@@ -28,7 +29,6 @@ from minicnn.data.records.base import (
 )
 from minicnn.data.records.folder import left_out_note
 from minicnn.data.records.parts import labels_of_paths, parts_of_paths
-from minicnn.data.vision import IMAGE_EXTENSIONS
 from minicnn.errors import FormatError, OptionError
 
 __all__ = ["TAR_ENDINGS", "TarRecords", "is_tar", "shards_of"]
@@ -209,7 +209,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _is_image(ending: str) -> bool:
-    return ending.lower().endswith(IMAGE_EXTENSIONS)
+    return ending.lower().endswith(EXTENSIONS)
 
 
 def _label(beside: dict[str, _Member], where: Callable[[str], str]) -> str | int | None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minicnn.data.formats.images import image_header, open_image
+from minicnn.data.formats.images import FORMATS, image_header, open_image
 from minicnn.errors import FormatError, OptionError
 
 Image = pytest.importorskip("PIL.Image")
@@ -48,6 +48,9 @@ def saved(path, image, kind, **options):
         ("JPEG", "L", "L"),
         ("JPEG", "RGB", "RGB"),
         ("JPEG", "CMYK", "RGB"),
+        ("WEBP", "RGB", "RGB"),
+        ("WEBP", "RGBA", "RGB"),
+        ("GIF", "P", "RGB"),
         ("BMP", "RGB", "RGB"),
         ("BMP", "L", "L"),
         ("PPM", "RGB", "RGB"),
@@ -56,7 +59,8 @@ def saved(path, image, kind, **options):
     ],
 )
 def test_every_mode_becomes_grey_or_colour(tmp_path, kind, mode, expected):
-    path = saved(tmp_path / "a", picture(mode), kind)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = saved(tmp_path / "a", picture(mode), kind, **options)
     image = open_image(path)
     assert (image.mode, image.size) == (expected, (7, 5))
     assert [open_image(path, wanted).mode for wanted in ("L", "RGB")] == ["L", "RGB"]
@@ -72,7 +76,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
     assert np.asarray(open_image(tmp_path / "a.pgm")).tolist() == [[1, 255]]
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_the_exif_orientation_is_applied(tmp_path, kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
@@ -109,22 +113,27 @@ def png_claiming(width, height):
 
 BAD = {
     "empty": (b"", "not an image"),
-    "text": (b"hello" * 20, "not an image in one of the formats PNG, JPEG, BMP, PPM"),
-    "gif": (encoded(picture("P"), "GIF"), "not an image"),
-    "tiff": (encoded(picture(), "TIFF"), "not an image"),
-    "webp": (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(40), "not an image"),
+    "text": (b"hello" * 20, "not an image in one of the formats PNG, JPEG, WEBP, GIF, BMP, PPM"),
+    "webp": (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(40), "damaged or cut off"),
+    "icon": (encoded(picture(), "ICO"), "not an image"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image"),
     "pixels": (png_claiming(8001, 8000), "8001 x 8000 pixels, not 1 to 64000000"),
     "many pixels": (png_claiming(10_000, 10_000), "pixels"),
     "bomb": (png_claiming(100_000, 100_000), "more than 64000000 pixels"),
     "lies": (png_claiming(4000, 4000), "damaged or cut off"),
     "float": (b"Pf\n2 1\n-1.0\n" + bytes(8), "floating point pixels"),
-    "animated": (
-        encoded(picture(), "PNG", save_all=True, append_images=[picture("L").convert("RGB")]),
-        "animated",
-    ),
+    **{
+        f"animated {kind}": (
+            encoded(picture(), kind, save_all=True, append_images=[picture("L").convert("RGB")]),
+            "several images in one file",
+        )
+        for kind in ("PNG", "WEBP", "GIF")
+    },
     "truncated png": (encoded(picture(), "PNG")[:-30], "damaged or cut off"),
     "truncated jpeg": (encoded(picture(size=(64, 64)), "JPEG")[:-200], "damaged or cut off"),
+    "truncated webp": (encoded(picture(size=(64, 64)), "WEBP")[:-200], "damaged or cut off"),
+    "truncated gif": (encoded(picture("P", (64, 64)), "GIF")[:-200], "damaged or cut off"),
+    "tiff": (encoded(picture(), "TIFF"), "not an image"),
     "truncated bmp": (encoded(picture(), "BMP")[:-9], "damaged or cut off"),
     "truncated ppm": (encoded(picture(), "PPM")[:-9], "damaged or cut off"),
 }
@@ -142,11 +151,22 @@ def test_bad_files_are_refused(tmp_path, content, what):
     assert caught.value.path == str(path)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "PPM"])
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", picture(), "PNG")
+
+    def exhausted(self):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", exhausted)
+    with pytest.raises(MemoryError):
+        open_image(path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 def test_damaged_files_give_an_image_or_a_format_error(tmp_path, rng, kind):
     exif = Image.Exif()
     exif[0x0112] = 3
-    options = {"exif": exif} if kind in ("PNG", "JPEG") else {}
+    options = {"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {}
     content = encoded(picture(), kind, **options)
     refused = FILES.survives(open_image, tmp_path / "damaged", content, rng, mutations=150)
     refused += FILES.survives(image_header, tmp_path / "damaged", content, rng, mutations=50)
