@@ -1,6 +1,7 @@
 """Find a learning rate: a short training whose rate rises with each update; see where it learns.
 
-Options are those of `minicnn train`; nothing is trained for good.
+Options are those of `minicnn train`; nothing is trained for good, and those on how long it takes,
+on schedules, averages, validation and what is written do not count.
 """
 
 from __future__ import annotations

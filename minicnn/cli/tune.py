@@ -22,6 +22,7 @@ from minicnn.train.evaluate import load_source
 from minicnn.train.journal import held
 from minicnn.train.recipes import resolved
 from minicnn.train.search import draw, parse_space, search
+from minicnn.train.starting import digest_of
 
 HELP = "search for good options"
 
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     source = load_source(config, counting())
     atomic.make_directory(out)  # now rather than after hours
     settings = {"data_fingerprint": source.fingerprint, "search": args.search}
+    settings["start_digest"] = digest_of(config.start_from)
     settings |= resolved(config, source).decisive()
     with held(out / "tune.trainings.json", settings, tell) as journal:
         found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())

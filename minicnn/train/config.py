@@ -81,6 +81,7 @@ class Config:
     best: bool = option(False, "end with the weights of the best epoch; patience does that too")
     mix: str = option("none", "mix images of a batch: mixup, cutmix or both in turn", choices=MIXES)
     mix_alpha: float = option(0.0, "how much; default: 0.2 for mixup, 1 for cutmix", low=0)
+    start_from: str = option("", "run directory, or .safetensors file, whose weights the model begins with")
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
@@ -183,17 +184,48 @@ def suggest_flag(flag: str, known: list[str]) -> str:
     return f"did you mean --{close.replace('_', '-')}?" if close else f"there are {', '.join(known)}"
 
 
+# What others call an option.
+_ELSEWHERE = {
+    "architecture": "model",
+    "augmentation": "augment",
+    "bs": "batch_size",
+    "criterion": "loss",
+    "dataset": "data",
+    "early_stopping": "patience",
+    "ema_decay": "ema",
+    "grad_clip": "clip_norm",
+    "gradient_accumulation": "accumulate",
+    "init_from": "start_from",
+    "l2": "weight_decay",
+    "learning_rate": "lr",
+    "max_norm": "clip_norm",
+    "network": "model",
+    "num_epochs": "epochs",
+    "num_workers": "workers",
+    "output": "out",
+    "pretrained": "start_from",
+    "scheduler": "schedule",
+    "validation_split": "val_fraction",
+    "wd": "weight_decay",
+    "weights": "start_from",
+}
+
+
 def closest(name: str, known: list[str]) -> str | None:
-    """The name that was probably meant: one that begins so, or the most similar.
+    """The name that was probably meant: what others call so, one that begins so, or the most similar.
 
     Examples
     --------
     >>> closest("ep", ["help", "epochs"]), closest("adm", ["adam", "sgd"]), closest("x", ["adam"])
     ('epochs', 'adam', None)
+    >>> closest("learning-rate", ["label_smoothing", "lr"])
+    'lr'
     """
     import difflib
 
     name = name.replace("-", "_")
+    if _ELSEWHERE.get(name) in known:
+        return _ELSEWHERE[name]
     begun = [other for other in known if name and other.startswith(name)]
     return next(iter(begun or difflib.get_close_matches(name, known, n=1)), None)
 

@@ -12,8 +12,8 @@ from typing import Any
 from minicnn.errors import OptionError
 from minicnn.io import atomic, locking
 from minicnn.train.config import Config, dump_toml, load_toml
-from minicnn.train.evaluate import Recorded
 from minicnn.train.recipes import LEFT_OPEN
+from minicnn.train.recorded import Recorded
 
 __all__ = ["claimed", "continued", "write_config"]
 
@@ -45,7 +45,9 @@ def continued(given: Mapping[str, Any]) -> Config:
     for name, value in now.decisive().items():
         before = stored.decisive()[name]
         if value != before:
-            raise OptionError(f"cannot resume: {name} was {before!r} in {path}, now it is {value!r}")
+            hint = "--start-from RUN with another --out trains on from its weights"
+            text = f"cannot resume: {name} was {before!r} in {path}, now it is {value!r}"
+            raise OptionError(text, hint=hint if name in ("data", "epochs", "lr") else None)
     return now
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from minicnn import models
 from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
-from minicnn.data import DataLoader, Subset, sources, stratified_split
+from minicnn.data import DataLoader, sources
 from minicnn.data.formats.files import opened
-from minicnn.data.formats.images import decode_to, image_header
+from minicnn.data.formats.images import decode_to, header
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import CheckpointError, FormatError, OptionError
@@ -24,39 +25,22 @@ from minicnn.io import load
 from minicnn.nn import Module
 from minicnn.nn import functional as F
 from minicnn.train.computing import computing
-from minicnn.train.config import Config, load_toml
+from minicnn.train.config import Config
 from minicnn.train.judgement import Judgement
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import plain
+from minicnn.train.recorded import Recorded, read_run
+from minicnn.train.splits import test_set
+from minicnn.train.starting import image_shape_of
 
-__all__ = ["Recorded", "Run", "load_source", "measure", "note_opening", "open_run", "read_result", "test_set"]
+__all__ = ["Run", "load_source", "measure", "note_opening", "open_run", "read_result"]
 
-HELD_OUT = 0.1  # of the training images, as a test set where the data have none
 _BATCH = 256
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What a run learned about its data, and needs again to treat other images the same way.
-
-    Attributes
-    ----------
-    classes : list of str
-    image_shape : (C, H, W)
-    mean, std : list of float, one number per channel
-        Of the training images, from 0 to 1.
-    data_fingerprint : str
-        SHA-256 of the data set.
-    version : str
-        Of minicnn.
-    """
-
-    classes: list[str]
-    image_shape: list[int]
-    mean: list[float]
-    std: list[float]
-    data_fingerprint: str
-    version: str
+def raise_it(error: Exception) -> None:
+    """What is done about an error where nothing else is asked for."""
+    raise error
 
 
 @dataclass(frozen=True)
@@ -110,15 +94,15 @@ class Run:
                 tell(f"cannot note in {self.directory} that its test set was measured: {error.strerror}")
         return judged
 
-    def other_source(self, data: str, data_dir: str | None = None) -> Source:
+    def other_source(self, data: str, data_dir: str | None = None, *, skip_bad: bool = False) -> Source:
         """Another data set, its images brought to the shape that the model was trained on."""
         shape: Any = tuple(self.recorded.image_shape)
-        return sources.load(data, data_dir, shape, classes=self.recorded.classes)
+        return sources.load(data, data_dir, shape, classes=self.recorded.classes, skip_bad=skip_bad)
 
     def _source(self) -> Source:
         """The run's own data set."""
         try:
-            return load_source(self.config)
+            return load_source(self.config, recorded=self.recorded)
         except OptionError as error:
             raise OptionError(
                 f"the images of this run, {self.config.data!r}, are gone", hint="--data names another place"
@@ -130,31 +114,68 @@ class Run:
         """The classes with their probabilities for image files, the most probable first.
 
         Images are turned to the colours and the size the model was trained on, and then treated as
-        the test images were. ``tell`` gets a line for each image of another size.
+        the test images were. ``tell`` gets a line where images are of another size.
 
         Raises
         ------
         FormatError
             If a file is not an image.
         """
+        return [pairs for _, pairs in self.predictions(paths, tell=tell)]
+
+    def predictions(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        refused: Callable[[FormatError], object] = raise_it,
+        tell: Callable[[str], object] = lambda line: None,
+    ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+        """:meth:`predict` for any number of files, one after the other, each with its path.
+
+        ``refused`` gets the error of each file that is not an image, and by default raises it.
+        """
+        others = 0
+        for start in range(0, len(paths), _BATCH):
+            names, images = [], []
+            for path in paths[start : start + _BATCH]:
+                try:
+                    image, size = self._read(path)
+                except FormatError as error:
+                    refused(error)
+                    continue
+                names.append(os.fspath(path))
+                images.append(image)
+                if size != tuple(self.recorded.image_shape[1:]):
+                    others += 1
+                    if others == 1:
+                        tell(f"{path}: {self._scaled(size)}")
+            yield from zip(names, self._classified(images), strict=True)
+        if others > 1:
+            tell(f"{others - 1:,} more of other sizes, scaled likewise")
+
+    def _read(self, path: str | Path) -> tuple[np.ndarray, tuple[int, int]]:
+        """The pixels of an image file, as those of the training images were read, and the size it had."""
+        with opened(path) as file:
+            facts = header(file, path)
+            file.seek(0)
+            return decode_to(file, path, self.recorded.image_shape), (facts["height"], facts["width"])
+
+    def _scaled(self, size: tuple[int, int]) -> str:
+        """What happens to an image of another size, in words."""
+        _, height, width = self.recorded.image_shape
+        return f"{size[0]} x {size[1]} pixels; the middle is scaled to {height} x {width}"
+
+    def _classified(self, images: Sequence[np.ndarray]) -> Iterator[list[tuple[str, float]]]:
+        if not images:
+            return
         transform = self._transform()
-        images = [self._read(path, tell) for path in paths]
         batch = Tensor([transform(image).numpy() for image in images]).to(self.config.device)
         self.model.eval()
         with computing(self.config), no_grad(), fusing(self.config.compile):
             probabilities = F.softmax(self.model(batch), dim=1).cpu().tolist()
-        named = [zip(self.recorded.classes, row, strict=True) for row in probabilities]
-        return [sorted(pairs, key=lambda pair: -pair[1]) for pairs in named]
-
-    def _read(self, path: str | Path, tell: Callable[[str], object]) -> np.ndarray:
-        """The pixels of an image file, as those of the training images were read."""
-        _, height, width = self.recorded.image_shape
-        facts = image_header(path)
-        if (facts["height"], facts["width"]) != (height, width):
-            size = f"{facts['height']} x {facts['width']}"
-            tell(f"{path}: {size} pixels; the middle is scaled to {height} x {width}")
-        with opened(path) as file:
-            return decode_to(file, path, self.recorded.image_shape)
+        for row in probabilities:
+            pairs = zip(self.recorded.classes, row, strict=True)
+            yield sorted(pairs, key=lambda pair: -pair[1])
 
     def _transform(self) -> Any:
         return plain(self.recorded.mean, self.recorded.std)
@@ -179,14 +200,7 @@ def open_run(directory: str | Path, **changes: Any) -> Run:
         If the model's file is damaged.
     """
     directory = Path(directory)
-    if not (directory / "config.toml").is_file():
-        raise OptionError(f"{directory}: not a run directory (no config.toml)")
-    values = load_toml(directory / "config.toml")
-    try:
-        recorded = Recorded(**values.pop("recorded"))
-    except (KeyError, TypeError) as error:
-        raise OptionError(f"{directory}: its config.toml does not say what the data were like") from error
-    config = Config.from_dict(values | changes)
+    config, recorded = read_run(directory, **changes)
     weights = directory / "model.safetensors"
     if not weights.is_file():
         raise CheckpointError(
@@ -197,9 +211,18 @@ def open_run(directory: str | Path, **changes: Any) -> Run:
     return Run(directory, config, recorded, model.to(config.device).eval())
 
 
-def load_source(config: Config, progress: Progress = lambda what, done, total: None) -> Source:
-    """The data set of a configuration."""
-    size = config.image_size or None
+def load_source(
+    config: Config,
+    progress: Progress = lambda what, done, total: None,
+    recorded: Recorded | None = None,
+) -> Source:
+    """The data set of a configuration, by what a run of it recorded where there is one.
+
+    Images are brought to the shape that the run to start from had, where no other is asked for.
+    """
+    size: Any = config.image_size or None
+    if size is None and config.start_from:
+        size = tuple(recorded.image_shape) if recorded else image_shape_of(config.start_from)
     return sources.load(
         config.data, config.data_dir or None, size, skip_bad=config.skip_bad, progress=progress
     )
@@ -220,18 +243,6 @@ def read_result(directory: Path) -> dict[str, Any]:
         return {}
     except (ValueError, TypeError) as error:
         raise FormatError("damaged: it holds no result of a run", path=path) from error
-
-
-def test_set(source: Source, transform: Any) -> Any:
-    """The images to test on: the data's own test set, or a tenth of each class set aside for it."""
-    if source.test is not None:
-        return source.test.with_transform(transform)
-    return Subset(source.train.with_transform(transform), split_test(source)[1])
-
-
-def split_test(source: Source) -> tuple[Any, Any]:
-    """Indices of the training images to learn from, and of those set aside to test on; always the same."""
-    return stratified_split(source.train.targets, HELD_OUT, seed=0)
 
 
 def note_opening(directory: Path, by: str, test: dict[str, Any]) -> int:

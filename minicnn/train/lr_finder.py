@@ -16,6 +16,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
+from minicnn.nn.utils import clip_grad_norm_
 from minicnn.optim import Optimizer
 
 __all__ = ["RateSearch", "draw_rates", "find_rate"]
@@ -58,6 +59,8 @@ def find_rate(
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
+    clip_norm: float = 0.0,
+    compile: bool = True,
 ) -> RateSearch:
     """Train for a few updates with a rate that rises from each to the next, then put everything back.
 
@@ -79,6 +82,8 @@ def find_rate(
         The rates of the first and the last update.
     steps : int
         How many updates, at least 10.
+    clip_norm, compile
+        As for :class:`~minicnn.train.Trainer`.
 
     Returns
     -------
@@ -114,7 +119,8 @@ def find_rate(
     random_state = random.get_state()
     rates = low * (high / low) ** (np.arange(steps) / (steps - 1))
     try:
-        losses = _rise(model.train(), optimizer, _again(batches), loss, rates)
+        with fusing(compile):
+            losses = _rise(model.train(), optimizer, _again(batches), loss, rates, clip_norm)
     finally:
         model.load_state_dict(before[0])
         optimizer.load_state_dict(before[1])
@@ -129,7 +135,12 @@ def find_rate(
 
 
 def _rise(
-    model: Module, optimizer: Optimizer, batches: Iterator[Any], loss: Any, rates: np.ndarray
+    model: Module,
+    optimizer: Optimizer,
+    batches: Iterator[Any],
+    loss: Any,
+    rates: np.ndarray,
+    clip_norm: float,
 ) -> np.ndarray:
     """The losses, up to where they diverge."""
     losses: list[float] = []
@@ -137,14 +148,14 @@ def _rise(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        with fusing():
-            scores = model(images)
-        value = loss(scores, labels)
+        value = loss(model(images), labels)
         losses.append(value.item())
         if not math.isfinite(losses[-1]) or min(losses[-3:]) > _DIVERGED * min(losses):
             losses.pop()
             break
         value.backward()
+        if clip_norm:
+            clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
     if len(losses) < 5:
         raise OptionError(

@@ -12,7 +12,6 @@ from minicnn.data import (
     WeightedRandomSampler,
     check_fitted,
     statistics,
-    stratified_split,
 )
 from minicnn.data.duplicates import Overlap, image_hashes, overlaps
 from minicnn.data.sealed import Sealed
@@ -20,8 +19,8 @@ from minicnn.data.sources import Source
 from minicnn.errors import OptionError
 from minicnn.train.choices import class_weights
 from minicnn.train.config import Config
-from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
+from minicnn.train.splits import split_validation, test_set
 
 __all__ = ["Parts", "parts_of"]
 
@@ -39,13 +38,7 @@ class Parts(NamedTuple):
 
 def parts_of(source: Source, config: Config) -> Parts:
     """The images to learn from, to validate on, and to test on; the last are seen only at the end."""
-    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
-    held_out = indices[:0]
-    if config.val_fraction and source.validation is None:
-        kept, chosen = stratified_split(
-            np.asarray(source.train.targets)[indices], config.val_fraction, seed=config.seed
-        )
-        indices, held_out = indices[kept], indices[chosen]
+    indices, held_out = split_validation(source, config.val_fraction, config.seed)
     if not len(indices):
         raise OptionError("no training image is left", hint="the data set is too small for these fractions")
     mean, std = statistics(source.train, indices)

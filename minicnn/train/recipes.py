@@ -10,6 +10,7 @@ from minicnn.data.catalog import CATALOG
 from minicnn.data.sources import Source
 from minicnn.train.choices import OPTIMIZERS
 from minicnn.train.config import Config
+from minicnn.train.starting import model_of
 
 __all__ = ["LEFT_OPEN", "chosen", "resolved"]
 
@@ -34,6 +35,7 @@ LEFT_OPEN = ("model", "epochs", "batch_size", "optimizer", "lr", "schedule", "au
 
 def resolved(config: Config, source: Source) -> Config:
     """The configuration with nothing left open except ``out``."""
+    config = config.replace(model=config.model or model_of(config.start_from))
     recipe = _recipe(config, source)
     if config.optimizer not in ("", recipe["optimizer"]):
         recipe = {name: value for name, value in recipe.items() if name != "lr"}
@@ -69,5 +71,6 @@ def chosen(given: Config, config: Config) -> str:
     >>> chosen(Config(epochs=3), Config(epochs=3, model="mlp", batch_size=8))
     'model mlp, batch size 8'
     """
-    names = [name for name in LEFT_OPEN[:-2] if not getattr(given, name) and getattr(config, name)]
+    left = [name for name in LEFT_OPEN[:-2] if not (name == "model" and given.start_from)]
+    names = [name for name in left if not getattr(given, name) and getattr(config, name)]
     return ", ".join(f"{name.replace('_', ' ')} {getattr(config, name)}" for name in names)

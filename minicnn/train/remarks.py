@@ -12,6 +12,7 @@ from minicnn.train.config import Config
 
 __all__ = ["after", "before"]
 
+_WAITING, _LONG = 0.25, 10.0  # of the time; seconds
 _UNEVEN = 5  # times as many images of one class as of another
 
 
@@ -33,9 +34,15 @@ def before(config: Config, labels: np.ndarray, classes: Sequence[str]) -> Iterat
 
 
 def after(
-    config: Config, records: Sequence[dict[str, Any]], epochs: int, best: int | None, classes: int
+    config: Config,
+    records: Sequence[dict[str, Any]],
+    epochs: int,
+    best: int | None,
+    classes: int,
+    waited: float = 0.0,
+    seconds: float = 0.0,
 ) -> Iterator[str]:
-    """About its end, from the records of its epochs.
+    """About its end, from the records of its epochs, and the seconds of it that were waited for images.
 
     Examples
     --------
@@ -46,6 +53,9 @@ def after(
         yield f"stopped early, after epoch {epochs}: no better {config.monitor} for {config.patience} epochs"
     if best is not None:
         yield f"the weights are those of epoch {best + 1}"
+    if not config.workers and waited > max(_WAITING * seconds, _LONG):
+        share = f"{waited / seconds:.0%}"
+        yield f"{share} of the time was spent waiting for images: --workers 1 loads them meanwhile"
     loss = records[-1].get("val_loss", records[-1].get("train_loss")) if records else None
     if config.loss == "cross_entropy" and loss is not None and loss > math.log(classes):
         yield (

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.io import atomic
 from minicnn.nn.summary import Summary
 from minicnn.train import log
-from minicnn.train.config import load_toml
+from minicnn.train.config import Config, load_toml
 from minicnn.train.pictures import draw_calibration, draw_confusion, draw_curves
 
 __all__ = ["missing", "write"]
@@ -64,6 +64,7 @@ def write(
 
     import minicnn
 
+    config = {k: v for k, v in load_toml(run_dir / "config.toml").items() if not isinstance(v, dict)}
     curves = draw_curves(log.read(run_dir / "metrics.jsonl"))
     atomic.write(run_dir / "curves.png", lambda file: curves.savefig(file, format="png", dpi=120))
     template = files("minicnn.train").joinpath("report.html").read_text(encoding="utf-8")
@@ -81,7 +82,8 @@ def write(
         if test["count"]
         else None,
         layers=layers,
-        config={k: v for k, v in load_toml(run_dir / "config.toml").items() if not isinstance(v, dict)},
+        config=config,
+        usual=Config().to_dict(),
         versions={
             "minicnn": minicnn.__version__,
             "Python": platform.python_version(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,32 +10,29 @@ from typing import Any
 import numpy as np
 
 import minicnn
-from minicnn import backends, models, optim
-from minicnn.core.fusion import fusing
+from minicnn import models, optim
 from minicnn.core.random import manual_seed
 from minicnn.core.tensor import Tensor
-from minicnn.core.threads import get_num_threads
-from minicnn.data import DataLoader, Subset
+from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
 from minicnn.errors import OptionError
-from minicnn.io import atomic, checkpoint, save
+from minicnn.io import atomic, checkpoint
 from minicnn.nn import Module
-from minicnn.nn.summary import summarize
-from minicnn.train import log, remarks, report
+from minicnn.train import outcome, remarks
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
 from minicnn.train.computing import computing
 from minicnn.train.config import Config
 from minicnn.train.directory import claimed, write_config
-from minicnn.train.evaluate import Recorded, load_source, measure, note_opening, read_result
+from minicnn.train.evaluate import load_source
 from minicnn.train.losses import LOSSES, training_loss
 from minicnn.train.lr_finder import RateSearch, find_rate
 from minicnn.train.parts import Parts, parts_of
-from minicnn.train.pictures import as_bytes
 from minicnn.train.recipes import chosen, resolved
-from minicnn.train.report import Example
+from minicnn.train.recorded import Recorded, read_run
+from minicnn.train.starting import begin, digest_of
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
@@ -85,7 +80,8 @@ def train(
         As :meth:`Trainer.fit`.
     """
     started = time.perf_counter()
-    source = load_source(config, progress=progress)
+    known = read_run(config.out)[1] if resume and (Path(config.out) / "config.toml").is_file() else None
+    source = load_source(config, progress, known)
     if len(source.classes) < 2:
         raise OptionError(
             f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
@@ -93,55 +89,52 @@ def train(
     given, config = config, resolved(config, source)
     with computing(config):
         parts = parts_of(source, config)
-        shape, version = list(source.image_shape), minicnn.__version__
-        recorded = Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version)
+        recorded = _recorded(source, parts, known.start_digest if known else digest_of(config.start_from))
         manual_seed(config.seed)
         model = _model(config, source)
         _check(config, parts)
+        # What goes on has weights of its own, if it came as far as its first checkpoint.
+        lines = [] if resume else begin(model, config, recorded, source)
         with claimed(config, recorded, resume) as config:
-            tell(_opening(config.model, model, parts, recorded))
-            if source.note:
-                tell(source.note)
-            for overlap in parts.overlaps:
-                tell(str(overlap))
-            if left := chosen(given, config):
-                tell(f"chosen for these data: {left}")
-            for remark in remarks.before(config, parts.labels, source.classes):
-                tell(remark)
-            timer = Timer()
-            keeping = _keeping(config)
+            for line in _opening(given, config, model, parts, recorded, source):
+                tell(line)
+            timer, keeping = Timer(), _keeping(config)
             trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
-            if resume:
-                trainer.resume()
+            if resume and not trainer.resume():
+                lines = begin(model, config, recorded, source)
+            for line in lines:
+                tell(line)
             write_config(config, recorded)
             if source.skipped:
                 tell(_left_out(source.skipped, Path(config.out)))
+            before = outcome.withdraw(Path(config.out))
             epochs = trainer.fit(
                 parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps
             )
             digest = checkpoint.digest(trainer.state())  # of the last checkpoint, before the weights change
             best = _take_over(trainer, keeping)
-            for remark in remarks.after(config, epochs, trainer.epoch, best, len(source.classes)):
+            ended = (epochs, trainer.epoch, best, len(source.classes), trainer.loading.seconds, timer.seconds)
+            for remark in remarks.after(config, *ended):
                 tell(remark)
-            save(model.state_dict(), Path(config.out) / "model.safetensors")
-            test = measure(model, parts.test.open(), source.classes, config).report()
-            note_opening(Path(config.out), "train", test)
-            result = _result(config, trainer, parts.validation, test, best) | {"digest": digest}
-            result["shared_images"] = {" and ".join(one.parts): len(one.images) for one in parts.overlaps}
-            share = trainer.loading.seconds / timer.seconds if timer.seconds else 0.0
-            result |= _timings(Path(config.out), timer, time.perf_counter() - started, share)
-            _finish(config, model, source, parts, result, test)
-    return result
+            test = outcome.write_model(config, model, source, parts)
+            timings = outcome.timings(before, timer, time.perf_counter() - started, trainer.loading.seconds)
+            facts = {"digest": digest, **timings}
+            return outcome.write_result(config, trainer, source, parts, best, test, facts)
 
 
-def validated(config: Config, callbacks: Sequence[Callback], progress: Progress) -> None:
-    """Train as :func:`train` does, without a run directory and without a look at the test images."""
+def validated(
+    config: Config, callbacks: Sequence[Callback], progress: Progress, tell: Callable[[str], object]
+) -> None:
+    """Train as :func:`train` does, without a run directory and without a look at the test images.
+
+    ``tell`` gets a line where it begins with weights of another training.
+    """
     source = load_source(config, progress=progress)
     config = resolved(config, source)
     with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)
-        model = _model(config, source)
+        model = _begun(config, source, parts, tell)
         trainer = _trainer(config.replace(out=""), model, parts, source, [*_keeping(config), *callbacks])
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
 
@@ -169,11 +162,18 @@ def search_rate(
     with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)
-        model = _model(config, source)
+        model = _begun(config, source, parts, tell)
         tell(f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}")
         batches = ((x.to(config.device), y.to(config.device)) for x, y in _endless(parts.train))
-        with fusing(config.compile):
-            return find_rate(model, _optimizer(config, model), batches, _loss(config, parts), steps=steps)
+        return find_rate(
+            model,
+            _optimizer(config, model),
+            batches,
+            _loss(config, parts),
+            steps=steps,
+            clip_norm=config.clip_norm,
+            compile=config.compile,
+        )
 
 
 def _endless(loader: DataLoader) -> Iterator[Any]:
@@ -181,17 +181,39 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
         yield from loader
 
 
-def _opening(name: str, model: Module, parts: Parts, recorded: Recorded) -> str:
-    """What is trained on what, in a line."""
+def _recorded(source: Source, parts: Parts, start_digest: str) -> Recorded:
+    """What the run has to know about its data later."""
+    shape, version = list(source.image_shape), minicnn.__version__
+    return Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version, start_digest)
+
+
+def _begun(config: Config, source: Source, parts: Parts, tell: Callable[[str], object]) -> Module:
+    """A new model, with the weights to start from if there are any."""
+    model = _model(config, source)
+    for line in begin(model, config, _recorded(source, parts, digest_of(config.start_from)), source):
+        tell(line)
+    return model
+
+
+def _opening(
+    given: Config, config: Config, model: Module, parts: Parts, recorded: Recorded, source: Source
+) -> Iterator[str]:
+    """What is trained on what, and what a person should know of it, in lines."""
     channels, height, width = recorded.image_shape
     learned, validated = (
         0 if loader is None else len(loader.dataset) for loader in (parts.train, parts.validation)
     )
-    return (
-        f"{name} with {sum(p.array.size for p in model.parameters()):,} parameters; "
+    yield (
+        f"{config.model} with {sum(p.array.size for p in model.parameters()):,} parameters; "
         f"{learned:,} images of {height} x {width} pixels, {channels} channel{'s'[: channels - 1]}, "
         f"{len(recorded.classes)} classes; {validated:,} more to validate, {len(parts.test):,} to test"
     )
+    if source.note:
+        yield source.note
+    yield from map(str, parts.overlaps)
+    if left := chosen(given, config):
+        yield f"chosen for these data: {left}"
+    yield from remarks.before(config, parts.labels, source.classes)
 
 
 def _check(config: Config, parts: Parts) -> None:
@@ -282,97 +304,3 @@ def _optimizer(config: Config, model: Module) -> optim.Optimizer:
     make = OPTIMIZERS[config.optimizer][0]
     own = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
     return make(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, l1=config.l1, **own)
-
-
-def _result(
-    config: Config, trainer: Trainer, validation: DataLoader | None, test: dict[str, Any], best: int | None
-) -> dict[str, Any]:
-    """What the training came to, apart from the time it took."""
-    return {
-        "test_accuracy": test["accuracy"],
-        "test_loss": test["loss"],
-        "val_accuracy": _val_accuracy(trainer, validation, best),
-        "best_epoch": best,
-        "macro_f1": test["macro_f1"],
-        "epochs": trainer.epoch,
-        "steps": trainer.step,
-        "backend": backends.active().name,
-        "threads": get_num_threads(),
-        "run": config.out,
-        "data": config.data,
-        "model": config.model,
-    }
-
-
-def _timings(directory: Path, timer: Timer, seconds: float, loader_share: float) -> dict[str, float]:
-    """What was measured now or, where nothing was left to train, before."""
-    now = {
-        "seconds": seconds,
-        "updates": timer.updates,  # fewer than the steps where it was resumed
-        "images_per_second": timer.images_per_second,
-        "loader_share": loader_share,
-    }
-    before = {} if timer.updates else read_result(directory)
-    return {name: before.get(name, value) for name, value in now.items()}
-
-
-def _val_accuracy(trainer: Trainer, validation: DataLoader | None, best: int | None) -> float | None:
-    """On the validation part, for the final parameters."""
-    if validation is None or trainer.run_dir is None:
-        return None
-    epochs = [r for r in log.read(trainer.run_dir / "metrics.jsonl") if "val_accuracy" in r]
-    if best is not None:
-        return next(r["val_accuracy"] for r in epochs if r["epoch"] == best)
-    if epochs and epochs[-1]["step"] == trainer.step:
-        return epochs[-1]["val_accuracy"]
-    return trainer.evaluate(validation).accuracy
-
-
-def _finish(
-    config: Config, model: Module, source: Source, parts: Parts, result: dict[str, Any], test: dict[str, Any]
-) -> None:
-    """Write what a finished run leaves behind."""
-    out = Path(config.out)
-    test = test | {
-        "worst": [{**e, "name": _name(parts.test.open(), e["image"])} for e in test.get("worst", [])]
-    }
-    atomic.write(out / "result.json", json.dumps(result | {"test": test}, indent=1) + "\n")
-    reason = report.missing()
-    if reason:
-        print(reason, file=sys.stderr)
-        return
-    rows = summarize(model, (1, *source.image_shape))
-    report.write(out, result, test, rows, _examples(source, parts, test))
-
-
-def _name(dataset: Any, index: int) -> str | None:
-    """The file that an image comes from; None where it comes from an array."""
-    while isinstance(dataset, Subset):
-        dataset, index = dataset.dataset, int(dataset.indices[index])
-    names = getattr(dataset, "names", None)
-    return None if names is None else names[index]
-
-
-def _examples(source: Source, parts: Parts, test: dict[str, Any]) -> dict[str, list[Example]]:
-    """Training images as the model sees them, and the errors it was surest of."""
-    mean, std = (np.array(values)[:, None, None] for values in parts.statistics)
-
-    def example(image: Any, caption: str) -> Example:
-        return Example(as_bytes(image.numpy() * std + mean), caption)
-
-    train = parts.train.dataset
-    spread = np.linspace(0, len(train) - 1, min(16, len(train))).astype(int)  # files are sorted by class
-    samples = [train[i] for i in spread.tolist()]
-    seen = [example(image, source.classes[label]) for image, label in samples]
-    found = {"Training images, as the model sees them": seen}
-    if errors := test.get("worst", []):
-        found["Worst errors: test images that it was surest of"] = [
-            example(parts.test[e["image"]][0], _caption(source.classes, e)) for e in errors
-        ]
-    return found
-
-
-def _caption(classes: Sequence[str], error: dict[str, Any]) -> str:
-    true, taken = classes[error["target"]], classes[error["prediction"]]
-    name = f": {error['name']}" if error.get("name") else ""
-    return f"{true}, taken for {taken}, {error['confidence']:.0%}{name}"

@@ -61,11 +61,14 @@ class Search:
         Of its best epoch, on the validation images it was chosen on: the test set was not looked at.
     trials : list of dict
         For each trial its options, ``val_accuracy`` (None if it was given up or diverged) and ``state``.
+    space : mapping of str to Span
+        What was searched.
     """
 
     best: Config
     accuracy: float
     trials: list[dict[str, Any]]
+    space: Mapping[str, Span]
 
 
 def parse_space(words: Sequence[str]) -> dict[str, Span]:
@@ -181,7 +184,8 @@ def search(
             for accuracy in journal.done[name]["val_accuracies"]:
                 watch.heed(accuracy)
         else:
-            finite = _stays_finite(config.replace(**options), watch, progress)
+            heard = tell if not trial.number else lambda line: None
+            finite = _stays_finite(config.replace(**options), watch, progress, heard)
             journal.add(name, {"val_accuracies": watch.accuracies, "finite": finite})
             tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: {_end(watch, finite)}")
         if watch.hopeless or not journal.done[name]["finite"]:
@@ -192,7 +196,10 @@ def search(
     done = [_facts(trial) for trial in study.trials]
     if all(trial["val_accuracy"] is None for trial in done):
         raise OptionError("no trial gave a finite validation accuracy", hint="a lower lr may help", op="tune")
-    return Search(config.replace(**study.best_params), study.best_value, done)
+    best = config.replace(**study.best_params)
+    if not (best.best or best.patience):  # the accuracy is that of its best epoch
+        best = best.replace(best=True, monitor="val_accuracy")
+    return Search(best, study.best_value, done, space)
 
 
 class _Report(Callback):
@@ -222,17 +229,19 @@ def _end(watch: _Report, finite: bool) -> str:
     return f"validation {max(watch.accuracies):.2%}"
 
 
-def _stays_finite(config: Config, watch: _Report, progress: Progress) -> bool:
+def _stays_finite(config: Config, watch: _Report, progress: Progress, tell: Callable[[str], object]) -> bool:
     """Train; whether the numbers stay finite."""
     try:
-        validated(config, [watch], progress)
+        validated(config, [watch], progress, tell)
     except NonFiniteError:
         return False
     return True
 
 
 def _facts(trial: Any) -> dict[str, Any]:
-    return {"options": trial.params, "val_accuracy": trial.value, "state": trial.state.name.lower()}
+    state = trial.state.name.lower()
+    value = trial.value if state == "complete" else None  # one that was given up has its last
+    return {"options": trial.params, "val_accuracy": value, "state": state}
 
 
 def _words(options: Mapping[str, Any]) -> str:
@@ -266,7 +275,7 @@ def draw(found: Search) -> Any:
         values = [trial["options"][name] for _, trial in good]
         numbers = all(isinstance(value, (int, float)) for value in values)
         axes.plot(values if numbers else list(map(str, values)), accuracies, "o")
-        if numbers and min(values) > 0 and max(values) > 20 * min(values):
+        if found.space[name].log:
             axes.set_xscale("log")
         axes.set_xlabel(name.replace("_", " "))
     for axes in panels:

@@ -60,7 +60,8 @@ class Trainer(Resumable):
     clip_norm : float
         Scale the gradient down to this norm where it is longer; 0 leaves it.
     accumulate : int
-        Batches whose gradients make one update: a batch size of so many times the loader's.
+        Batches whose gradients, each counting by its images, make one update: a batch size of so many times
+        the loader's, but batch normalisation and class weights still see each batch by itself.
     mix : callable, optional
         ``mix(images, labels)`` gives the images to train on and, for each, the probabilities of all classes,
         as :class:`~minicnn.transforms.MixUp` does. Its randomness depends on seed, epoch and batch alone.

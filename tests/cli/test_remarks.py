@@ -37,6 +37,14 @@ def test_the_end(options, records, epochs, best, words):
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
+@pytest.mark.parametrize("workers, waited, seconds, said", [
+    (0, 40, 100, True), (1, 40, 100, False), (0, 20, 100, False), (0, 4, 10, False),
+])  # fmt: skip
+def test_waiting_for_images(workers, waited, seconds, said):
+    lines = list(remarks.after(Config(workers=workers), [{"val_loss": 0.3}], 5, None, 3, waited, seconds))
+    assert lines == ["40% of the time was spent waiting for images: --workers 1 loads them meanwhile"] * said
+
+
 def test_a_training_tells_them(command, tmp_path):
     words = {"--epochs": 6, "--patience": 1, "--lr": 3, "--optimizer": "sgd", "--schedule": "constant"}
     done = command("train", *(word for pair in words.items() for word in pair), "--out", tmp_path / "r")

@@ -17,8 +17,8 @@ from PIL import Image
 
 import minicnn
 from minicnn.nn.summary import summarize
-from minicnn.train import log, pictures, run
-from minicnn.train.config import load_toml
+from minicnn.train import log, outcome, pictures, run
+from minicnn.train.config import Config, load_toml
 from minicnn.train.evaluate import open_run
 from minicnn.train.parts import parts_of
 
@@ -147,7 +147,7 @@ def test_the_errors_shown_are_the_worst(trained):
     source = run.load_source(finished.config)
     parts = parts_of(source, finished.config)
     parts.test.open()
-    training, worst = run._examples(source, parts, test).values()
+    training, worst = outcome._examples(source, parts, test).values()
     assert len({one.caption for one in training}) > 5
     assert len(worst) == len(test["worst"]) > 5
     for one, error in zip(worst, test["worst"], strict=True):
@@ -160,7 +160,12 @@ def test_model_configuration_and_versions_are_complete(trained):
     page, finished = page_of(trained), open_run(trained)
     assert page.parts["Model"].text.strip() == str(summarize(finished.model, (1, 1, 8, 8))).strip()
     config = {name: value for name, value in load_toml(trained / "config.toml").items() if name != "recorded"}
-    assert page.parts["Configuration"].tables[0] == [[name, str(value)] for name, value in config.items()]
+    usual = Config().to_dict()
+    tables = page.parts["Configuration"].tables
+    assert {"data", "epochs", "model"} - {row[0] for row in tables[0]} == {"data"}  # that is the default
+    for table, default in zip(tables, (False, True), strict=True):
+        rows = [[name, str(value)] for name, value in config.items() if (value == usual[name]) == default]
+        assert table == rows
     assert config.keys() == finished.config.to_dict().keys()
     versions = dict(page.parts["Versions"].tables[0])
     assert versions == {

@@ -287,6 +287,19 @@ def test_more_steps_may_follow_a_finished_run(tmp_path, command, whole):
     assert (again.code, again.json["digest"], again.json["steps"]) == (0, whole[0], 9)
 
 
+def test_a_run_that_goes_on_is_not_finished_meanwhile(tmp_path, command, whole, monkeypatch):
+    out = tmp_path / "r"
+    command("train", *TINY, "--max-steps", "5", "--out", out)
+    killed = lambda *args, **more: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr("minicnn.train.trainer.Trainer.fit", killed)
+        assert command("train", "--out", out, "--resume", "--max-steps", "9").code == 130
+    assert not (out / "model.safetensors").exists() and not (out / "result.json").exists()
+    done = command("evaluate", out)
+    assert (done.code, "the run is not finished" in done.err) == (3, True)
+    assert command("train", "--out", out, "--resume", "--json").json["digest"] == whole[0]
+
+
 @pytest.mark.parametrize(
     "options, text",
     [

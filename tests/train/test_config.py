@@ -8,7 +8,12 @@ import tomllib
 import pytest
 
 from minicnn.errors import OptionError
-from minicnn.train.config import Config, dump_toml, load_toml
+from minicnn.train.config import _ELSEWHERE, Config, dump_toml, load_toml
+
+
+def test_what_others_call_an_option_leads_to_one_of_ours():
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert set(_ELSEWHERE.values()) <= names and not set(_ELSEWHERE) & names
 
 
 def test_defaults_survive_toml(tmp_path):
@@ -65,6 +70,8 @@ def test_toml_round_trip(value):
         ({"loss": ""}, "option loss"),
         ({"epoch": 3}, "there is no option 'epoch'; did you mean 'epochs'?"),
         ({"batch-size": 3}, "did you mean 'batch_size'?"),
+        ({"learning_rate": 3}, "did you mean 'lr'?"),
+        ({"wd": 3}, "did you mean 'weight_decay'?"),
         ({"zzz": 3}, "there are data, data_dir"),
     ],
 )

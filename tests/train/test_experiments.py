@@ -14,7 +14,7 @@ from minicnn.data.duplicates import image_hashes
 from minicnn.data.sealed import Sealed
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.experiments import Size, compare_losses, compare_regularisers, losses, overfitting
-from minicnn.train.experiments.common import network, one_training, smaller, split_of, summary
+from minicnn.train.experiments.common import network, one_training, share, smaller, split_of, summary
 
 DIGITS = sources.load("digits")
 
@@ -62,6 +62,7 @@ def test_statistics_are_scipys():
     found = summary(values)
     low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert found == pytest.approx((np.mean(values), low, high))
+    assert share([0.7, 1.0]) == (0.85, 0.0, 1.0)  # Student's would be far beyond
     assert smaller(values, others) == stats.ttest_rel(values, others, alternative="less").pvalue < 0.05
     assert smaller(others, others) == smaller([0.1, 0.3], [0.2, 0.4]) == 1.0  # nothing varies
 

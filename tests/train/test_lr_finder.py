@@ -49,6 +49,12 @@ def test_it_ends_where_the_loss_diverges_and_suggests_a_rate_before():
     assert np.isfinite(found.losses).all()
 
 
+def test_gradients_are_clipped_as_in_training():
+    options = {"low": 1e-5, "high": 1e5, "steps": 100}
+    free, clipped = (find_rate(*setting(), **options, clip_norm=norm) for norm in (0.0, 1e-3))
+    assert clipped.suggestion > 30 * free.suggestion
+
+
 def test_a_training_at_that_rate_learns():
     model, optimizer, batches = setting()
     rate = find_rate(model, optimizer, batches, steps=100).suggestion

@@ -69,6 +69,26 @@ def test_the_best_options_are_found_without_the_test_images(tmp_path, monkeypatc
     assert (tmp_path / "a" / "trials.png").stat().st_size > 1000
 
 
+def test_trials_that_diverge_have_no_accuracy():
+    pytest.importorskip("optuna")
+    from minicnn.train.journal import Journal
+    from minicnn.train.search import search
+
+    journal, space = Journal(), parse_space(["lr=0.1,0.1"])
+
+    def trial(number, finite):
+        journal.add(f'trial {number}: {{"lr": 0.1}}', {"val_accuracies": [0.3], "finite": finite})
+
+    trial(1, False)
+    with pytest.raises(OptionError, match="no trial gave a finite validation accuracy"):
+        search(Config(), space, trials=1, journal=journal)
+    trial(2, True)
+    found = search(Config(), space, trials=2, journal=journal)
+    assert [one["val_accuracy"] for one in found.trials] == [None, 0.3]
+    assert (found.accuracy, found.best.best, found.best.monitor) == (0.3, True, "val_accuracy")
+    assert not search(Config(patience=2), space, trials=2, journal=journal).best.best
+
+
 def test_switches_are_true_or_false():
     assert parse_space(["compile=true,false"])["compile"].choices == (True, False)
     with pytest.raises(OptionError, match="values of type bool, got 'compile=True,False'"):

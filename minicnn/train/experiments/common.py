@@ -19,8 +19,8 @@ from minicnn.data.sources import Source
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError
 from minicnn.nn.functional import cross_entropy
-from minicnn.train.evaluate import split_test, test_set
 from minicnn.train.preprocess import augmented, plain
+from minicnn.train.splits import split_test, test_set
 from minicnn.train.trainer import Trainer
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "holm",
     "network",
     "one_training",
+    "share",
     "smaller",
     "split_of",
     "statistics_library",
@@ -113,7 +114,7 @@ def split_of(source: Source, few: int, more: int, validation: int, noise: float 
     OptionError
         If there are not so many images.
     """
-    indices: Any = np.arange(len(source.train)) if source.test is not None else split_test(source)[0]
+    indices = split_test(source)[0]
     labels = np.asarray(source.train.targets)[indices]
     if few < len(source.classes) or few > more or more + validation > len(indices):
         raise OptionError(
@@ -231,27 +232,34 @@ def one_training(
 
 
 class Summary(NamedTuple):
-    """Mean over seeds with a 95 % interval by Student's t."""
+    """Mean over seeds with a 95 % interval by Student's t, as far as such values can be."""
 
     mean: float
     low: float
     high: float
 
 
-def summary(values: Sequence[float]) -> Summary:
-    """Mean and interval of values from several seeds.
+def summary(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Summary:
+    """Mean and interval of values from several seeds, which cannot be below ``least`` or above ``most``.
 
     Examples
     --------
     >>> [round(float(x), 4) for x in summary([0.90, 0.91, 0.92])]
     [0.91, 0.8852, 0.9348]
+    >>> summary([0.7, 1.0], most=1.0).high
+    1.0
     """
     array = np.asarray(values, np.float64)
     mean = float(array.mean())
     if len(array) < 2:
         return Summary(mean, math.nan, math.nan)
     half = statistics_library().t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
-    return Summary(mean, mean - half, mean + half)
+    return Summary(mean, max(mean - half, least), min(mean + half, most))
+
+
+def share(values: Sequence[float]) -> Summary:
+    """:func:`summary` of accuracies."""
+    return summary(values, 0.0, 1.0)
 
 
 def smaller(values: Sequence[float], others: Sequence[float]) -> float:

@@ -19,9 +19,9 @@ from minicnn.train.experiments.common import (
     Split,
     network,
     one_training,
+    share,
     split_of,
     statistics_library,
-    summary,
 )
 from minicnn.train.journal import Journal
 from minicnn.train.losses import LOSSES
@@ -145,14 +145,14 @@ def compare_losses(
         rates, best = sweep(functools.partial(accuracy_of, loss, name, 0), OPTIMISERS[name].rates)
         result.sweep[loss, name] = rates
         accuracies = [accuracy_of(loss, name, seed, best) for seed in seeds]
-        facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": summary(accuracies)._asdict()}
+        facts = {"rate": best, "val_accuracies": accuracies, "val_accuracy": share(accuracies)._asdict()}
         result.chosen[loss, name] = facts
     loss, name = _best({pair: facts["val_accuracy"]["mean"] for pair, facts in result.chosen.items()})
     rate = result.chosen[loss, name]["rate"]
     if math.isnan(result.chosen[loss, name]["val_accuracy"]["mean"]):
         raise NonFiniteError("no training stayed finite", op="experiment losses")
     accuracies = journal.once("test", lambda: _tested(split, loss, name, rate, seeds, size.epochs))
-    facts = {"test_accuracies": accuracies, "test_accuracy": summary(accuracies)._asdict()}
+    facts = {"test_accuracies": accuracies, "test_accuracy": share(accuracies)._asdict()}
     result.winner = {"loss": loss, "optimiser": name, "rate": rate, **facts}
     return result
 

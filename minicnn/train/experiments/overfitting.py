@@ -16,6 +16,7 @@ from minicnn.train.experiments.common import (
     holm,
     network,
     one_training,
+    share,
     smaller,
     split_of,
     statistics_library,
@@ -94,11 +95,11 @@ class Overfitting:
         return [
             {
                 "name": name,
-                "train_accuracy": summary([m.train_accuracy for m in runs])._asdict(),
-                "val_accuracy": summary([m.val_accuracy for m in runs])._asdict(),
-                "clean_accuracy": summary([m.clean_accuracy for m in runs])._asdict(),
-                "val_loss": summary([m.val_loss for m in runs])._asdict(),
-                "gap": summary(gaps[name])._asdict(),
+                "train_accuracy": share([m.train_accuracy for m in runs])._asdict(),
+                "val_accuracy": share([m.val_accuracy for m in runs])._asdict(),
+                "clean_accuracy": share([m.clean_accuracy for m in runs])._asdict(),
+                "val_loss": summary([m.val_loss for m in runs], least=0.0)._asdict(),
+                "gap": summary(gaps[name], -1.0, 1.0)._asdict(),
                 "p": chances.get(name, 1.0),
             }
             for name, runs in self.runs.items()

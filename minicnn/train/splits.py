@@ -1,0 +1,43 @@
+"""Which images a run learns from, validates on and tests on, by their indices: always the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.data import Subset, stratified_split
+from minicnn.data.sources import Source
+
+__all__ = ["split_test", "split_validation", "test_set"]
+
+_HELD_OUT = 0.1  # of the training images, as a test set where the data have none
+
+
+def split_test(source: Source) -> tuple[Any, Any]:
+    """Indices into the training images: of those to learn from, and of those set aside to test on.
+
+    None are set aside where the data have a test set of their own, and a tenth of each class elsewhere.
+    """
+    if source.test is not None:
+        return np.arange(len(source.train)), np.arange(0)
+    return stratified_split(source.train.targets, _HELD_OUT, seed=0)
+
+
+def split_validation(source: Source, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices into the training images: of those to learn from, and of those held out to validate on.
+
+    None are held out where the data have a validation set of their own, or the fraction is 0.
+    """
+    indices = split_test(source)[0]
+    if not fraction or source.validation is not None:
+        return indices, indices[:0]
+    kept, held_out = stratified_split(np.asarray(source.train.targets)[indices], fraction, seed=seed)
+    return indices[kept], indices[held_out]
+
+
+def test_set(source: Source, transform: Any) -> Any:
+    """The images to test on: the data's own test set, or those set aside for it."""
+    if source.test is not None:
+        return source.test.with_transform(transform)
+    return Subset(source.train.with_transform(transform), split_test(source)[1])

@@ -1,0 +1,197 @@
+"""A training that begins with the weights of another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.io import load
+from minicnn.train.config import Config, load_toml
+from minicnn.train.run import search_rate
+
+SHORT = ("--max-steps", "1", "--lr", "1e-30", "--schedule", "constant", "--optimizer", "sgd", "--epochs", "1")
+
+
+def weights(run):
+    return {name: value.numpy() for name, value in load(run / "model.safetensors").items()}
+
+
+def test_more_epochs_begin_where_the_others_ended(trained, tmp_path, command):
+    out = tmp_path / "r"
+    done = command("train", "--start-from", trained, *SHORT, "--out", out)
+    assert done.code == 0, done.err
+    assert f"it begins with the weights of {trained}; of all layers\n" in done.err
+    assert "chosen for these data: batch size" in done.err  # the model was not
+    before, after = weights(trained), weights(out)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        if "running" not in name and "num_batches" not in name:
+            assert np.array_equal(value, after[name]), name
+    assert load_toml(out / "config.toml")["model"] == "digits_cnn"
+    assert (
+        command("train", "--start-from", trained / "model.safetensors", *SHORT, "--out", tmp_path / "s").code
+        == 0
+    )
+    checkpoint = max((trained / "checkpoints").iterdir())
+    assert command("train", "--start-from", checkpoint, *SHORT, "--out", tmp_path / "c").code == 0
+    for other in ("s", "c"):
+        assert all(np.array_equal(value, after[name]) for name, value in weights(tmp_path / other).items())
+
+
+def test_it_learns_on(trained, tmp_path, command):
+    words = ("train", "--epochs", "1", "--lr", "1e-3", "--json")
+    new = command(*words, "--out", tmp_path / "new").json
+    on = command(*words, "--start-from", trained, "--out", tmp_path / "on").json
+    assert on["val_accuracy"] > new["val_accuracy"] + 0.05
+
+
+def test_the_last_layer_begins_anew_for_other_classes(trained, pictures, tmp_path, command):
+    for name, classes in (("two", ("dark", "light")), ("ten", [f"grey{i}" for i in range(10)])):
+        pictures(name, classes=classes, images=4)
+        done = command(
+            "train", "--data", name, "--start-from", trained, *SHORT, "--out", tmp_path / f"r{name}"
+        )
+        assert done.code == 0, done.err
+        assert "the last layer, which is of other classes there, begins anew" in done.err
+        before, after = weights(trained), weights(tmp_path / f"r{name}")
+        last = list(before)[-1].rpartition(".")[0]
+        other = {n for n, value in after.items() if not np.array_equal(before[n], value)}
+        assert {n for n in other if "running" not in n and "num_batches" not in n} == {
+            n for n in before if n.startswith(last)
+        }
+
+
+def told(done):
+    """What was said of what a training before learned from."""
+    assert done.code == 0, done.err
+    return [line for line in done.err.splitlines() if "learned from" in line]
+
+
+def test_weights_that_have_seen_what_validates_are_spoken_of(trained, tmp_path, command):
+    def run(start, name, *options):
+        return told(command("train", "--start-from", start, *SHORT, *options, "--out", tmp_path / name))
+
+    assert run(trained, "same") == run(trained, "fewer", "--val-fraction", "0.05") == []
+    assert run(trained, "none", "--seed", "1", "--val-fraction", "0") == []
+    (line,) = run(trained, "other", "--seed", "1")
+    assert line.startswith(f"{trained} learned from 1")
+    assert "of the 143 images that validate now: --seed 0 --val-fraction 0.1 splits them as it did" in line
+    assert run(trained / "model.safetensors", "file", "--seed", "1") == [line]
+    assert run(max((trained / "checkpoints").iterdir()), "checkpoint", "--seed", "1") == [line]
+    assert run(tmp_path / "other", "third", "--seed", "1") == [line]  # the first of three learned from them
+    assert len(run(tmp_path / "other", "fourth", "--seed", "2")) == 2
+    (tmp_path / "copy").mkdir()
+    for name in ("config.toml", "model.safetensors"):
+        text = (tmp_path / "other" / name).read_bytes().replace(str(trained).encode(), b"gone")
+        (tmp_path / "copy" / name).write_bytes(text)
+    (line,) = run(tmp_path / "copy", "fifth", "--seed", "1")
+    assert line.endswith("began with gone, which is gone: nobody knows what that learned from")
+
+
+def test_the_datas_own_validation_images_are_nobodys(pictures, command):
+    for part in ("train", "val"):
+        pictures(f"set/{part}")
+    words = ("train", "--data", "set", "--model", "mlp", *SHORT)
+    assert command(*words, "--out", "a").code == 0
+    assert told(command(*words, "--start-from", "a", "--seed", "1", "--out", "b")) == []
+
+
+def test_data_that_changed_in_between_are_spoken_of(pictures, command):
+    folder = pictures("set", images=12)
+    words = ("train", "--data", "set", "--model", "mlp", *SHORT)
+    assert command(*words, "--out", "a").code == 0
+    (folder / "dark" / "0.png").unlink()
+    (line,) = told(command(*words, "--start-from", "a", "--out", "b"))
+    assert line == "set has changed since a learned from it: also, maybe, from what tests now"
+
+
+def test_other_images_are_brought_to_the_shape_of_before(pictures, command):
+    pictures("small", sizes=((12, 12),))
+    pictures("large", classes=("a", "b", "c"), sizes=((40, 30),))
+    assert command("train", "--data", "small", "--model", "lenet5", *SHORT, "--out", "a").code == 0
+    done = command("train", "--data", "large", "--start-from", "a", *SHORT, "--out", "b")
+    assert done.code == 0, done.err
+    assert " images of 12 x 12 pixels, 1 channel, 3 classes" in done.err
+    assert command("evaluate", "b", "--json").code == 0
+    done = command("train", "--resume", "--out", "b", "--max-steps", "2")
+    assert done.code == 0, done.err
+
+
+REAL = ("--epochs", "2", "--max-steps", "6", "--lr", "1e-3", "--json")  # digits_cnn has dropout
+
+
+def test_a_stopped_training_ends_as_one_that_was_not(trained, tmp_path, command):
+    start, out = tmp_path / "start.safetensors", tmp_path / "r"
+    start.write_bytes((trained / "model.safetensors").read_bytes())
+    words = ("train", "--start-from", start, *REAL)
+    whole = command(*words, "--out", tmp_path / "whole").json
+    assert (
+        command("train", "--start-from", trained, *REAL, "--out", tmp_path / "dir").json["digest"]
+        == whole["digest"]
+    )
+    assert command(*words, "--max-steps", "3", "--out", out).json["digest"] != whole["digest"]
+    start.unlink()
+    done = command("train", "--resume", "--out", out, *REAL)
+    assert (done.code, "begins with" in done.err) == (0, False)
+    assert done.json["digest"] == whole["digest"]
+
+
+def test_a_training_stopped_before_its_first_checkpoint_begins_with_the_same(trained, tmp_path, command):
+    start, out = tmp_path / "start.safetensors", tmp_path / "r"
+    start.write_bytes((trained / "model.safetensors").read_bytes())
+    whole = command("train", "--start-from", start, *REAL, "--out", out).json
+    for path in (out / "checkpoints").iterdir():
+        path.unlink()
+    done = command("train", "--resume", "--out", out, "--json")
+    assert (done.json["digest"], "it begins with the weights" in done.err) == (whole["digest"], True)
+    for path in (out / "checkpoints").iterdir():
+        path.unlink()
+    other = {name: value + 1 for name, value in load(start).items()}
+    minicnn.save(other, start)
+    done = command("train", "--resume", "--out", out)
+    assert (done.code, "has other weights than when this run was begun" in done.err) == (2, True)
+
+
+def test_a_search_begins_with_them(trained):
+    def first_loss(**options):
+        config = Config(epochs=1, batch_size=256, threads=1, model="digits_cnn", **options)
+        return search_rate(config, steps=30).losses[0]
+
+    assert first_loss(start_from=str(trained)) < 0.7 * first_loss()
+
+
+@pytest.mark.parametrize(
+    ("start", "options", "code", "what"),
+    [
+        ("nothing", (), 2, "expected a run directory or a .safetensors file, got"),
+        (
+            "run",
+            ("--model", "mlp"),
+            2,
+            "a run of digits_cnn, this one would be of mlp; leave out --model",
+        ),
+        ("part", (), 3, "unexpected"),
+        ("no weights", (), 3, "not the weights of a model"),
+        ("unfinished", (), 3, "not finished"),
+    ],
+)
+def test_what_cannot_be_begun_with_is_refused(trained, tmp_path, command, start, options, code, what):
+    place = tmp_path / "start"
+    if start == "run":
+        place = trained
+    elif start == "part":
+        minicnn.save({"somewhere.weight": minicnn.zeros(2)}, place)
+    elif start == "no weights":
+        minicnn.save({"weights": [minicnn.zeros(2)]}, place)
+    elif start == "unfinished":
+        place.mkdir()
+        (place / "config.toml").write_text((trained / "config.toml").read_text())
+    done = command("train", "--start-from", place, *options, *SHORT, "--out", tmp_path / "r")
+    assert (done.code, what in done.err) == (code, True), done.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_more_epochs_for_a_finished_run_are_pointed_there(trained, command):
+    done = command("train", "--resume", "--out", trained, "--epochs", "9")
+    assert (done.code, "--start-from RUN with another --out trains on" in done.err) == (2, True)
