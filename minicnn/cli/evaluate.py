@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from minicnn.cli.arguments import add_computing, computing
-from minicnn.cli.output import print_json, table, tell
+from minicnn.cli.output import print_json, table, tell, tell_skipped
+from minicnn.errors import OptionError
 from minicnn.train.evaluate import Run, open_run, read_result
 from minicnn.train.judgement import Judgement
 
@@ -19,16 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", metavar="RUN_DIR", help="what minicnn train wrote")
     parser.add_argument("--data", help="another data set, by name or path; default: that of the run")
     parser.add_argument("--data-dir", help="directory of the data set's files; default: that of the run")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read in --data")
     add_computing(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
+    if args.skip_bad and not (args.data or args.data_dir):
+        raise OptionError("--skip-bad is for --data: the run's own images are read as it read them")
     trained = open_run(args.run_dir, **computing(args))
     source = None
     if args.data or args.data_dir:
         config = trained.config
-        source = trained.other_source(args.data or config.data, args.data_dir or config.data_dir or None)
+        data, data_dir = args.data or config.data, args.data_dir or config.data_dir or None
+        source = trained.other_source(data, data_dir, skip_bad=args.skip_bad)
+        tell_skipped(source.skipped)
     started = time.perf_counter()
     metrics = trained.evaluate(source, tell=tell)
     if args.json:

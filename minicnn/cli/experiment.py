@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import backends
 from minicnn.cli.arguments import whole
-from minicnn.cli.output import counting, finite, print_json, table, tell
+from minicnn.cli.output import counting, finite, print_json, table, tell, tell_skipped
 from minicnn.core.threads import use_threads
 from minicnn.data import sources
 from minicnn.errors import OptionError
@@ -27,6 +27,8 @@ from minicnn.train.experiments import losses, overfitting
 from minicnn.train.experiments.common import Size
 from minicnn.train.journal import held
 
+_FEW = 5
+
 HELP = "overfitting, or losses and optimisers, by experiment"
 
 
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="overfitting|losses", choices=("overfitting", "losses"))
     parser.add_argument("--data", default="digits", help="what `minicnn train` takes; default: digits")
     parser.add_argument("--data-dir", help="directory of the data set's files")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
     parser.add_argument("--train-images", type=whole(2), help="default: 200; losses: 1,000")
     parser.add_argument("--val-images", type=whole(2), help="default: 500; losses: 400")
     parser.add_argument("--seeds", type=whole(2, 1000), help="trainings of each way (5)")
@@ -47,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     if reason := report.missing():
         raise OptionError(f"no picture: {reason}")
-    source = sources.load(args.data, args.data_dir, progress=counting())
+    source = sources.load(args.data, args.data_dir, skip_bad=args.skip_bad, progress=counting())
+    tell_skipped(source.skipped)
     compare, usual, draw, text_of = _WHAT[args.what]
     options = {field.name: getattr(args, field.name) for field in dataclasses.fields(usual)}
     size = dataclasses.replace(usual, **{name: value for name, value in options.items() if value is not None})
@@ -60,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
             **dataclasses.asdict(size),
         }
         with held(out / f"{args.what}.trainings.json", settings, tell) as journal:
+            if size.seeds < _FEW:
+                tell(f"{size.seeds} seeds give wide intervals: {_FEW} or more are usual")
             result = compare(source, size, journal=journal, tell=tell)
     figure = draw(result)
     facts = finite(result.to_dict())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["counting", "finite", "print_json", "table", "tell"]
+__all__ = ["counting", "finite", "print_json", "table", "tell", "tell_skipped"]
 
 
 def print_json(value: Any) -> None:
@@ -68,3 +68,11 @@ def counting(every: float = 2.0) -> Callable[[str, int, int], None]:
 def tell(text: str) -> None:
     """Write at most three lines to standard error."""
     print("\n".join(text.splitlines()[:3]), file=sys.stderr)
+
+
+def tell_skipped(skipped: Sequence[tuple[str, str]], most: int = 5) -> None:
+    """Tell which images were left out, and why: the first of them, and how many there are besides."""
+    for name, reason in skipped[:most]:
+        tell(f"left out: {name}: {reason}")
+    if len(skipped) > most:
+        tell(f"left out: {len(skipped) - most:,} more")

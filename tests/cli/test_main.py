@@ -38,6 +38,7 @@ def test_help_of_every_command(words, capsys):
         (("info", "more"), "one argument too many: 'more'"),
         (("evaluate",), "the following arguments are required: RUN_DIR"),
         (("load", "--kind", "exe", "x"), "invalid choice: 'exe'"),
+        (("train", "--learning-rate", "1"), "there is no option --learning-rate; did you mean --lr?"),
         (("digest", "x", "--jsom"), "there is no option --jsom; did you mean --json?"),
     ],
 )
