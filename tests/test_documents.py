@@ -1,5 +1,6 @@
 """The documents say what the code does today."""
 
+import dataclasses
 import importlib
 import re
 import runpy
@@ -9,6 +10,7 @@ import pytest
 
 import minicnn
 from minicnn import nn, optim, transforms
+from minicnn.train import Callback, Config
 from minicnn.train.preprocess import AUGMENTATIONS
 
 Image = pytest.importorskip("PIL.Image")
@@ -32,6 +34,7 @@ def test_the_page_of_operations_is_that_of_the_code():
         "docs/kernels.md",
         "docs/pytorch.md",
         "docs/serving.md",
+        "docs/training.md",
     ],
 )
 def test_files_that_a_document_names_exist(document):
@@ -56,6 +59,26 @@ def test_the_example_of_the_report_prints_it(capsys):
     printed = capsys.readouterr().out
     if minicnn.backends.active().name == "native":
         assert re.search(r"^conv2d \{'native': .*'algorithms': \{'winograd': 1\}", printed, re.MULTILINE)
+
+
+def test_the_example_of_the_page_on_training_learns_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    code = compile("".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "training.md", "exec")
+    exec(code, first := {"__name__": "training"})
+    assert all(float(word) > 0.95 for word in capsys.readouterr().out.split())
+    assert len(first["history"]) > 3 and first["watch"].gap < 0.05
+    exec(code, second := {"__name__": "training"})  # nothing is left to train
+    assert second["history"] == [] and second["watch"].gap == first["watch"].gap
+
+
+def test_the_page_on_training_names_all_options_and_callbacks():
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    options = page.partition("## Options")[2].partition("\n- ")[0]
+    assert set(re.findall(r"`(\w+)`", options)) == {field.name for field in dataclasses.fields(Config)}
+    methods = set(re.findall(r"^\| `(\w+)\(|, `(load_state_dict)\(", page, re.MULTILINE))
+    public = {name for name in vars(Callback) if not name.startswith("_")}
+    assert {name for names in methods for name in names if name} == public - {"name"}
 
 
 def test_the_page_on_data_lists_transforms_and_augmentations():

@@ -31,12 +31,15 @@ class Run:
 def read(path: str) -> list[Run]:
     """The runs that came to their end."""
     runs: list[Run] = []
+    going: dict[tuple[Any, ...], Run] = {}  # runs that write at the same time are told apart by these
     with open(path, encoding="utf-8") as file:
         for record in map(json.loads, file):
+            key = tuple(record[name] for name in ("framework", "minutes", "seed"))
             if "recipe" in record:
-                runs.append(Run(record["framework"], record["minutes"], []))
+                going[key] = Run(record["framework"], record["minutes"], [])
+                runs.append(going[key])
             else:
-                runs[-1].epochs.append(record)
+                going[key].epochs.append(record)
     return [run for run in runs if run.epochs and "accuracy_with_mirror" in run.last]
 
 

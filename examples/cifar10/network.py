@@ -47,7 +47,7 @@ def build(
 
 
 def normalisation(torch: Any, channels: int) -> Any:
-    """Batch normalisation without a trained scale: the next ReLU and normalisation would undo it."""
+    """Batch normalisation without a trained scale, as airbench has it."""
     layer = torch.nn.BatchNorm2d(channels, momentum=0.4)
     layer.weight.requires_grad_(False)
     return layer
