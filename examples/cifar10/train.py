@@ -44,7 +44,10 @@ RECIPES = {
     5: (Recipe(epochs=9, widths=(64, 192, 192)), 5),
     12: (Recipe(epochs=15), 9),
     30: (Recipe(epochs=17, widths=(128, 384, 384), shift=4), 9),
-    90: (Recipe(epochs=45, widths=(128, 384, 384), shift=4, cutout=8), 27),  # 83: both in one sitting of 3 hours
+    90: (
+        Recipe(epochs=45, widths=(128, 384, 384), shift=4, cutout=8),
+        27,
+    ),  # 83: both in one sitting of 3 hours
 }
 
 

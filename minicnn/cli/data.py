@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dir", help="the data folder; default: data")
     group.add_argument("--url-base", help="a folder on the web that has the files")
     group = parser.add_argument_group("pack, check")
-    group.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
+    group.add_argument("--skip-bad", action="store_true", help="images that cannot be read are no error")
     group.add_argument("--image-size", type=whole(1, 8192), help="height and width; default: by the images")
     group.add_argument("--workers", type=whole(1, 256), default=0, help="pack: threads that decode (all)")
     group.add_argument("--data-dir", help="check: directory of a data set known by name")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(facts)
     else:
         print(_text(facts))
-    return 0
+    return 3 if args.what == "check" and facts["skipped"] and not args.skip_bad else 0
 
 
 def _fetch(args: argparse.Namespace) -> dict[str, Any]:
@@ -72,9 +72,7 @@ def _pack(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:
-    source = sources.load(
-        args.source, args.data_dir, args.image_size, skip_bad=args.skip_bad, progress=counting()
-    )
+    source = sources.load(args.source, args.data_dir, args.image_size, skip_bad=True, progress=counting())
     parts = {"training": source.train, "validation": source.validation, "test": source.test}
     there = {name: images for name, images in parts.items() if images is not None}
     hashes = {name: image_hashes(images) for name, images in there.items()}

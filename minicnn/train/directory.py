@@ -103,10 +103,12 @@ def _refuse_occupied(out: Path) -> None:
 
 def _refuse_other_data(out: Path, recorded: Recorded) -> None:
     before = load_toml(out / "config.toml").get("recorded", {})
-    for name, value in dataclasses.asdict(recorded).items():
-        if name != "version" and before.get(name) != value:
+    now = dataclasses.asdict(recorded)
+    for name in ("data_fingerprint", *now):
+        if name != "version" and before.get(name) != now[name]:
             what = name.replace("_", " ")
-            raise OptionError(f"cannot resume: {what} differs from that of the run in {out}")
+            text = f"cannot resume: {what} differs from that of the run in {out}"
+            raise OptionError(text, hint="the images have changed" if name == "data_fingerprint" else None)
 
 
 def _refuse_busy(out: Path) -> None:

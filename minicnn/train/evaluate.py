@@ -16,6 +16,7 @@ from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, sources
+from minicnn.data.duplicates import image_hashes, overlaps
 from minicnn.data.formats.files import opened
 from minicnn.data.formats.images import decode_to, header
 from minicnn.data.packing import Progress
@@ -29,7 +30,7 @@ from minicnn.train.config import Config
 from minicnn.train.judgement import Judgement
 from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import plain
-from minicnn.train.recorded import Recorded, read_run
+from minicnn.train.recorded import Recorded, read_learned, read_run
 from minicnn.train.splits import test_set
 from minicnn.train.starting import image_shape_of
 
@@ -72,24 +73,27 @@ class Run:
                 f"the images of this run, {self.config.data!r}, have changed since it was trained",
                 hint="--data takes images that it has not seen",
             )
-        if not own and source.name == self.config.data:
-            tell(f"{source.name} has changed since the run: the figures are of images that it may have seen")
         if len(source.classes) != len(self.recorded.classes):
             raise _other("classes", len(self.recorded.classes), len(source.classes))
         if list(source.image_shape) != list(self.recorded.image_shape):
             raise _other("images of shape", tuple(self.recorded.image_shape), source.image_shape)
         # Of a set that the model has learned from, the part set aside; of any other, all there is.
         transform = self._transform()
-        images = (
-            test_set(source, transform) if own else (source.test or source.train).with_transform(transform)
-        )
+        other = source.test or source.train
+        images = test_set(source, transform) if own else other.with_transform(transform)
+        learned = None if own else read_learned(self.directory)
+        if not own and learned is None:
+            tell("the run does not say which images it learned from: these may be among them")
+        elif learned is not None:
+            for overlap in overlaps({"learned": learned, "measured": image_hashes(other)}):
+                count = f"{len(overlap.images):,} of these {len(other):,} images"
+                tell(f"the run has learned from {count}: on them it is better than on others")
         judged = measure(self.model, images, self.recorded.classes, self.config)
         if own:
             try:
                 times = note_opening(self.directory, "evaluate", judged.report())
-                tell(
-                    f"the run's own test images, measured for the {times}. time: test_set.jsonl has them all"
-                )
+                often = f"measured {times} time{'s'[: times - 1]} now"
+                tell(f"the run's own test images, {often}: test_set.jsonl has them all")
             except OSError as error:
                 tell(f"cannot note in {self.directory} that its test set was measured: {error.strerror}")
         return judged
@@ -105,7 +109,8 @@ class Run:
             return load_source(self.config, recorded=self.recorded)
         except OptionError as error:
             raise OptionError(
-                f"the images of this run, {self.config.data!r}, are gone", hint="--data names another place"
+                f"the images of this run, {self.config.data!r}, are not in {os.getcwd()}",
+                hint="go to the folder where it was trained, or --data names another place",
             ) from error
 
     def predict(

@@ -39,6 +39,8 @@ class Metrics:
     --------
     >>> m = Metrics(["cat", "dog"])
     >>> m.update([0, 0, 1], [0, 1, 1], loss=0.5)
+    >>> m
+    Metrics(3 images, accuracy 66.67%, macro F1 66.67%, loss 0.5000)
     >>> m.accuracy, m.recall.tolist(), m.confusion.tolist(), m.loss
     (0.6666666666666666, [0.5, 1.0], [[1, 1], [0, 1]], 0.5)
     """
@@ -50,6 +52,12 @@ class Metrics:
         self.classes = names
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.loss_sum = 0.0
+
+    def __repr__(self) -> str:
+        if not self.count:
+            return f"{type(self).__name__}(no images)"
+        facts = f"accuracy {self.accuracy:.2%}, macro F1 {self.macro(self.f1):.2%}, loss {self.loss:.4f}"
+        return f"{type(self).__name__}({self.count:,} images, {facts})"
 
     def update(self, targets: Any, predictions: Any, loss: float = 0.0) -> None:
         """Count a batch.

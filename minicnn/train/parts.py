@@ -26,7 +26,10 @@ __all__ = ["Parts", "parts_of"]
 
 
 class Parts(NamedTuple):
-    """The loaders of a run, statistics and labels of what it learns from, images that are in two parts."""
+    """The loaders of a run, statistics and labels of what it learns from, images that are in two parts.
+
+    ``hashes`` are those of the images of each part: "training", "validation", "test".
+    """
 
     train: DataLoader
     validation: DataLoader | None
@@ -34,6 +37,7 @@ class Parts(NamedTuple):
     statistics: tuple[list[float], list[float]]
     overlaps: list[Overlap]
     labels: np.ndarray
+    hashes: dict[str, np.ndarray]
 
 
 def parts_of(source: Source, config: Config) -> Parts:
@@ -64,8 +68,9 @@ def parts_of(source: Source, config: Config) -> Parts:
     validation = DataLoader(checked, **options) if len(checked) else None
     test = test_set(source, usual)
     check_fitted(loader, checked, test)
-    shared = overlaps(_hashes(source, indices, held_out))
-    return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared, labels)
+    hashes = _hashes(source, indices, held_out)
+    shared = overlaps(hashes)
+    return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared, labels, hashes)
 
 
 def _hashes(source: Source, learned: np.ndarray, held_out: np.ndarray) -> dict[str, np.ndarray]:

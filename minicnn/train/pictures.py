@@ -63,7 +63,7 @@ def draw_calibration(bins: Sequence[Sequence[float]], error: float) -> Any:
     axes.plot(confidence[filled], share[filled], "o", color="tab:blue", markersize=4)
     axes.plot([0, 1], [0, 1], "--", color="0.4", label="as sure as right")
     for middle, height, count in zip(middles[filled], share[filled], counts[filled], strict=True):
-        axes.text(middle, height + 0.01, f"{int(count)}", ha="center", fontsize=6, color="0.3")
+        axes.text(middle, height + 0.01, f"{int(count)}", ha="center", fontsize=8, color="0.3")
     axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="confidence", ylabel="share that is right")
     axes.set_title(f"expected calibration error {error:.3f}; numbers: images", fontsize=10)
     figure.legend(loc="outside lower center", ncols=2)

@@ -43,7 +43,9 @@ def resolved(config: Config, source: Source) -> Config:
     usual_rate = OPTIMIZERS[optimizer][1]
     if model in _PLAIN:
         usual_rate = _PLAIN_RATES.get(optimizer, usual_rate)
-    recipe = {"batch_size": 64, "lr": usual_rate, "schedule": "onecycle", "augment": "none"} | recipe
+    # What stops early would never see the low rates that one-cycle ends with; cosine's fall from the start.
+    schedule = "cosine" if config.patience else "onecycle"
+    recipe = {"batch_size": 64, "lr": usual_rate, "schedule": schedule, "augment": "none"} | recipe
     # With BLAS a second thread gains little on small models, costs tenfold when another process holds its
     # core, and changes the last bits of the numbers; the native kernels' threads do nothing of it.
     backend = config.backend or backends.active().name

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import OptionError
+import numpy as np
+
+from minicnn.data.pack import HASH_BYTES
+from minicnn.errors import FormatError, OptionError
+from minicnn.io import atomic
 from minicnn.train.config import Config, load_toml
 
-__all__ = ["Recorded", "read_run"]
+__all__ = ["Recorded", "read_learned", "read_run", "write_learned"]
+
+_LEARNED = "learned.npy"
 
 
 @dataclass(frozen=True)
@@ -56,3 +62,29 @@ def read_run(directory: str | Path, **changes: Any) -> tuple[Config, Recorded]:
     except (KeyError, TypeError) as error:
         raise OptionError(f"{directory}: its config.toml does not say what the data were like") from error
     return Config.from_dict(values | changes), recorded
+
+
+def write_learned(directory: str | Path, hashes: np.ndarray) -> None:
+    """Write down which images a run learns from: their :func:`~minicnn.data.duplicates.image_hashes`."""
+    table = np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, HASH_BYTES)
+    atomic.write(Path(directory) / _LEARNED, lambda file: np.save(file, table))
+
+
+def read_learned(directory: str | Path) -> np.ndarray | None:
+    """What :func:`write_learned` wrote; None where there is nothing.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged.
+    """
+    path = Path(directory) / _LEARNED
+    if not path.exists():
+        return None
+    try:
+        table = np.load(path)
+    except (ValueError, OSError, EOFError) as error:
+        raise FormatError(f"damaged: {error}", path=path) from error
+    if table.dtype != np.uint8 or table.shape[1:] != (HASH_BYTES,):
+        raise FormatError("not the hashes of images", path=path)
+    return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)

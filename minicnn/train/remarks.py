@@ -13,11 +13,12 @@ from minicnn.train.config import Config
 __all__ = ["after", "before"]
 
 _WAITING, _LONG = 0.25, 10.0  # of the time; seconds
+_RISEN = 1.2  # times the least validation loss
 _UNEVEN = 5  # times as many images of one class as of another
 
 
 def before(config: Config, labels: np.ndarray, classes: Sequence[str]) -> Iterator[str]:
-    """About the images to learn from.
+    """About what was asked for, and the images to learn from.
 
     Examples
     --------
@@ -26,6 +27,11 @@ def before(config: Config, labels: np.ndarray, classes: Sequence[str]) -> Iterat
     """
     counts = np.bincount(labels, minlength=len(classes))
     few, many = int(counts.argmin()), int(counts.argmax())
+    if config.patience and config.schedule == "onecycle":
+        yield (
+            "onecycle lowers the rate towards the end, which --patience may cut off: "
+            "--schedule cosine suffers less, and --best in place of --patience not at all"
+        )
     if config.balance == "none" and counts[many] > _UNEVEN * counts[few]:
         yield (
             f"uneven classes, {counts[few]} images of {classes[few]} to {counts[many]} of {classes[many]}: "
@@ -56,9 +62,26 @@ def after(
     if not config.workers and waited > max(_WAITING * seconds, _LONG):
         share = f"{waited / seconds:.0%}"
         yield f"{share} of the time was spent waiting for images: --workers 1 loads them meanwhile"
-    loss = records[-1].get("val_loss", records[-1].get("train_loss")) if records else None
-    if config.loss == "cross_entropy" and loss is not None and loss > math.log(classes):
+    yield from _learning(config, records, best, classes)
+
+
+def _learning(
+    config: Config, records: Sequence[dict[str, Any]], best: int | None, classes: int
+) -> Iterator[str]:
+    """Whether it learned at all, and whether it went on to learn the training images by heart."""
+    watched = "val_loss" if records and "val_loss" in records[-1] else "train_loss"
+    losses = [record[watched] for record in records]
+    if not losses or config.loss != "cross_entropy":
+        return
+    least = min(losses)
+    if least > math.log(classes):
         yield (
-            f"it did not learn: a loss of {loss:.4g}, where all classes being alike gives "
+            f"it did not learn: a loss of {least:.4g} at best, where all classes being alike gives "
             f"{math.log(classes):.4g}; try a smaller --lr, or minicnn find-lr"
+        )
+    elif watched == "val_loss" and best is None and losses[-1] > _RISEN * least:
+        epoch = records[losses.index(least)]["epoch"] + 1
+        yield (
+            f"the validation loss was {least:.4g} after epoch {epoch} and is {losses[-1]:.4g} now: it learns "
+            "by heart; --best keeps the best epoch, --augment and more images help"
         )

@@ -101,9 +101,7 @@ def _confusion(test: dict[str, Any]) -> dict[str, Any]:
     names = list(test["classes"])
     if len(names) > _MOST_ROWS:
         return {"picture": _png(draw_confusion(np.array(test["confusion"]), names)), "rows": []}
-    largest = [max(1, max(row)) for row in test["confusion"]]
-    pairs = zip(test["confusion"], largest, strict=True)
-    shaded = [[(n, round(100 * n / most)) for n in row] for row, most in pairs]
+    shaded = [[(n, round(100 * n / max(1, sum(row)))) for n in row] for row in test["confusion"]]
     return {"picture": None, "rows": list(zip(names, shaded, strict=True))}
 
 

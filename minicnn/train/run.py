@@ -31,8 +31,8 @@ from minicnn.train.losses import LOSSES, training_loss
 from minicnn.train.lr_finder import RateSearch, find_rate
 from minicnn.train.parts import Parts, parts_of
 from minicnn.train.recipes import chosen, resolved
-from minicnn.train.recorded import Recorded, read_run
-from minicnn.train.starting import begin, digest_of
+from minicnn.train.recorded import Recorded, read_run, write_learned
+from minicnn.train.starting import begin, digest_of, learned_before
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
@@ -65,8 +65,8 @@ def train(
     Returns
     -------
     dict
-        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second,
-        loader_share, digest, backend, threads, macro_f1, shared_images, run, data, model``; also written
+        ``test_accuracy, test_loss, val_accuracy, epochs, steps, seconds, images_per_second, loader_share,
+        digest, backend, threads, macro_f1, shared_images, remarks, run, data, model`` and more; also written
         to ``result.json``. Measures are None where there are no images to take them on.
 
     Raises
@@ -94,19 +94,22 @@ def train(
         model = _model(config, source)
         _check(config, parts)
         # What goes on has weights of its own, if it came as far as its first checkpoint.
-        lines = [] if resume else begin(model, config, recorded, source)
+        lines = [] if resume else begin(model, config, recorded, parts.hashes)
         with claimed(config, recorded, resume) as config:
+            said: list[str] = []
             for line in _opening(given, config, model, parts, recorded, source):
-                tell(line)
+                _say(line, said, tell)
             timer, keeping = Timer(), _keeping(config)
             trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
             if resume and not trainer.resume():
-                lines = begin(model, config, recorded, source)
-            for line in lines:
-                tell(line)
+                lines = begin(model, config, recorded, parts.hashes)
             write_config(config, recorded)
+            if not resume:
+                _note_learned(config, recorded, parts)
             if source.skipped:
-                tell(_left_out(source.skipped, Path(config.out)))
+                lines.append(_left_out(source.skipped, Path(config.out)))
+            for line in lines:
+                _say(line, said, tell)
             before = outcome.withdraw(Path(config.out))
             epochs = trainer.fit(
                 parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps
@@ -115,10 +118,12 @@ def train(
             best = _take_over(trainer, keeping)
             ended = (epochs, trainer.epoch, best, len(source.classes), trainer.loading.seconds, timer.seconds)
             for remark in remarks.after(config, *ended):
-                tell(remark)
+                _say(remark, said, tell)
+            if not timer.updates:
+                tell(f"{config.out} was at its end: nothing is left to train, it is measured again")
             test = outcome.write_model(config, model, source, parts)
             timings = outcome.timings(before, timer, time.perf_counter() - started, trainer.loading.seconds)
-            facts = {"digest": digest, **timings}
+            facts = {"digest": digest, "remarks": said, **timings}
             return outcome.write_result(config, trainer, source, parts, best, test, facts)
 
 
@@ -190,9 +195,22 @@ def _recorded(source: Source, parts: Parts, start_digest: str) -> Recorded:
 def _begun(config: Config, source: Source, parts: Parts, tell: Callable[[str], object]) -> Module:
     """A new model, with the weights to start from if there are any."""
     model = _model(config, source)
-    for line in begin(model, config, _recorded(source, parts, digest_of(config.start_from)), source):
+    for line in begin(model, config, _recorded(source, parts, digest_of(config.start_from)), parts.hashes):
         tell(line)
     return model
+
+
+def _note_learned(config: Config, recorded: Recorded, parts: Parts) -> None:
+    """Write down which images the run learns from, and those that the weights to start from learned from."""
+    learned = parts.hashes["training"]
+    before = learned_before(config.start_from, recorded)
+    write_learned(config.out, np.unique(learned if before is None else np.concatenate([learned, before])))
+
+
+def _say(line: str, said: list[str], tell: Callable[[str], object]) -> None:
+    """Tell a line now, and keep it for the report."""
+    said.append(line)
+    tell(line)
 
 
 def _opening(

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.random import new_generator
 from minicnn.data import Subset, stratified_split
+from minicnn.data.duplicates import image_hashes
 from minicnn.data.sources import Source
 
 __all__ = ["split_test", "split_validation", "test_set"]
@@ -21,7 +23,7 @@ def split_test(source: Source) -> tuple[Any, Any]:
     """
     if source.test is not None:
         return np.arange(len(source.train)), np.arange(0)
-    return stratified_split(source.train.targets, _HELD_OUT, seed=0)
+    return _split(source, np.arange(len(source.train)), _HELD_OUT, seed=0)
 
 
 def split_validation(source: Source, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +34,22 @@ def split_validation(source: Source, fraction: float, seed: int) -> tuple[np.nda
     indices = split_test(source)[0]
     if not fraction or source.validation is not None:
         return indices, indices[:0]
-    kept, held_out = stratified_split(np.asarray(source.train.targets)[indices], fraction, seed=seed)
+    return _split(source, indices, fraction, seed)
+
+
+def _split(source: Source, indices: np.ndarray, fraction: float, seed: int) -> tuple[Any, Any]:
+    """A stratified split of these training images in which equal ones stay together."""
+    labels = np.asarray(source.train.targets)[indices]
+    _, first, which = np.unique(image_hashes(source.train, indices), return_index=True, return_inverse=True)
+    if len(first) == len(indices):
+        kept, held_out = stratified_split(labels, fraction, seed=seed)
+    else:
+        first_of = first[which]  # for each image, the first that is equal to it
+        firsts = np.sort(first)
+        chosen = firsts[stratified_split(labels[firsts], fraction, seed=seed)[1]]
+        out = np.isin(first_of, chosen)
+        rng = new_generator(seed, len(indices))
+        kept, held_out = (rng.permutation(np.flatnonzero(side)) for side in (~out, out))
     return indices[kept], indices[held_out]
 
 

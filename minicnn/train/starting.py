@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.sources import Source
+from minicnn.data.duplicates import overlaps
 from minicnn.errors import CheckpointError, OptionError
 from minicnn.io import checkpoint, load
 from minicnn.nn import Module
 from minicnn.train.config import Config
-from minicnn.train.recorded import Recorded, read_run
-from minicnn.train.splits import split_validation
+from minicnn.train.recorded import Recorded, read_learned, read_run
 
-__all__ = ["begin", "digest_of", "image_shape_of", "model_of"]
+__all__ = ["begin", "digest_of", "image_shape_of", "learned_before", "model_of"]
 
 
 def model_of(start_from: str) -> str:
@@ -36,7 +35,15 @@ def digest_of(start_from: str) -> str:
     return checkpoint.digest(_weights(start_from)) if start_from else ""
 
 
-def begin(model: Module, config: Config, recorded: Recorded, source: Source) -> list[str]:
+def learned_before(start_from: str, recorded: Recorded) -> np.ndarray | None:
+    """The hashes of all images that the weights to start from learned from; None where nobody knows."""
+    run = _run_of(start_from)
+    if run is None or list(read_run(run)[1].image_shape) != list(recorded.image_shape):
+        return None
+    return read_learned(run)
+
+
+def begin(model: Module, config: Config, recorded: Recorded, hashes: Mapping[str, np.ndarray]) -> list[str]:
     """Give a new model the weights that ``config.start_from`` names, if any.
 
     The last layer stays as it is, at random, where its shape is another or the run to start from had other
@@ -50,13 +57,14 @@ def begin(model: Module, config: Config, recorded: Recorded, source: Source) -> 
         Of the run that begins.
     recorded : Recorded
         What that knows about its data, and the digest of the weights.
-    source : Source
-        Its data.
+    hashes : mapping of str to array
+        :func:`~minicnn.data.duplicates.image_hashes` of its images to validate and to test on.
 
     Returns
     -------
     list of str
-        What a person should know, in lines: also whether images to validate on were learned from before.
+        What a person should know, in lines: also how many images to validate and to test on were learned from
+        before.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def begin(model: Module, config: Config, recorded: Recorded, source: Source) -> 
         raise CheckpointError(f"{config.start_from}: {error.message}", op="start-from") from error
     return [
         f"it begins with the weights of {config.start_from}; {_last_in_words(kept, known)}",
-        *_learned_before(config, recorded, source),
+        *_learned_before(config, recorded, hashes),
     ]
 
 
@@ -138,23 +146,23 @@ def _last_in_words(kept: bool, known: Recorded | None) -> str:
     return "of all layers" if known is not None else "of all layers, if its classes are these in this order"
 
 
-def _learned_before(config: Config, recorded: Recorded, source: Source) -> Iterator[str]:
-    """Where a training before this one, or before that, learned from images that validate or test now."""
-    held_out = split_validation(source, config.val_fraction, config.seed)[1]
-    start, seen = config.start_from, set[Path]()
-    while (run := _run_of(start)) is not None and run.resolve() not in seen:
-        seen.add(run.resolve())
-        past, known = read_run(run)
-        if known.data_fingerprint == recorded.data_fingerprint:
-            learned = split_validation(source, past.val_fraction, past.seed)[0]
-            if count := len(np.intersect1d(held_out, learned)):
-                yield (
-                    f"{run} learned from {count:,} of the {len(held_out):,} images that validate now: "
-                    f"--seed {past.seed} --val-fraction {past.val_fraction} splits them as it did"
-                )
-        elif past.data == config.data:
-            yield f"{past.data} has changed since {run} learned from it: also, maybe, from what tests now"
-        start = past.start_from
-        if start and not Path(start).exists():
-            yield f"{run} began with {start}, which is gone: nobody knows what that learned from"
-            return
+def _learned_before(config: Config, recorded: Recorded, hashes: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """How many of the images to validate and to test on were learned from before."""
+    run = _run_of(config.start_from)
+    if run is None:
+        return
+    past, known = read_run(run)
+    learned = learned_before(config.start_from, recorded)
+    if learned is None:
+        why = "they had another size, or it did not write it down"
+        yield f"nobody can tell which images {run} learned from: {why}"
+        return
+    same_data = known.data_fingerprint == recorded.data_fingerprint
+    split_elsewise = same_data and (past.seed, past.val_fraction) != (config.seed, config.val_fraction)
+    for part, what in (("validation", "validate"), ("test", "test")):
+        for overlap in overlaps({"learned": learned, part: hashes[part]}):
+            count = f"{len(overlap.images):,} of the {len(hashes[part]):,} images"
+            text = f"{run} learned from {count} to {what} on"
+            if part == "validation" and split_elsewise:
+                text += f": --seed {past.seed} --val-fraction {past.val_fraction} splits them as it did"
+            yield text

@@ -160,7 +160,7 @@ def test_names_that_are_not_utf_8_are_written_with_escapes(pictures, command):
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
     odd = os.fsdecode(b"s\xe9t")
-    done = command("data", "check", odd)
+    done = command("data", "pack", odd, "out")
     assert done.code == 3 and r"\udce9.png" in done.err
     done = command("data", "check", odd, "--skip-bad")
     assert (done.code, r"left out: l\udce9ger/\udce9.png: " in done.out) == (0, True)
@@ -183,7 +183,7 @@ def test_labels_out_of_range_are_bad_input(pictures, command, label):
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     os.rename("set", "set.tar")
-    done = command("data", "check", "set.tar")
+    done = command("data", "pack", "set.tar", "out")
     assert done.code == 3 and f"set.tar: 2.cls: its label is {label}, expected 0 to 65535" in done.err
     done = command("data", "check", "set.tar", "--skip-bad", "--json")
     assert (done.code, done.json["images"]) == (0, {"training": 2})

@@ -95,6 +95,25 @@ def test_check_names_the_images_that_occur_more_than_once(pictures, command):
     assert any(line.endswith(" and 11 more") and line.count(".png") == 20 for line in lines)
 
 
+def test_check_lists_all_that_cannot_be_read(pictures, command):
+    folder = pictures("set")
+    for i in range(7):
+        (folder / "dark" / f"bad{i}.png").write_bytes(b"no image")
+    for options, code in (((), 3), (("--skip-bad",), 0)):
+        done = command("data", "check", "set", *options)
+        assert (done.code, done.out.count("left out: dark/bad")) == (code, 7)
+
+
+def test_images_for_others_come_first_among_what_is_left_out(pictures, command):
+    folder = pictures("set")
+    for ending in ("csv", "db", "doc", "ini", "json", "txt", "txt2", "xls", "tif"):
+        for name in ("a", "b") if ending != "tif" else ("scan",):
+            (folder / "dark" / f"{name}.{ending}").touch()
+    note = next(line for line in command("data", "check", "set").out.splitlines() if line.startswith("note"))
+    assert "left out, not png jpg" in note and ": 1 .tif, 2 .csv, " in note
+    assert note.endswith(" and 3 more kinds of file(s)")
+
+
 def test_evaluate_leaves_out_what_cannot_be_read(pictures, trained, command):
     folder = pictures("set", classes=[str(i) for i in range(10)], images=1)
     (folder / "3" / "bad.png").write_bytes(b"no image")

@@ -7,6 +7,7 @@ from minicnn.train import remarks
 from minicnn.train.config import Config
 
 CLASSES = ["cat", "dog", "frog"]
+OVERFITTED = [{"epoch": 0, "val_loss": 0.2}, {"epoch": 1, "val_loss": 1.11}]
 
 
 @pytest.mark.parametrize("counts, options, said", [
@@ -22,12 +23,23 @@ def test_uneven_classes(counts, options, said):
     assert all(f"{counts[2]} images of frog to 60 of cat" in line for line in lines)
 
 
+def test_stopping_early_under_a_rate_that_falls_late():
+    labels = np.arange(3)
+    (line,) = remarks.before(Config(patience=3, schedule="onecycle"), labels, CLASSES)
+    assert "which --patience may cut off" in line
+    for options in ({"patience": 3, "schedule": "constant"}, {"schedule": "onecycle"}):
+        assert not list(remarks.before(Config(**options), labels, CLASSES))
+
+
 @pytest.mark.parametrize("options, records, epochs, best, words", [
     ({"epochs": 5}, [{"val_loss": 0.3}], 5, None, []),
     ({"epochs": 5, "patience": 2}, [{"val_loss": 0.3}], 5, 3, ["weights are those of epoch 4"]),
     ({"epochs": 5, "patience": 2}, [{"val_loss": 0.3}], 4, 1, ["stopped early, after epoch 4", "epoch 2"]),
     ({"epochs": 5, "patience": 2, "max_steps": 7}, [], 1, None, []),
-    ({"epochs": 5}, [{"val_loss": 0.2}, {"val_loss": 1.11}], 5, None, ["did not learn: a loss of 1.11"]),
+    ({"epochs": 5}, [{"val_loss": 1.2}, {"val_loss": 1.11}], 5, None, ["a loss of 1.11 at best"]),
+    ({"epochs": 5}, OVERFITTED, 5, None, ["was 0.2 after epoch 1 and is 1.11 now: it learns by heart"]),
+    ({"epochs": 5, "best": True}, OVERFITTED, 5, 0, ["weights are those of epoch 1"]),
+    ({"epochs": 5}, OVERFITTED[:1], 5, None, []),
     ({"epochs": 5}, [{"train_loss": 39134544.0}], 5, None, ["a loss of 3.913e+07"]),
     ({"epochs": 5, "loss": "mse"}, [{"val_loss": 1.2}], 5, None, []),
 ])  # fmt: skip

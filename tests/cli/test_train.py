@@ -27,6 +27,7 @@ def test_a_run_directory_holds_all_that_is_promised(trained):
         "config.toml",
         "metrics.jsonl",
         "checkpoints",
+        "learned.npy",
         "model.safetensors",
         "result.json",
         "report.html",

@@ -48,7 +48,7 @@ def test_a_split_is_stratified_and_leaks_nothing():
 
 @pytest.mark.parametrize("sizes", [(5, 100, 100), (200, 100, 100), (100, 1200, 500)])
 def test_too_many_or_too_few_images_are_refused(sizes):
-    with pytest.raises(OptionError, match="expected 10 images or more"):
+    with pytest.raises(OptionError, match="expected --train-images 10 or more"):
         split_of(DIGITS, *sizes)
 
 

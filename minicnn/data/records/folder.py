@@ -17,6 +17,9 @@ from minicnn.errors import FormatError
 
 __all__ = ["FolderRecords", "left_out_note"]
 
+_OTHER_IMAGES = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd")
+_MOST_KINDS = 6  # of files in a note
+
 
 class FolderRecords(Records):
     """The images below a folder, sorted by path; see :func:`~minicnn.data.formats.files.files_below`.
@@ -97,5 +100,8 @@ def left_out_note(endings: Counter[str]) -> str:
     """What was no image by its name, in a line."""
     if not endings:
         return ""
-    listed = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(4))
-    return f"left out, not {' '.join(e[1:] for e in EXTENSIONS)}: {listed} file(s)"
+    # Those that are images for others come first: somebody misses them.
+    kinds = sorted(endings.items(), key=lambda kind: (kind[0] not in _OTHER_IMAGES, -kind[1]))
+    listed = ", ".join(f"{count} {ending}" for ending, count in kinds[:_MOST_KINDS])
+    more = f" and {len(kinds) - _MOST_KINDS} more kinds of" if len(kinds) > _MOST_KINDS else ""
+    return f"left out, not {' '.join(e[1:] for e in EXTENSIONS)}: {listed}{more} file(s)"

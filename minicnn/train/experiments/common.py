@@ -118,9 +118,9 @@ def split_of(source: Source, few: int, more: int, validation: int, noise: float 
     labels = np.asarray(source.train.targets)[indices]
     if few < len(source.classes) or few > more or more + validation > len(indices):
         raise OptionError(
-            expected=f"{len(source.classes)} images or more to train on, and {len(indices)} in all at most",
-            got=f"{few}, {more} and {validation} to validate on",
-            op="experiment",
+            expected=f"--train-images {len(source.classes)} or more, {len(indices)} images in all at most",
+            got=f"--train-images {few}{f', {more} for more data' * (more > few)}, --val-images {validation}",
+            op="split",
         )
     rest, held_out = stratified_split(labels, validation / len(indices), seed=0)
     larger = _some(rest, labels, more, seed=1)
