@@ -88,7 +88,11 @@ def _gaps(result: overfitting.Overfitting) -> str:
         ]
         for row in result.table()
     ]
-    return table(["", "training", "validation", "right labels", "gap", "p"], rows)
+    return (
+        f"{table(['', 'training', 'validation', 'right labels', 'gap', 'p'], rows)}\n\n"
+        "gap: training less validation accuracy; right labels: on validation images without the wrong ones;\n"
+        "p: that the gap is no smaller than with none (paired t tests, Holm's rule)"
+    )
 
 
 def _chosen(result: losses.Losses) -> str:

@@ -207,7 +207,7 @@ def draw(result: Overfitting) -> Any:
     wrong = f"{facts['noise']:.0%} of the labels wrong"
     what = f"{facts['train_images']} images of {facts['data']}, {wrong}, {facts['epochs']} epochs: mean of"
     why = "seeds on one split with 95 % intervals; p: the gap is no smaller than with none"
-    figure.suptitle(f"{what} {facts['seeds']} {why}", fontsize=9)
+    figure.suptitle(f"{what}\n{facts['seeds']} {why}", fontsize=9)
     return figure
 
 
