@@ -26,6 +26,7 @@ from minicnn.train import report
 from minicnn.train.experiments import losses, overfitting
 from minicnn.train.experiments.common import Size
 from minicnn.train.journal import held
+from minicnn.train.splits import split_test
 
 _FEW = 5
 
@@ -38,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="digits", help="what `minicnn train` takes; default: digits")
     parser.add_argument("--data-dir", help="directory of the data set's files")
     parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
-    parser.add_argument("--train-images", type=whole(2), help="default: 200; losses: 1,000")
-    parser.add_argument("--val-images", type=whole(2), help="default: 500; losses: 400")
+    parser.add_argument("--train-images", type=whole(2), help="200; losses: 1,000; fewer of a small set")
+    parser.add_argument("--val-images", type=whole(2), help="500; losses: 400; fewer of a small set")
     parser.add_argument("--seeds", type=whole(2, 1000), help="trainings of each way (5)")
     parser.add_argument("--epochs", type=whole(1), help="of each training; default: 60; losses: 15")
     parser.add_argument("--threads", type=whole(1, 1024), default=1, help="threads to compute with (1)")
@@ -53,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     source = sources.load(args.data, args.data_dir, skip_bad=args.skip_bad, progress=counting())
     tell_skipped(source.skipped)
     compare, usual, draw, text_of = _WHAT[args.what]
-    options = {field.name: getattr(args, field.name) for field in dataclasses.fields(usual)}
-    size = dataclasses.replace(usual, **{name: value for name, value in options.items() if value is not None})
+    size = _size(args, usual, len(split_test(source)[0]))
     out = Path(args.out)
     atomic.make_directory(out)  # now rather than after hours
     with use_threads(args.threads), np.errstate(all="ignore"):
@@ -77,6 +77,21 @@ def run(args: argparse.Namespace) -> int:
         print(text_of(result))
         print(f"\nwritten: {out / args.what}.json and .png")
     return 0
+
+
+def _size(args: argparse.Namespace, usual: Size, images: int) -> Size:
+    """What was asked for, and for the rest the usual, or as much of it as there are images for."""
+    times = overfitting.MORE if args.what == "overfitting" else 1
+    if times * usual.train_images + usual.val_images > images:
+        usual = dataclasses.replace(
+            usual,
+            train_images=min(usual.train_images, images // (2 * times)),
+            val_images=min(usual.val_images, images // 3),
+        )
+        sizes = f"{usual.train_images} to learn from, {usual.val_images} to validate on"
+        tell(f"{images:,} images are not enough for the usual size: {sizes}")
+    options = {field.name: getattr(args, field.name) for field in dataclasses.fields(usual)}
+    return dataclasses.replace(usual, **{name: value for name, value in options.items() if value is not None})
 
 
 def _gaps(result: overfitting.Overfitting) -> str:

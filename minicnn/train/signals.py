@@ -27,7 +27,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: it was asked for
     """
 
     def __init__(self, number: int, where: str = "") -> None:
-        saved = f"; saved {where}" if where else ""
+        saved = f"; saved {where}, from which --resume goes on" if where else ""
         super().__init__(f"stopped by {signal.Signals(number).name}{saved}")
         self.exit_code = 128 + number
 

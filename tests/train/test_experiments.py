@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,6 +66,21 @@ def test_statistics_are_scipys():
     assert share([0.7, 1.0]) == (0.85, 0.0, 1.0)  # Student's would be far beyond
     assert smaller(values, others) == stats.ttest_rel(values, others, alternative="less").pvalue < 0.05
     assert smaller(others, others) == smaller([0.1, 0.3], [0.2, 0.4]) == 1.0  # nothing varies
+
+
+@pytest.mark.parametrize("what, images, given, expected", [
+    ("overfitting", 1300, {}, (200, 500)),
+    ("overfitting", 900, {}, (112, 300)),
+    ("losses", 900, {}, (450, 300)),
+    ("losses", 900, {"val_images": 99}, (450, 99)),
+])  # fmt: skip
+def test_a_small_set_makes_a_smaller_experiment(what, images, given, expected):
+    from minicnn.cli import experiment
+
+    names = ("train_images", "val_images", "epochs", "seeds")
+    args = SimpleNamespace(what=what, **dict.fromkeys(names) | given)
+    size = experiment._size(args, experiment._WHAT[what][1], images)
+    assert (size.train_images, size.val_images, size.seeds) == (*expected, 5)
 
 
 def test_gradient_descent_sees_all_images_in_each_update():

@@ -24,10 +24,10 @@ from minicnn.train.experiments.common import (
 )
 from minicnn.train.journal import Journal
 
-__all__ = ["ARMS", "SIZE", "Arm", "Overfitting", "compare_regularisers", "draw"]
+__all__ = ["ARMS", "MORE", "SIZE", "Arm", "Overfitting", "compare_regularisers", "draw"]
 
 SIZE = Size(train_images=200, val_images=500, epochs=60)
-_MORE = 4  # times as many images with more data
+MORE = 4  # times as many images with more data
 _RATE = 0.02  # of SGD with momentum
 
 
@@ -145,7 +145,7 @@ def compare_regularisers(
         If there are not so many images.
     """
     statistics_library()  # missing now rather than after hours
-    split = split_of(source, size.train_images, _MORE * size.train_images, size.val_images, noise)
+    split = split_of(source, size.train_images, MORE * size.train_images, size.val_images, noise)
     journal = journal or Journal()
     result = Overfitting({**size.settings(split), "more_images": len(split.more), "noise": noise})
 
