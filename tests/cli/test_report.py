@@ -109,6 +109,12 @@ def test_its_figures_are_those_of_the_run(trained):
         assert figure in head
     most = max(facts["support"] for facts in test["classes"].values()) / test["count"]
     assert f"Always answering with the most frequent class would be right on {most:.2%}." in head
+    assert len(result["remarks"]) > 1
+    for remark in result["remarks"]:
+        assert " ".join(remark.split()) in head
+    shades = re.findall(r"rgb\(31 119 180 / (\d+)%\)", (trained / "report.html").read_text(encoding="utf-8"))
+    shares = [round(100 * n / sum(row)) for row in test["confusion"] for n in row]
+    assert list(map(int, shades)) == shares
     first, *rows = page.parts["Confusion matrix"].tables[0]
     assert first[1:] == list(test["classes"])
     assert [[int(cell) for cell in row[1:]] for row in rows] == test["confusion"]

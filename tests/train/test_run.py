@@ -138,6 +138,13 @@ def test_the_usual_rate_is_smaller_for_models_that_normalise_nothing(options, ra
     assert resolved(Config(**options), sources.load("digits")).lr == rate
 
 
+@pytest.mark.parametrize(("options", "schedule"), [
+    ({}, "onecycle"), ({"patience": 3}, "cosine"), ({"patience": 3, "schedule": "step"}, "step"),
+])  # fmt: skip
+def test_the_schedule_goes_with_the_patience(options, schedule):
+    assert resolved(Config(**options), sources.load("digits")).schedule == schedule
+
+
 def test_threads_are_those_of_the_backend_asked_for(monkeypatch):
     monkeypatch.setattr("minicnn.train.recipes.chosen_threads", lambda: 0)
     monkeypatch.setattr("minicnn.train.recipes.processors", lambda: 7)
