@@ -83,7 +83,7 @@ def read_learned(directory: str | Path) -> np.ndarray | None:
         return None
     try:
         table = np.load(path)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, EOFError) as error:
         raise FormatError(f"damaged: {error}", path=path) from error
     if table.dtype != np.uint8 or table.shape[1:] != (HASH_BYTES,):
         raise FormatError("not the hashes of images", path=path)

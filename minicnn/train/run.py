@@ -19,7 +19,7 @@ from minicnn.data.sources import Source
 from minicnn.errors import OptionError
 from minicnn.io import atomic, checkpoint
 from minicnn.nn import Module
-from minicnn.train import outcome, remarks
+from minicnn.train import log, outcome, remarks
 from minicnn.train.averaging import MovingAverage
 from minicnn.train.callbacks import Callback, Timer
 from minicnn.train.choices import OPTIMIZERS, SCHEDULES, class_weights, mixing
@@ -111,11 +111,11 @@ def train(
             for line in lines:
                 _say(line, said, tell)
             before = outcome.withdraw(Path(config.out))
-            epochs = trainer.fit(
-                parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps
-            )
+            trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
             digest = checkpoint.digest(trainer.state())  # of the last checkpoint, before the weights change
             best = _take_over(trainer, keeping)
+            # Those before a resumption too.
+            epochs = [r for r in log.read(Path(config.out) / "metrics.jsonl") if "train_loss" in r]
             ended = (epochs, trainer.epoch, best, len(source.classes), trainer.loading.seconds, timer.seconds)
             for remark in remarks.after(config, *ended):
                 _say(remark, said, tell)

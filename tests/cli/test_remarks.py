@@ -57,6 +57,15 @@ def test_waiting_for_images(workers, waited, seconds, said):
     assert lines == ["40% of the time was spent waiting for images: --workers 1 loads them meanwhile"] * said
 
 
+def test_a_resumed_training_is_judged_by_all_its_epochs(command, tmp_path, monkeypatch):
+    judged = []
+    monkeypatch.setattr(remarks, "after", lambda config, records, *more: judged.append(len(records)) or [])
+    out = tmp_path / "r"
+    assert command("train", "--epochs", "3", "--max-steps", "30", "--out", out).code == 0
+    assert command("train", "--resume", "--out", out, "--max-steps", "69").code == 0
+    assert judged == [1, 3]
+
+
 def test_a_training_tells_them(command, tmp_path):
     words = {"--epochs": 6, "--patience": 1, "--lr": 3, "--optimizer": "sgd", "--schedule": "constant"}
     done = command("train", *(word for pair in words.items() for word in pair), "--out", tmp_path / "r")

@@ -291,7 +291,10 @@ def test_more_steps_may_follow_a_finished_run(tmp_path, command, whole):
 def test_a_run_that_goes_on_is_not_finished_meanwhile(tmp_path, command, whole, monkeypatch):
     out = tmp_path / "r"
     command("train", *TINY, "--max-steps", "5", "--out", out)
-    killed = lambda *args, **more: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+
+    def killed(*args, **more):
+        os.kill(os.getpid(), signal.SIGINT)
+
     with monkeypatch.context() as patch:
         patch.setattr("minicnn.train.trainer.Trainer.fit", killed)
         assert command("train", "--out", out, "--resume", "--max-steps", "9").code == 130
