@@ -6,15 +6,17 @@ import argparse
 import os
 from typing import Any
 
+import numpy as np
+
 from minicnn.cli.arguments import whole
 from minicnn.cli.output import counting, print_json, table
 from minicnn.data import fetch, sources
 from minicnn.data.catalog import CATALOG
 from minicnn.data.duplicates import equal_images, image_hashes, overlaps, repeated
-from minicnn.data.pack import open_pack
+from minicnn.data.pack import PackedImages, open_pack, pixel_hashes
 from minicnn.data.packing import pack
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import OptionError
+from minicnn.errors import FormatError, OptionError
 
 HELP = "download, pack and check data sets"
 
@@ -75,6 +77,8 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
     source = sources.load(args.source, args.data_dir, args.image_size, skip_bad=True, progress=counting())
     parts = {"training": source.train, "validation": source.validation, "test": source.test}
     there = {name: images for name, images in parts.items() if images is not None}
+    for images in there.values():
+        _refuse_changed(images)
     hashes = {name: image_hashes(images) for name, images in there.items()}
     counts = {name: images.labels for name, images in there.items()}
     return {
@@ -96,6 +100,18 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         "note": source.note,
         "skipped": [list(one) for one in source.skipped],
     }
+
+
+def _refuse_changed(images: ImageArrays) -> None:
+    """Compare the images of a pack with their hashes, by which everything else knows them."""
+    if isinstance(images, PackedImages):
+        pixels: Any = images.pixels
+        wrong = np.flatnonzero((pixel_hashes(pixels) != images.hashes).any(axis=1))
+        if len(wrong):
+            name, path = images.names[wrong[0]], pixels.path
+            raise FormatError(
+                f"damaged: {len(wrong)} images are not those that were packed, as {name}", path=path
+            )
 
 
 def _facts(part: str, images: ImageArrays, index: int) -> dict[str, Any]:

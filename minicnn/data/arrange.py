@@ -82,6 +82,9 @@ def arrange(
         text = "none of the images can be read" if seen else "no image in here"
         raise FormatError(text, path=where, hint=notes or None)
     parts, labels = _parts_and_labels(sources, seen, gone)
+    if classes is None:
+        classes = _declared(sources)
+    labels = [_named(label, classes) for label in labels]
     known = {
         str(label) for number, label in enumerate(labels) if label is not None and number not in replaced
     }
@@ -141,6 +144,25 @@ def _parts_and_labels(
         parts += [part for part, _ in found]
         labels += [label for _, label in found]
     return parts, labels
+
+
+def _declared(sources: Sequence[Records]) -> list[str] | None:
+    """The classes in the order that the sources say, if all say the same."""
+    said = {tuple(source.classes or ()) for source in sources}
+    names = list(said.pop())
+    if said or not names:
+        return None
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FormatError(f"two classes are called {twice!r}", path=sources[0].path)
+    return names
+
+
+def _named(label: str | int | None, classes: Sequence[str] | None) -> str | int | None:
+    """A label that is an index, by the name that these classes give it."""
+    if classes is None or not isinstance(label, int) or str(label) in classes or label >= len(classes):
+        return label
+    return classes[label]
 
 
 def _classes(labels: Sequence[str | int], where: str) -> list[str]:

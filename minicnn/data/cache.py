@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from minicnn.data.pack import PackedImages, is_pack, open_pack
 from minicnn.data.packing import Progress, pack
 from minicnn.data.records.base import Records
 from minicnn.errors import FormatError
-from minicnn.io import locking
+from minicnn.io import folders, locking
 
 __all__ = ["cache_dir", "packed"]
 
 # Raise it when the same files shall become other images, classes, parts or names: all are packed anew then.
-_RULES = 3
+_RULES = 4
 
 _Opened = tuple[dict[str, Any], dict[str, PackedImages]]
 
@@ -56,7 +57,8 @@ def packed(
     FormatError, OSError
         As :func:`~minicnn.data.packing.pack`; also if images were left out before and shall not be now.
     """
-    paths = [os.path.abspath(source.path) for source in sources]
+    names = [source.path for source in sources]  # one on the hub lies in no folder
+    paths = [name if name.startswith("hf:") else os.path.abspath(name) for name in names]
     decides = [
         paths,
         [source.part for source in sources],
@@ -84,11 +86,26 @@ def packed(
 
 
 def _clear(newest: Path, name: str) -> None:
-    """Remove what the same source was packed to before its files changed, unless a process reads it."""
-    for folder in newest.parent.glob(f"{name}*"):
-        in_use = any(map(locking.is_shared, folder.glob("*-images.npy")))
-        if folder != newest and not in_use:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove what the same source was packed to before its files changed, also what killed processes left.
+
+    What a process reads or writes stays.
+    """
+    of_this = re.compile(rf"\.?({re.escape(name)}-[0-9a-f]{{16}})(\..*)?")
+    found = {match[1] for path in newest.parent.iterdir() if (match := of_this.fullmatch(path.name))}
+    for folder in sorted(newest.with_name(one) for one in found - {newest.name}):
+        with suppress(_BusyError), locking.file(folder.with_name(f".{folder.name}.lock"), _refuse) as held:
+            if held:
+                folders.recover(folder)
+            if not any(map(locking.is_shared, folder.glob("*-images.npy"))):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class _BusyError(Exception):
+    """Another process holds a lock."""
+
+
+def _refuse(seconds: float) -> None:
+    raise _BusyError
 
 
 def _name(path: str, decides: Any) -> str:

@@ -58,7 +58,8 @@ class Columns(Sequence[tuple[Any, ...]]):
 def _part(column: Any, index: int) -> Any:
     if isinstance(column, Tensor):
         return Tensor.wrap(column.array[index])
-    return column[index].item() if isinstance(column, np.ndarray) else column[index]
+    part = column[index]
+    return part.item() if isinstance(part, np.generic) else part
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

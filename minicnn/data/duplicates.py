@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.data.pack import HASH_BYTES, PackedImages, pixel_hash
+from minicnn.data.pack import HASH_BYTES, PackedImages, pixel_hashes
 from minicnn.data.vision import ImageArrays
 
 __all__ = ["Overlap", "equal_images", "image_hashes", "overlaps", "repeated"]
@@ -49,12 +49,10 @@ def image_hashes(images: ImageArrays, indices: np.ndarray | None = None) -> np.n
     >>> bool(hashes[0] == hashes[2]), bool(hashes[0] == hashes[1])
     (True, False)
     """
-    chosen = np.arange(len(images)) if indices is None else indices
     if isinstance(images, PackedImages):
-        table = images.hashes[chosen]
+        table = images.hashes if indices is None else images.hashes[indices]
     else:
-        digests = (pixel_hash(np.ascontiguousarray(images.pixels[i])) for i in chosen.tolist())
-        table = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
+        table = pixel_hashes(images.pixels, indices)
     return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)
 
 

@@ -12,7 +12,7 @@ import os
 import tarfile
 import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.error import HTTPError, URLError
 
 from minicnn.data.catalog import CATALOG
 from minicnn.data.formats.files import PathLike
+from minicnn.data.packing import Progress
 from minicnn.errors import FormatError, OptionError
 from minicnn.io import atomic, locking
 
@@ -28,7 +29,6 @@ __all__ = ["FILES", "Remote", "fetch"]
 
 _CHUNK = 1 << 18  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
-Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class DataLoader:
         With ``"spawn"`` the workers are processes, for transforms in pure Python that would hold up threads;
         they start anew for each pass. Decoding and NumPy let other threads run and gain nothing by it.
     collate_fn : callable, optional
-        From the list of samples to a batch; :func:`default_collate` by default.
+        From the samples, a list or another sequence, to a batch; :func:`default_collate` by default.
     pin_memory, pin_memory_device, persistent_workers, in_order
         Taken for PyTorch's sake, without effect; batches are always in order.
     drop_last : bool
@@ -189,7 +189,7 @@ class DataLoader:
         """What the sampler gives in one pass, drawing from a generator of its own, with the samples' keys."""
         own = new_generator(*key)
         seen: Counter[int] = Counter()
-        nothing = object()
+        nothing: Any = object()
         with use_generator(own):  # some draw at once, others when they are asked
             tasks = iter(self.batch_sampler if self.batch_sampler is not None else self.sampler)
         while True:
@@ -197,6 +197,8 @@ class DataLoader:
                 task = next(tasks, nothing)
             if task is nothing:
                 return
+            if self.batch_sampler is not None:
+                task = list(task)  # it may be one that can be gone through once
             indices: Any = [task] if self.batch_sampler is None else task
             yield task, _sample_keys(indices, key, seen)
 

@@ -19,8 +19,6 @@ import hashlib
 import json
 import os
 import shutil
-import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,162 +26,30 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from minicnn.data.formats.files import PathLike
+from minicnn.data.formats.files import PathLike, damage
+from minicnn.data.pixel_file import BINARY, REPLACED, PixelFile, identity, write_at
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import FormatError, LabelError, OptionError, ShapeError
-from minicnn.io import folders, locking
+from minicnn.io import folders
 
-__all__ = ["PackedImages", "PixelFile", "Writer", "is_pack", "open_pack", "pixel_hash", "writing"]
+__all__ = [
+    "PackedImages",
+    "Writer",
+    "fingerprint",
+    "is_pack",
+    "open_pack",
+    "pixel_hash",
+    "pixel_hashes",
+    "refuse_occupied",
+    "writing",
+]
 
 VERSION = 1
 HASH_BYTES = 16
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 PARTS = ("train", "validation", "test")
+_OF_A_PART = ("images.npy", "labels.npy", "hashes.npy", "names.json")
+_FILES = {"pack.json"} | {f"{part}-{what}" for part in PARTS for what in _OF_A_PART}
 _FACTS = ("version", "classes", "image_shape", "counts", "note", "skipped", "origin")
-
-
-class PixelFile:
-    """An ``.npy`` file of images, read on demand; indexed as an array is, by a number, numbers or a slice.
-
-    Another process that gets it opens the file when it first reads, and refuses one that took its place.
-
-    Parameters
-    ----------
-    path : path-like
-        An ``.npy`` file of uint8 in C order.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-
-    Raises
-    ------
-    FormatError
-        If it is no such file, or cut off.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "images.npy")
-    ...     np.save(path, np.arange(12, dtype=np.uint8).reshape(3, 2, 2))
-    ...     pixels = PixelFile(path)
-    ...     pixels.shape, pixels[2].tolist(), pixels[[1, 0]].shape
-    ((3, 2, 2), [[8, 9], [10, 11]], (2, 2, 2))
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = os.fspath(path)
-        self._identity: tuple[int, int] | None = None
-        self.shape, self._start = _npy_header(self._descriptor, self.path)
-        self.ndim = len(self.shape)
-        self._bytes = int(np.prod(self.shape[1:], dtype=object))
-        held = os.fstat(self._descriptor).st_size - self._start
-        if held != self._bytes * self.shape[0]:
-            raise FormatError(
-                f"cut off: {held} bytes of images, expected {self._bytes * self.shape[0]}", path=self.path
-            )
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        if isinstance(index, slice):
-            index = range(*index.indices(len(self)))
-        if isinstance(index, (int, np.integer)):
-            image = np.empty(self.shape[1:], np.uint8)
-            self._read(int(index), image)
-            return image
-        chosen = np.asarray(index)
-        if chosen.dtype == np.bool_:
-            if chosen.shape != (len(self),):
-                raise IndexError(f"a mask of shape {chosen.shape} for {len(self)} images")
-            chosen = np.flatnonzero(chosen)
-        images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
-        for place, one in enumerate(chosen.tolist()):
-            self._read(one, images[place])
-        return images
-
-    def _read(self, index: int, image: np.ndarray) -> None:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} images")
-        offset = self._start + index % len(self) * self._bytes
-        if _read_at(self._descriptor, image.reshape(-1).data, offset) != self._bytes:
-            raise FormatError("cut off while it was read", path=self.path, offset=offset)
-
-    @functools.cached_property
-    def _descriptor(self) -> int:
-        """The open file, the same in every process: as long as one has it open, no other gets its number."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | _BINARY)
-        except FileNotFoundError as error:
-            raise FormatError("no such file", path=self.path) from error
-        weakref.finalize(self, os.close, descriptor)
-        locking.share(descriptor)
-        identity = _identity(os.fstat(descriptor))
-        if self._identity not in (None, identity):
-            raise FormatError(_REPLACED, path=self.path)
-        self._identity = identity
-        return descriptor
-
-    def refuse_replaced(self) -> None:
-        """Refuse if another file has taken its place since it was opened: what lies beside is the other's."""
-        if not os.path.exists(self.path) or _identity(os.stat(self.path)) != self._identity:
-            raise FormatError(_REPLACED, path=self.path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_descriptor"}
-
-
-_REPLACED = "the pack has changed since it was opened"
-
-
-def _identity(state: os.stat_result) -> tuple[int, int]:
-    return state.st_dev, state.st_ino
-
-
-_seeking = threading.Lock()  # where the system cannot read and write at a place, as Windows cannot
-
-
-def _read_at(descriptor: int, target: memoryview, offset: int) -> int:
-    """Fill memory from a place in a file; how many bytes there were."""
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [target], offset)
-    with _seeking:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        found = os.read(descriptor, len(target))
-    target[: len(found)] = found
-    return len(found)
-
-
-def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    """Write all of it at a place in a file."""
-    while data:
-        if hasattr(os, "pwrite"):
-            written = os.pwrite(descriptor, data, offset)
-        else:
-            with _seeking:
-                os.lseek(descriptor, offset, os.SEEK_SET)
-                written = os.write(descriptor, data)
-        data, offset = data[written:], offset + written
-
-
-def _npy_header(descriptor: int, path: str) -> tuple[tuple[int, ...], int]:
-    """The shape of the array in a file of bytes, and where its data begin."""
-    try:
-        with open(descriptor, "rb", closefd=False) as file:
-            version = np.lib.format.read_magic(file)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, fortran, dtype = read[version](file)
-            start = file.tell()
-    except (ValueError, KeyError) as error:
-        raise FormatError(f"not an .npy file: {error}", path=path) from error
-    if dtype != np.uint8 or fortran or len(shape) not in (3, 4):
-        raise FormatError(f"{dtype} {shape}, not images of bytes", path=path)
-    return shape, start
 
 
 class PackedImages(ImageArrays):
@@ -193,8 +59,6 @@ class PackedImages(ImageArrays):
     ----------
     names : list of str
         What the images were called where they came from.
-    hashes : (N, 16) array of uint8
-        Equal for equal pixels.
     """
 
     def __init__(self, folder: PathLike, part: str, classes: Sequence[str]) -> None:
@@ -205,17 +69,24 @@ class PackedImages(ImageArrays):
             super().__init__(pixels, _load(labels, np.int64), classes)
         except (LabelError, ShapeError) as error:
             raise FormatError(f"damaged: {error}", path=labels) from error
-        self.hashes = _load(f"{self._stem}-hashes.npy", np.uint8)
-        if self.hashes.shape != (len(self.labels), HASH_BYTES):
-            raise FormatError(f"{self.hashes.shape} for {len(self)} images", path=f"{self._stem}-hashes.npy")
+        self._hashes = _load(f"{self._stem}-hashes.npy", np.uint8)
+        if self._hashes.shape != (len(self.labels), HASH_BYTES):
+            raise FormatError(f"{self._hashes.shape} for {len(self)} images", path=f"{self._stem}-hashes.npy")
+
+    @property
+    def hashes(self) -> np.ndarray:
+        """(N, 16) bytes, equal for equal pixels: of the pack, or of images that have replaced its own."""
+        return self._hashes if isinstance(self.pixels, PixelFile) else pixel_hashes(self.pixels)
 
     @functools.cached_property
     def names(self) -> list[str]:
+        """What the images of the pack are called; no attribute of images that have replaced them."""
+        if not isinstance(self.pixels, PixelFile):
+            raise AttributeError("these images are not those of the pack, and have no names")
         path = f"{self._stem}-names.json"
         with _opened(path) as file:
             names = _json(file)
-        pixels: Any = self.pixels
-        pixels.refuse_replaced()
+        self.pixels.refuse_replaced()
         if not isinstance(names, list) or len(names) != len(self):
             raise FormatError(f"not the names of {len(self)} images", path=path)
         return names
@@ -223,11 +94,11 @@ class PackedImages(ImageArrays):
 
 def _load(path: str, dtype: Any) -> np.ndarray:
     try:
-        array = np.load(path)  # it refuses pickles
+        with damage(path, "damaged"):
+            # Mapped first, so that a header cannot ask for more memory than the file has; it refuses pickles.
+            array = np.array(np.load(path, mmap_mode="r"))
     except FileNotFoundError as error:
         raise FormatError("no such file", path=path) from error
-    except (ValueError, EOFError) as error:
-        raise FormatError(f"damaged: {error}", path=path) from error
     if array.dtype != dtype:
         raise FormatError(f"{array.dtype}, expected {np.dtype(dtype)}", path=path)
     return array
@@ -265,13 +136,13 @@ def open_pack(path: PathLike) -> tuple[dict[str, Any], dict[str, PackedImages]]:
     with _opened(name) as file:
         facts = _json(file)
         parts = _parts(facts, path, name)
-        if not os.path.exists(name) or _identity(os.stat(name)) != _identity(os.fstat(file.fileno())):
-            raise FormatError(_REPLACED, path=path)
+        if not os.path.exists(name) or identity(os.stat(name)) != identity(os.fstat(file.fileno())):
+            raise FormatError(REPLACED, path=path)
     return facts, parts
 
 
 def _parts(facts: Any, path: str, name: str) -> dict[str, PackedImages]:
-    if not isinstance(facts, dict) or any(key not in facts for key in _FACTS):
+    if not _is_description(facts):
         raise FormatError("not the description of packed images", path=name)
     if facts["version"] != VERSION:
         raise FormatError(f"version {facts['version']}, this minicnn reads version {VERSION}", path=name)
@@ -281,9 +152,30 @@ def _parts(facts: Any, path: str, name: str) -> dict[str, PackedImages]:
     return parts
 
 
+def _is_description(facts: Any) -> bool:
+    """Whether it has what a pack's does, of the types that it has there."""
+    return (
+        isinstance(facts, dict)
+        and all(key in facts for key in _FACTS)
+        and isinstance(facts["counts"], dict)
+        and isinstance(facts["note"], str)
+        and all(isinstance(facts[name], list) for name in ("classes", "image_shape", "skipped"))
+        and all(isinstance(name, str) for name in facts["classes"])
+        and len(facts["image_shape"]) == 3
+        and all(isinstance(one, list) and len(one) == 2 for one in facts["skipped"])
+    )
+
+
 def pixel_hash(pixels: Any) -> bytes:
     """What an image is known by: the BLAKE2b of its bytes, given as an array or as bytes."""
     return hashlib.blake2b(pixels, digest_size=HASH_BYTES).digest()
+
+
+def pixel_hashes(images: Any, indices: np.ndarray | None = None) -> np.ndarray:
+    """(N, 16) bytes: :func:`pixel_hash` of each image of an array, or of those at the indices."""
+    chosen = range(len(images)) if indices is None else indices.tolist()
+    digests = (pixel_hash(np.ascontiguousarray(images[index])) for index in chosen)
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
 
 
 def fingerprint(part: PackedImages) -> bytes:
@@ -318,24 +210,24 @@ class Writer:
             np.lib.format.write_array_header_1_0(file, header)
             start = file.tell()
             file.truncate(start + count * int(np.prod(self._pixels)))
-        self._files[part] = os.open(path, os.O_RDWR | _BINARY), start
+        self._files[part] = os.open(path, os.O_RDWR | BINARY), start
 
     def put(self, part: str, index: int, pixels: np.ndarray) -> None:
         """One image (H, W) or (H, W, C)."""
         content = np.ascontiguousarray(pixels).reshape(self._pixels)
         descriptor, start = self._files[part]
         data = content.reshape(-1).data
-        _write_at(descriptor, data, start + index * len(data))
+        write_at(descriptor, data, start + index * len(data))
         self._hashes[part][index] = np.frombuffer(pixel_hash(data), np.uint8)
 
     def finish(self, facts: dict[str, Any]) -> None:
-        """All images are there: write down what they are."""
-        for part, (descriptor, _) in self._files.items():
+        """All images are there: write down what they are, and bring everything to the disk."""
+        for part in self._files:
             np.save(self.folder / f"{part}-hashes.npy", self._hashes[part])
-            os.fsync(descriptor)
         counts = {part: len(hashes) for part, hashes in self._hashes.items()}
         facts = {"version": VERSION, "image_shape": list(self.image_shape), "counts": counts} | facts
         (self.folder / "pack.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        folders.sync(self.folder)
         self.finished = True
 
     def close(self) -> None:
@@ -367,6 +259,8 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
             refuse_occupied(final)
             folders.take_place(temporary, final)
     except OSError as error:
+        if error.filename is not None and not os.fspath(error.filename).startswith(os.fspath(temporary)):
+            raise  # of a file that images come from
         raise OSError(error.errno, error.strerror or str(error), str(final)) from error
     finally:
         if writer is not None:
@@ -377,7 +271,8 @@ def writing(folder: PathLike, image_shape: tuple[int, int, int]) -> Iterator[Wri
 def refuse_occupied(folder: PathLike) -> None:
     """Refuse a place where something stands that is neither a pack nor an empty folder: it would be lost."""
     final = Path(folder)
-    if os.path.lexists(final) and not is_pack(final) and not (final.is_dir() and not any(final.iterdir())):
+    there = {path.name for path in final.iterdir() if path.name[0] != "."} if final.is_dir() else {""}
+    if os.path.lexists(final) and (there == {"pack.json"} or not there <= _FILES):
         raise OptionError(
             expected="a place for the pack where nothing is, or a pack to replace",
             got=str(final),

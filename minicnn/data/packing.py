@@ -120,7 +120,7 @@ def _pack(
         with writing(out, plan.image_shape) as writer:
             for part, names in plan.names.items():
                 writer.begin(part, names, plan.labels[part])
-            found = _decode(sources, plan, writer, skip_bad, workers, progress)
+            found = _decode(sources, plan, seen, writer, skip_bad, workers, progress)
             if not found:
                 if not unless():  # where there are no locks, another process may have been faster
                     writer.finish(_facts(sources, plan, seen, skipped, origin))
@@ -179,6 +179,7 @@ _ROOM = "MINICNN_CACHE names another place, --image-size makes them smaller"
 def _decode(
     sources: Sequence[Records],
     plan: Plan,
+    seen: Sequence[Seen],
     writer: Writer,
     skip_bad: bool,
     workers: int,
@@ -198,7 +199,7 @@ def _decode(
             return number, error.message
         return number, ""
 
-    tasks = _placed(sources, plan)
+    tasks = _placed(sources, plan, seen)
     workers = workers or processors()
     options: dict[str, Any] = {"workers": workers, "ahead": _AHEAD, "timeout": None, "init": None}
     bad = {}
@@ -210,14 +211,23 @@ def _decode(
     return bad
 
 
-def _placed(sources: Sequence[Records], plan: Plan) -> Iterator[tuple[int, Record, str]]:
+_CHANGED = "changed while its images were read: start again when nothing writes to it"
+
+
+def _placed(
+    sources: Sequence[Records], plan: Plan, seen: Sequence[Seen]
+) -> Iterator[tuple[int, Record, str]]:
     """The records that have a place, with their numbers and what errors call them."""
     number = 0
     for source in sources:
         for record in source:
+            if number >= len(seen) or record.name != seen[number].name:
+                raise FormatError(_CHANGED, path=source.path)
             if number in plan.places:
                 yield number, record, source.where(record.name)
             number += 1
+    if number < len(seen):
+        raise FormatError(_CHANGED, path=sources[-1].path)
 
 
 def _facts(

@@ -178,22 +178,28 @@ class _Worker:
         theirs.close()
         self._blocks: dict[str, SharedMemory] = {}
         self._free: list[str] = []  # blocks whose contents have been taken
+        self._given: set[str] = set()  # names of all blocks that there may be
 
     def ask(self, task: Any) -> _Answer | _Failure | None:
         """What it answers, None if it has ended; waits for it, in one thread at a time."""
         name = self._free.pop() if self._free else None
+        fresh = f"minicnn_{os.urandom(6).hex()}"  # short, as macOS wants it
+        self._given.add(fresh)
         try:
-            self._pipe.send((task, name))
+            self._pipe.send((task, name, fresh))
             if self._pipe not in connection.wait([self._pipe, self._process.sentinel]):
                 return None
             answer = self._pipe.recv()
         except (EOFError, ConnectionError):
             return None
+        if not isinstance(answer, _Answer) or answer.block != fresh:
+            self._given.discard(fresh)
         if name is not None and isinstance(answer, _Answer):
             if answer.block is None:
                 self._free.append(name)
             elif answer.block != name:  # it was too small, and is no more
                 self._blocks.pop(name).close()
+                self._given.discard(name)
         return answer
 
     def result(self, answer: _Answer | _Failure | None) -> Any:
@@ -225,11 +231,20 @@ class _Worker:
         """End it if it has not, and remove what it shared."""
         self._process.kill()
         self._process.join()
-        for block in list(self._blocks.values()):
+        for block in self._blocks.values():
             block.close()
-            if self._process.exitcode:  # it could not do that itself
-                with contextlib.suppress(FileNotFoundError):
-                    block.unlink()
+        if self._process.exitcode:  # it could not do that itself
+            for name in self._given:
+                _remove(name)
+        self._given.clear()
+
+
+def _remove(name: str) -> None:
+    """Remove a block of shared memory, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        block = SharedMemory(name)
+        block.close()
+        block.unlink()
 
 
 def _raised(failure: _Failure) -> BaseException:
@@ -254,8 +269,8 @@ def _work(function: Callable[[Any], Any], init: Any, number: int, pipe: Any) -> 
         failure = _failure(error)
     try:
         while True:
-            task, name = pipe.recv()
-            _send(pipe, failure or _answer_to(function, task, name, blocks))
+            task, name, fresh = pipe.recv()
+            _send(pipe, failure or _answer_to(function, task, name, fresh, blocks))
     except (EOFError, ConnectionError):
         pass
     finally:
@@ -279,10 +294,10 @@ def _pass_over_stops() -> None:
 
 
 def _answer_to(
-    function: Callable[[Any], Any], task: Any, name: str | None, blocks: dict[str, SharedMemory]
+    function: Callable[[Any], Any], task: Any, name: str | None, fresh: str, blocks: dict[str, SharedMemory]
 ) -> _Answer | _Failure:
     try:
-        return _answer(function(task), name, blocks)
+        return _answer(function(task), name, fresh, blocks)
     except BaseException as error:
         return _failure(error)
 
@@ -306,8 +321,8 @@ def _send(pipe: Any, answer: _Answer | _Failure) -> None:
         _send(pipe, _Failure(None, answer.text) if isinstance(answer, _Failure) else _failure(error))
 
 
-def _answer(result: Any, name: str | None, blocks: dict[str, SharedMemory]) -> _Answer:
-    """The result, its arrays in the block of that name or, where they do not fit, in a new one instead."""
+def _answer(result: Any, name: str | None, fresh: str, blocks: dict[str, SharedMemory]) -> _Answer:
+    """The result, its arrays in the block of that name or, where they do not fit, in one of a fresh name."""
     arrays: list[np.ndarray] = []
     value = _detached(result, arrays, itertools.count())
     if not arrays:
@@ -320,17 +335,16 @@ def _answer(result: Any, name: str | None, blocks: dict[str, SharedMemory]) -> _
         old.unlink()
         name = None
     if name is None:
-        block = _new_block(size)
-        name = block.name
-        blocks[name] = block
+        name = fresh
+        blocks[name] = _new_block(name, size)
     for array, offset in zip(arrays, offsets, strict=True):
         np.ndarray(array.shape, array.dtype, blocks[name].buf, offset)[...] = array
     return _Answer(_placed(value, offsets), name)
 
 
-def _new_block(size: int) -> SharedMemory:
+def _new_block(name: str, size: int) -> SharedMemory:
     """Memory that is really there: what only has a size ends the process where it is written to."""
-    block = SharedMemory(create=True, size=size)
+    block = SharedMemory(name, create=True, size=size)
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(block._fd, 0, size)  # type: ignore[attr-defined]

@@ -152,7 +152,8 @@ def load(
         Where the files of a data set known by name are; the folder ``data`` by default.
     image_size : int or (int, int, int), optional
         Height and width for images from files, or (C, H, W). By default that of the images if they are all
-        equal, and otherwise the median of their shorter sides, at most 224.
+        equal and at most 224, and otherwise the median of their shorter sides, at most 224. Arrays and packs
+        stay as they are.
     classes : sequence of str, optional
         The names of the classes of images from files, in the order of their indices; by default those that
         there are, sorted.
@@ -170,7 +171,8 @@ def load(
     FormatError
         If it is no data set, or files of it are missing or damaged; it says which, and where it looked.
     OptionError
-        If there is neither such a name nor such a path.
+        If there is neither such a name nor such a path, or both a data set of the name and a folder here; if
+        an ``image_size`` is asked of images that stay as they are.
 
     Examples
     --------
@@ -181,15 +183,38 @@ def load(
     name = os.fspath(name_or_path)
     if isinstance(image_size, int) and image_size < 1:
         raise OptionError(expected="image_size >= 1", got=str(image_size), op="data")
-    known = CATALOG.get(name.lower().replace("_", "-"))
-    if known is not None:
-        return _load_known(known.name, "data" if data_dir is None else data_dir)
-    files = records(name)
+    if _known(name) and data_dir is None and os.path.isdir(name):
+        raise OptionError(
+            f"{name!r} is a data set known by name and a folder that is here",
+            hint=f"{os.path.join(os.curdir, name)} is the folder; --data-dir (data_dir) means the data set",
+            op="data",
+        )
+    files = None if _known(name) else records(name)
     if files is not None:
         facts, parts = packed(
             files, image_size=image_size, classes=classes, skip_bad=skip_bad, progress=progress
         )
         return _packed_source(name, facts, parts)
+    source = _load_as_it_is(name, "data" if data_dir is None else data_dir)
+    _, height, width = source.image_shape
+    if isinstance(image_size, int) and (height, width) != (image_size, image_size):
+        raise OptionError(
+            f"{name}: its images are {height} x {width} pixels and stay so, got image_size {image_size}",
+            hint="only images in files, tar files and tables are",
+            op="data",
+        )
+    return source
+
+
+def _known(name: str) -> Any:
+    """The catalogue's entry for a name; None if there is none."""
+    return CATALOG.get(name.lower().replace("_", "-"))
+
+
+def _load_as_it_is(name: str, data_dir: PathLike) -> Source:
+    """A data set whose images have one size and are not decoded: known by name, packed, or arrays."""
+    if known := _known(name):
+        return _load_known(known.name, data_dir)
     if is_pack(name):
         return _packed_source(name, *open_pack(name))
     if os.path.isdir(name):

@@ -6,6 +6,7 @@ import contextvars
 import itertools
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -102,10 +103,12 @@ def ordered_in_threads(
         for _ in threads:
             jobs.put(None)
         stop()
+        latest = None if timeout is None else time.monotonic() + timeout
         for thread in threads:
             # The garbage collector may close the iterator from within one of its own workers.
             if thread.ident is not None and thread is not threading.current_thread():
-                thread.join(timeout)  # a worker that hangs cannot be ended; it is a daemon
+                # A worker that hangs cannot be ended; it is a daemon.
+                thread.join(None if latest is None else max(0.0, latest - time.monotonic()))
 
 
 def _begun(tasks: Iterator[Any], jobs: queue.SimpleQueue[_Job | None]) -> Iterator[_Job]:

@@ -201,8 +201,8 @@ class ImageFolder(LabelledImages):
     loader : callable, optional
         From a path to an image; by default :func:`~minicnn.data.formats.open_image` in RGB.
     is_valid_file : callable, optional
-        From a path to whether it is an image; by default its ending decides (png, jpg, jpeg, bmp, ppm,
-        pgm, pbm).
+        From a path to whether it is an image; by default its ending decides (png, jpg, jpeg, webp, gif, bmp,
+        ppm, pgm, pbm).
     allow_empty : bool
         Take class folders without an image.
     classes : sequence of str, optional

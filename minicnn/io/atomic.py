@@ -57,6 +57,8 @@ def write(path: str | os.PathLike[str], content: bytes | str | Callable[[BinaryI
         sync_directory(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, FileNotFoundError):  # which would speak of a missing input
+            raise OSError(f"{path}: cannot create the output: {error.strerror}") from error
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)

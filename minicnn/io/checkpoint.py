@@ -113,7 +113,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def latest(directory: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]] | None:
-    """The newest good checkpoint in a directory, passing over damaged ones.
+    """The newest good checkpoint in a directory, passing over damaged ones with a warning.
 
     Temporary files of stopped processes are deleted on the way.
 
@@ -263,9 +263,13 @@ def _newest_good(directory: Path) -> tuple[Path, dict[str, Any]] | None:
     first: CheckpointError | None = None
     for path in _files(directory):
         try:
-            return path, load(path)
+            found = path, load(path)
         except CheckpointError as error:
             first = first or error
+            continue
+        if first:
+            warnings.warn(f"{first}; {path.name} is used instead", stacklevel=3)
+        return found
     if first:
         raise first
     return None
@@ -304,7 +308,4 @@ def find(path: str | os.PathLike[str]) -> Path:
     found = _newest_good(directory)
     if found is None:
         raise CheckpointError(f"{path}: no checkpoint in this directory")
-    newest = _files(directory)[0]
-    if found[0] != newest:
-        warnings.warn(f"{newest} is damaged; {found[0].name} is used instead", stacklevel=2)
     return found[0]

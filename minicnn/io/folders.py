@@ -14,7 +14,9 @@ import shutil
 import time
 from pathlib import Path
 
-__all__ = ["recover", "take_place", "temporary"]
+from minicnn.io import atomic
+
+__all__ = ["recover", "sync", "take_place", "temporary"]
 
 _HOUR = 3600.0  # seconds
 # Locks of a shared disk may hold on one machine only: what another one began may still be written.
@@ -24,6 +26,14 @@ _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 def temporary(final: Path) -> Path:
     """A name beside it that nobody has, as the number of a process may be another's in another container."""
     return final.with_name(f".{final.name}.tmp.{_MACHINE}{os.urandom(8).hex()}")
+
+
+def sync(folder: Path) -> None:
+    """Bring a folder and the files in it to the disk."""
+    for path in folder.iterdir():
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    atomic.sync_directory(folder)
 
 
 def take_place(new: Path, final: Path) -> None:
@@ -46,6 +56,7 @@ def take_place(new: Path, final: Path) -> None:
     if final.exists():
         os.rename(final, old)
     os.rename(new, final)
+    atomic.sync_directory(final.parent)  # before the old one is gone
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -67,5 +78,8 @@ def recover(final: Path) -> None:
 
 
 def _age(folder: Path) -> float:
-    """Seconds since anything in it was written."""
-    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    """Seconds since anything in it was written; 0 where it has just gone."""
+    try:
+        return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except FileNotFoundError:
+        return 0.0

@@ -67,10 +67,13 @@ def share(handle: int) -> None:
 
 
 def is_shared(path: str | os.PathLike[str]) -> bool:
-    """Whether a process may have the file in use; True, too, where nobody can tell."""
+    """Whether a process may have the file in use; True, too, where nobody can tell, False if it has gone."""
     if fcntl is None:
         return True
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

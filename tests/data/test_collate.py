@@ -83,6 +83,29 @@ def test_columns_are_of_one_length(columns):
         Columns(*columns)
 
 
+def test_columns_may_be_arrays_of_images():
+    images, labels = np.arange(12.0).reshape(3, 2, 2), np.arange(3)
+    both = Columns(images, labels)
+    assert both[1][0].tolist() == [[4, 5], [6, 7]] and type(both[1][1]) is int
+    batches = list(
+        DataLoader(Tensors(images, labels), 3, collate_fn=lambda batch: [i.sum() for i, _ in batch])
+    )
+    assert batches == [[6.0, 22.0, 38.0]]
+
+
+class Tensors(Dataset):
+    """A data set that gives its batches as columns."""
+
+    def __init__(self, *columns):
+        self.columns = columns
+
+    def __len__(self):
+        return len(self.columns[0])
+
+    def __getitems__(self, indices):
+        return Columns(*(column[list(indices)] for column in self.columns))
+
+
 def test_a_data_set_may_give_columns():
     class Squares(Dataset):
         def __len__(self):

@@ -1,7 +1,10 @@
 """Packing: any kind of source becomes the same arrays; what is bad is named, or left out and listed."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import runpy
@@ -14,8 +17,9 @@ import numpy as np
 import pytest
 
 from minicnn.data.cache import cache_dir
-from minicnn.data.pack import PixelFile, open_pack
+from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
+from minicnn.data.pixel_file import PixelFile
 from minicnn.data.records import FolderRecords, TarRecords
 from minicnn.data.records.parts import labels_of_paths
 from minicnn.data.records.tar import shards_of
@@ -167,6 +171,44 @@ def test_a_tar_with_a_damaged_header_is_named(tmp_path, place):
     path.write_bytes(content)
     with pytest.raises(FormatError, match="a.tar: damaged or cut off"):
         list(TarRecords(path))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_tar_may_be_compressed_in_several_streams(tmp_path, compress):
+    """As pbzip2 and bgzip write it; the ending need not say how."""
+    content = write_tar(tmp_path / "a.tar", {f"a/{i}.png": png(i) for i in range(9)}).read_bytes()
+    (tmp_path / "b.tar").write_bytes(compress(content[:5000]) + compress(content[5000:]))
+    assert [one.name for one in TarRecords(tmp_path / "b.tar")] == [f"a/{i}.png" for i in range(9)]
+
+
+@pytest.mark.parametrize("place", ["a pixel", "the checksum"])
+def test_the_checksum_of_a_compressed_tar_is_compared(tmp_path, place):
+    pixels = b"P5 40 40 255 " + bytes(1600)
+    content = write_tar(tmp_path / "a.tar", {"a/0.pgm": pixels}).read_bytes()
+    stored = bytearray(gzip.compress(content, compresslevel=0))
+    where = stored.index(b"P5 40 40") + 500 if place == "a pixel" else len(stored) - 8
+    stored[where] ^= 1
+    (tmp_path / "a.tar.gz").write_bytes(stored)
+    with pytest.raises(FormatError, match="a.tar.gz: damaged or cut off: CRC check failed"):
+        list(TarRecords(tmp_path / "a.tar.gz"))
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_name_that_would_fill_the_memory_is_refused(tmp_path, format):
+    name = "a/" + "x" * (2 << 20) + ".png"
+    with tarfile.open(tmp_path / "a.tar", "w", format=format) as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(FormatError, match="a.tar: damaged or cut off: .* bytes to describe a file"):
+        list(TarRecords(tmp_path / "a.tar"))
+
+
+def test_indices_count_the_classes_that_are_given(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"0.png": png(0), "0.cls": b"1", "1.png": png(1), "1.cls": b"0"})
+    source = load(path, classes=["cat", "dog"])
+    assert (source.classes, source.train.names) == (["cat", "dog"], ["1.png", "0.png"])
+    assert load(path, classes=["1", "0"]).train.names == ["0.png", "1.png"]  # these are their names
+    with pytest.raises(FormatError, match="1 is not one of the 1 classes"):
+        load(path, classes=["cat"])
 
 
 def test_bad_images_are_left_out_and_listed(tmp_path):

@@ -290,6 +290,36 @@ if __name__ == "__main__":
     assert (done.returncode, done.stderr) == (0, "")
 
 
+class Hanging(Noted):
+    """A block that is there, and takes for ever to be filled."""
+
+    @property
+    def buf(self):
+        time.sleep(60)
+
+
+_calls = []  # in a worker
+
+
+def answers_then_hangs(names):
+    """A block at once; for the next, larger one, it takes for ever."""
+    _calls.append(names)
+    Noted.names, processes.SharedMemory = names, Noted if len(_calls) == 1 else Hanging
+    return np.zeros(1000 * len(_calls))
+
+
+def test_no_block_of_a_worker_that_is_killed_is_left_behind(noted, monkeypatch):
+    """Neither that of an answer nobody has taken, nor that of the task in hand."""
+    monkeypatch.setattr("minicnn.data.processes._PATIENCE", 0.3)
+    tasks = iter([noted] * 4)
+    results = ordered_in_processes(answers_then_hangs, tasks, workers=2, ahead=4, timeout=1, init=None)
+    next(results)
+    with pytest.raises(TimeoutError):
+        list(results)
+    assert len(left_behind(noted)) > 2
+    assert not any(left_behind(noted))
+
+
 def test_no_block_of_memory_is_left_behind(noted):
     results = ordered_in_processes(answers, iter(range(9)), workers=2, ahead=5, timeout=30, init=None)
     next(results)

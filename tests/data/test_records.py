@@ -2,6 +2,7 @@
 
 import errno
 import io
+import itertools
 import json
 import os
 import runpy
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from minicnn.cli.main import exit_code
+from minicnn.data.catalog import CATALOG
+from minicnn.data.formats.images import decode_to
 from minicnn.data.pack import open_pack
 from minicnn.data.packing import pack
 from minicnn.data.records import FolderRecords, TarRecords
@@ -195,6 +198,18 @@ def test_errors_and_lists_name_the_shard(tmp_path):
         source = load(path, skip_bad=True)
         assert [name for name, _ in source.skipped] == ["train-01.tar: 0.png"]
         assert source.train.names == ["train-01.tar: 1.png", "train-00.tar: 0.png"]
+
+
+def test_real_photographs_are_read_from_their_archive(shared_data):
+    records = TarRecords(shared_data / "cifar10" / "cifar10-train-jpeg.tar.xz")
+    first = list(itertools.islice(records, 40))
+    names = [record.name for record in first]
+    assert len(set(names)) == 40 and all(name.endswith((".jpg", ".jpeg")) for name in names)
+    labels = {label for _, label in records.labels_of(names)}
+    assert labels <= set(CATALOG["cifar10"].classes)
+    for record in first:
+        with record.open() as file:
+            assert decode_to(file, record.name, (3, 32, 32)).std() > 5
 
 
 def test_classes_come_from_the_paths_in_shards(tmp_path):

@@ -69,6 +69,21 @@ def test_rows_of_bytes_and_of_mappings(tmp_path):
     assert source.train.names == ["row 1 (1.png)", "row 0 (0.png)", "row 2 (2.png)"]
 
 
+def test_classes_keep_the_order_that_the_table_says(tmp_path):
+    names = ["zebra", "ant", "none", "cat"]
+    write(tmp_path / "d" / "train-0.parquet", [png(i) for i in range(3)], [3, 0, 1], names)
+    write(tmp_path / "d" / "train-1.parquet", [png(9)], [0], names)
+    source = load(tmp_path / "d")
+    assert source.classes == names
+    pixels = source.train.pixels[:][:, 0, 0].tolist()
+    assert dict(zip(pixels, source.train.labels.tolist(), strict=True)) == {0: 3, 1: 0, 2: 1, 9: 0}
+    write(tmp_path / "d" / "train-1.parquet", [png(9)], [0], ["ant", "zebra"])
+    assert load(tmp_path / "d").classes == ["ant", "cat", "zebra"]  # they do not say the same
+    write(tmp_path / "e.parquet", [png(0)], [0], ["ant", "ant"])
+    with pytest.raises(FormatError, match="two classes are called 'ant'"):
+        load(tmp_path / "e.parquet")
+
+
 def test_a_folder_of_parts(tmp_path):
     for part in ("train", "validation", "test"):
         write(tmp_path / f"{part}-00000-of-00001.parquet", [png(i) for i in range(4)], ["a", "b", "a", "b"])

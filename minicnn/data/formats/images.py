@@ -91,11 +91,11 @@ def decode(
     from PIL import ImageOps
 
     image = _identify(file, path)
-    with damage(path):  # a decoder may fail in any way
+    with damage(path):
         if least is not None:
             side = 2 * max(least)  # the image may still be turned
             image.draft(None, (side, side))
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
         return _to_eight_bits(image, path).convert(mode or ("L" if image.mode in _GREY else "RGB"))
 
 

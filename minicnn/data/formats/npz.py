@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,9 @@ _NAMES = {
     "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
-_DAMAGE = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+# Images shrink by less than 20; an array that grows by more than this is made to fill the memory.
+_MAX_RATIO = 200
+_ALWAYS_FINE = 64 << 20  # bytes: below that, any ratio is taken
 
 
 def read_npz(path: PathLike, part: str = "train") -> tuple[np.ndarray, np.ndarray] | None:
@@ -56,16 +57,27 @@ def read_npz(path: PathLike, part: str = "train") -> tuple[np.ndarray, np.ndarra
     >>> images.dtype, images.shape, int(images.max()), labels.tolist()
     (dtype('uint8'), (2, 4, 4), 255, [0, 1])
     """
-    with opened(path) as file, damage(path, "damaged, or no arrays of numbers", _DAMAGE):
-        try:
-            with np.load(file) as archive:  # it refuses pickles
-                names = next((pair for pair in _NAMES[part] if set(pair) <= set(archive.files)), None)
-                if names is None:
-                    return None
-                images, labels = (archive[name] for name in names)
-        except TypeError as error:  # a single array
-            raise FormatError("one array, not an archive of images and labels", path=path) from error
+    with opened(path) as file, damage(path, "damaged, or no arrays of numbers"):
+        archive = np.load(file)  # it refuses pickles
+        if isinstance(archive, np.ndarray):
+            raise FormatError("one array, not an archive of images and labels", path=path)
+        names = next((pair for pair in _NAMES[part] if set(pair) <= set(archive.files)), None)
+        if names is None:
+            return None
+        images, labels = (_array(archive, name, path) for name in names)
     return _images(images, names[0], path), _labels(labels, len(images), names[1], path)
+
+
+def _array(archive: Any, name: str, path: PathLike) -> np.ndarray:
+    """An array of the archive, if it is not made to fill the memory."""
+    entry = archive.zip.getinfo(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name)
+    if entry.file_size > max(_ALWAYS_FINE, _MAX_RATIO * entry.compress_size):
+        sizes = f"{entry.file_size} bytes, over {_MAX_RATIO} times the compressed {entry.compress_size}"
+        raise FormatError(f"{name} has {sizes}", path=path)
+    try:
+        return np.asarray(archive[name])
+    except MemoryError as error:  # also where its header asks for more than the file has
+        raise FormatError(f"{name} does not fit in memory", path=path) from error
 
 
 def _images(images: np.ndarray, name: str, path: PathLike) -> np.ndarray:

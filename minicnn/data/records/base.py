@@ -54,10 +54,14 @@ class Records:
         Where they come from.
     part : str or None
         ``train``, ``validation`` or ``test`` where all of them belong to one; None where their names tell.
+    classes : sequence of str or None
+        The names of the classes in the order of their indices, where the source says so; known once all
+        images were looked at.
     """
 
     path: str
     part: str | None = None
+    classes: Sequence[str] | None = None
 
     def __iter__(self) -> Iterator[Record]:
         raise NotImplementedError

@@ -88,15 +88,20 @@ class ParquetRecords(FileRecords):
 
     def __iter__(self) -> Iterator[Record]:
         arrow = _library("pyarrow", "arrow")
+        said: set[tuple[str, ...]] = set()
         for path in self.files:
-            with opened(path) as stream, damage(path, kinds=(arrow.ArrowException, OSError)):
-                yield from self._rows(arrow.parquet.ParquetFile(stream), path)
+            with opened(path) as stream, damage(path):
+                file = arrow.parquet.ParquetFile(stream)
+                yield from self._rows(file, path, said)
+        self.classes = said.pop() if len(said) == 1 else None
 
-    def _rows(self, file: Any, path: str) -> Iterator[Record]:
+    def _rows(self, file: Any, path: str, said: set[tuple[str, ...]]) -> Iterator[Record]:
+        """The records of a file; ``said`` gets what it calls its classes."""
         columns = [
             _column(file.schema_arrow.names, known, path) for known in (_IMAGE_COLUMNS, _LABEL_COLUMNS)
         ]
         classes = _class_names(file.schema_arrow.metadata, columns[1])
+        said.add(tuple(classes or ()))
         batches = (batch.to_pylist() for batch in file.iter_batches(_ROWS, columns=columns))
         for number, row in enumerate(itertools.chain.from_iterable(batches)):
             image, label = (row[column] for column in columns)
@@ -145,7 +150,7 @@ class HuggingFaceRecords(Records):
         columns = dataset.column_names
         self._image = _column(columns, _IMAGE_COLUMNS, path)
         self._label = _column(columns, _LABEL_COLUMNS, path)
-        self._classes = getattr(dataset.features[self._label], "names", None)
+        self.classes = getattr(dataset.features[self._label], "names", None)
         encoded = _library("datasets", "hf").Image(decode=False)
         self._dataset = dataset.cast_column(self._image, encoded)
 
@@ -163,7 +168,7 @@ class HuggingFaceRecords(Records):
             content = _content(image, where)
             if image and image["bytes"] is None and image["path"]:
                 content = functools.partial(opened, image["path"])
-            yield _record(name, content, row[self._label], self._classes, where)
+            yield _record(name, content, row[self._label], self.classes, where)
 
 
 def is_saved_dataset(path: str) -> bool:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import lzma
 import os
 import re
 import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO
 
 from minicnn.data.formats.files import PathLike, damage, is_hidden, opened, shown
 from minicnn.data.formats.images import EXTENSIONS
@@ -39,7 +38,12 @@ _LABELS = (".cls", ".json")  # the first that is there counts
 _TOGETHER = (
     16  # images of one sample; more of one name are no sample of WebDataset: cat.0.jpg, cat.1.jpg, ...
 )
-_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+_ABOUT_OTHERS = (  # kinds of headers
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_MAX_NAME = 1 << 20  # bytes
+_BLOCK = 1 << 20
 
 _Member = tuple[str, Opener]
 
@@ -140,13 +144,16 @@ class TarRecords(FileRecords):
         """Names and contents of the regular files that matter, as the stream brings them."""
         with (
             opened(shard) as file,
-            damage(shard, kinds=_DAMAGE),
-            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar,
+            damage(shard),
+            _decompressed(file) as plain,
+            tarfile.open(fileobj=plain, mode="r|", tarinfo=_Strict) as tar,
         ):
             for member in tar:
                 if self._matters(member):
                     name = shown(member.name)
                     yield name, self._content(tar, member, self.where(self.name(shard, name)))
+            while plain is not file and plain.read(_BLOCK):
+                pass  # the checksum of what is compressed comes last
 
     def _matters(self, member: tarfile.TarInfo) -> bool:
         """Whether it is an image or a label; what else is there is counted."""
@@ -187,8 +194,39 @@ class TarRecords(FileRecords):
         return "; ".join(filter(None, (super().note(), left_out_note(self._others), links)))
 
 
+def _decompressed(file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """The contents of a file compressed by gzip, bzip2 or xz, whose first bytes say so, or the file itself.
+
+    Unlike the mode ``r|*`` of ``tarfile`` these readers compare checksums, and take files of several streams,
+    as parallel compressors write them.
+    """
+    import bz2
+    import gzip
+    import lzma
+
+    first = file.read(6)
+    file.seek(0)
+    openers: dict[bytes, Callable[..., Any]] = {
+        b"\x1f\x8b": gzip.open,
+        b"BZh": bz2.open,
+        b"\xfd7zXZ": lzma.open,
+    }
+    for magic, opener in openers.items():
+        if first.startswith(magic):
+            return opener(file)
+    return nullcontext(file)
+
+
 class _Strict(tarfile.TarInfo):
     """A header that is not whole is an error: for ``tarfile`` it would be the end of a file that goes on."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Any:
+        found = super().frombuf(buf, encoding, errors)
+        # What it announces is a name and the like, which ``tarfile`` reads into memory.
+        if found.type in _ABOUT_OTHERS and found.size > _MAX_NAME:
+            raise tarfile.ReadError(f"{found.size} bytes to describe a file, more than any has")
+        return found
 
     @classmethod
     def fromtarfile(cls, tar: Any) -> Any:

@@ -1,5 +1,9 @@
 """NumPy archives: the usual names and layouts, and what is refused."""
 
+import io
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -80,6 +84,24 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "b.npz.npy").rename(tmp_path / "b.npz")
     with pytest.raises(FormatError):
         read_npz(tmp_path / "b.npz")
+
+
+def test_what_is_made_to_fill_the_memory_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, images=np.zeros((90_000, 28, 28), np.uint8), labels=np.zeros(90_000, int))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="images has 70560128 bytes, over 200 times the compressed"):
+        read_npz(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    header = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (10**14, 28, 28)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header.getvalue())
+        archive.writestr("labels.npy", b"")
+    with pytest.raises(FormatError, match=r"a.npz: (images does not fit in memory|damaged)"):
+        read_npz(path)
 
 
 def test_a_source_of_three_parts(tmp_path):
