@@ -33,7 +33,7 @@ Fill = float | Sequence[float]
 
 
 class InterpolationMode(enum.Enum):
-    """How pixels between pixels are made."""
+    """How pixels between pixels are made; here the nearest are the exact ones in any case."""
 
     NEAREST = "nearest"
     LANCZOS = "lanczos"
@@ -41,26 +41,30 @@ class InterpolationMode(enum.Enum):
     BICUBIC = "bicubic"
     BOX = "box"
     HAMMING = "hamming"
+    NEAREST_EXACT = "nearest-exact"
 
     @property
     def number(self) -> int:
         """Pillow's number for it: the modes stand in Pillow's order."""
-        return _MODES.index(self)
+        return 0 if self is InterpolationMode.NEAREST_EXACT else _MODES.index(self)
 
     def __repr__(self) -> str:
         return self.value
 
 
-_MODES = list(InterpolationMode)
+_MODES: list[InterpolationMode] = [*InterpolationMode][:-1]  # Pillow has no number for the last
 
 
 def to_interpolation(mode: InterpolationMode | int | str, op: str) -> InterpolationMode:
     """From a mode, its name or Pillow's number."""
+    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode < len(_MODES):
+        return _MODES[mode]
     try:
-        return _MODES[mode] if isinstance(mode, int) else InterpolationMode(mode)
-    except (ValueError, IndexError) as error:
+        chosen = InterpolationMode(mode)
+    except ValueError as error:
         names = ", ".join(m.value for m in _MODES)
         raise OptionError(expected=f"an interpolation out of {names}", got=repr(mode), op=op) from error
+    return InterpolationMode.NEAREST if chosen is InterpolationMode.NEAREST_EXACT else chosen
 
 
 def to_tuple(value: Any) -> tuple[Any, ...]:

@@ -138,7 +138,12 @@ def test_tensors_become_pictures(rng, channels, mode):
 
 
 def test_a_picture_may_have_another_mode_and_no_channel_axis():
-    assert transforms.ToPILImage("RGB")(Tensor(np.zeros((2, 3)))).mode == "RGB"
+    made = transforms.ToPILImage("YCbCr")(Tensor(np.full((3, 2, 3), 7, np.uint8)))
+    assert (made.mode, made.size, made.getpixel((1, 1))) == ("YCbCr", (3, 2), (7, 7, 7))
+    picture = Image.new("CMYK", (2, 2), (1, 2, 3, 4))
+    assert transforms.ToPILImage("CMYK")(transforms.PILToTensor()(picture)).tobytes() == picture.tobytes()
+    with pytest.raises(OptionError, match="a mode out of L, got 'RGB'"):
+        transforms.ToPILImage("RGB")(Tensor(np.zeros((2, 3))))
     assert repr(transforms.ToPILImage("RGB")) == "ToPILImage(mode='RGB')"
 
 

@@ -51,7 +51,14 @@ def test_resize_is_that_of_pillow():
     expected = Image.fromarray(array).resize((6, 4), Image.Resampling.BILINEAR)
     assert np.array_equal(transforms.Resize((4, 6))(array), np.asarray(expected))
     numbers = [mode.number for mode in transforms.InterpolationMode]
-    assert numbers == [Image.Resampling[mode.name] for mode in transforms.InterpolationMode]
+    names = [mode.name.removesuffix("_EXACT") for mode in transforms.InterpolationMode]
+    assert numbers == [Image.Resampling[name] for name in names]
+    assert transforms.functional.InterpolationMode is transforms.InterpolationMode
+    resize = transforms.Resize((2, 2), transforms.InterpolationMode.NEAREST_EXACT)
+    assert resize.interpolation is transforms.InterpolationMode.NEAREST
+    for number in (-1, 9, True):
+        with pytest.raises(OptionError, match="an interpolation out of nearest, lanczos"):
+            transforms.Resize(2, number)
 
 
 def test_resize_keeps_a_portrait_upright():

@@ -4,6 +4,7 @@
 kind. Geometry moves numbers of any type; colours, sizes and turns are Pillow's, for bytes.
 """
 
+from minicnn.transforms._arguments import InterpolationMode
 from minicnn.transforms.functional.colour import (
     adjust_brightness,
     adjust_contrast,
@@ -45,6 +46,7 @@ from minicnn.transforms.functional.geometry import (
 from minicnn.transforms.functional.kinds import get_dimensions, get_image_num_channels, get_image_size
 
 __all__ = [
+    "InterpolationMode",
     "adjust_brightness",
     "adjust_contrast",
     "adjust_gamma",

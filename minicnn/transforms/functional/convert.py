@@ -72,7 +72,8 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
     Parameters
     ----------
     mode : str, optional
-        Pillow's mode; by default the one that fits the channels: L, LA, RGB, RGBA.
+        What the channels are, in Pillow's words: L of one, LA of two, RGB, YCbCr or HSV of three, RGBA, CMYK
+        or RGBX of four; by default the first of these.
 
     Raises
     ------
@@ -80,6 +81,8 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
         If it gets something else, or numbers that are neither floating point nor uint8.
     ShapeError
         If there are not 1 to 4 channels.
+    OptionError
+        If the mode is not one of so many channels.
     """
     if is_pil(pic) or not isinstance(pic, (np.ndarray, Tensor)):
         raise DTypeError(expected="a tensor or an array", got=type(pic).__name__, op="to_pil_image")
@@ -97,8 +100,14 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Any:
         raise DTypeError(expected="floating point or uint8 pixels", got=str(array.dtype), op="to_pil_image")
     from PIL import Image
 
-    made = Image.fromarray(np.ascontiguousarray(array))
-    return made if mode in (None, made.mode) else made.convert(mode)
+    height, width, *channels = array.shape
+    modes = _PIL_MODES[channels[0] if channels else 1]
+    if mode not in (None, *modes):
+        raise OptionError(expected=f"a mode out of {', '.join(modes)}", got=repr(mode), op="to_pil_image")
+    return Image.frombytes(mode or modes[0], (width, height), array.tobytes())
+
+
+_PIL_MODES = {1: ("L",), 2: ("LA",), 3: ("RGB", "YCbCr", "HSV"), 4: ("RGBA", "CMYK", "RGBX")}
 
 
 def convert_image_dtype(image: Tensor, dtype: Any = np.float32) -> Tensor:
