@@ -51,19 +51,24 @@ def run(args: argparse.Namespace) -> int:
     rows.append(["macro average", *(f"{metrics.macro(column):.2%}" for column in columns), metrics.count])
     rows.append(["micro average", *(f"{metrics.accuracy:.2%}" for _ in columns), metrics.count])
     facts = metrics.report()
-    low, high = facts["intervals"]["accuracy"]
-    print(
-        f"accuracy {metrics.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%}), "
-        f"loss {metrics.loss:.4f}, on {metrics.count} images"
-    )
+    print(f"accuracy {_with_interval(facts, 'accuracy')}, loss {metrics.loss:.4f}, on {metrics.count} images")
     if facts["top5_accuracy"] is not None:
-        print(f"top-5 accuracy {facts['top5_accuracy']:.2%}")
-    print(f"calibration error {metrics.calibration_error:.4f}\n")
+        print(f"top-5 accuracy {_with_interval(facts, 'top5_accuracy')}")
+    print(f"macro F1 {_with_interval(facts, 'macro_f1')}")
+    if facts["intervals_note"]:
+        print(facts["intervals_note"])
+    by_chance = f"a calibrated model's stays below {facts['calibration_error_by_chance']:.4f}"
+    print(f"calibration error {metrics.calibration_error:.4f} ({by_chance} in 95 % of such sets)\n")
     print(table(["class", "precision", "recall", "F1", "images"], rows))
     print("\nconfusion matrix (rows: true, columns: predicted)\n")
     counts = zip(metrics.classes, metrics.confusion.tolist(), strict=True)
     print(table(["", *metrics.classes], [[name, *row] for name, row in counts]))
     return 0
+
+
+def _with_interval(facts: dict[str, Any], name: str) -> str:
+    low, high = facts["intervals"][name]
+    return f"{facts[name]:.2%} (95 % interval {low:.2%} to {high:.2%})"
 
 
 def _facts(trained: Run, metrics: Judgement, seconds: float) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def write(
         Images, under these headings.
     """
     import jinja2
+    import PIL
 
     import minicnn
 
@@ -88,9 +89,11 @@ def write(
             "minicnn": minicnn.__version__,
             "Python": platform.python_version(),
             "NumPy": np.__version__,
+            "Pillow": PIL.__version__,
             "system": platform.platform(),
         },
         percent=lambda value: "-" if value is None else f"{value:.2%}",
+        between=lambda ends: "-" if ends is None else f"{ends[0]:.2%} to {ends[1]:.2%}",
         number=lambda value: "-" if value is None else f"{value:.4f}",
     )
     atomic.write(run_dir / "report.html", text)

@@ -6,8 +6,9 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from minicnn.errors import OptionError, ShapeError
-from minicnn.train import judgement
-from minicnn.train.judgement import BINS, Judgement, bootstrap, wilson
+from minicnn.train import intervals
+from minicnn.train.intervals import averages, bootstrap, by_chance, of_classes, wilson
+from minicnn.train.judgement import BINS, Judgement
 
 
 def case(seed, count=200, classes=7):
@@ -136,7 +137,7 @@ def test_where_all_is_right_or_wrong_nothing_is_certain(right):
     report = found.report()
     low, high = report["intervals"]["accuracy"]
     assert (low, high) == pytest.approx((0.9124, 1) if right else (0, 0.0876), abs=1e-4)
-    assert report["intervals_note"].startswith("macro_f1: ")
+    assert report["intervals_note"].startswith("macro averages: drawing these images anew")
     assert judged(*case(0, 500, 4), classes=4).report()["intervals_note"] is None
     assert "fewer than 20 images" in judged(*case(0, 60)).report()["intervals_note"]
 
@@ -151,10 +152,9 @@ def test_the_interval_of_macro_f1_covers_it_with_many_classes_too(classes, image
     rng, covered = np.random.default_rng(0), []
     for seed in range(100):
         matrix = rng.multinomial(classes * images, chances.reshape(-1) / classes).reshape(chances.shape)
-        low, high = bootstrap(matrix, judgement._macro_f1, samples=400, seed=seed)
-        covered.append(
-            low <= rate <= high
-        )  # with such errors precision, recall and F1 of all classes are equal
+        _, _, (low, high) = np.transpose(bootstrap(matrix, averages, samples=400, seed=seed))
+        # With such errors precision, recall and F1 of all classes are equal.
+        covered.append(low <= rate <= high)
     assert np.mean(covered) >= least
 
 
@@ -166,12 +166,72 @@ def test_the_bootstrap_is_that_of_the_images():
     values = []
     for _ in range(4000):
         i = rng.integers(0, 120, 120)
-        values.append(reference.f1_score(targets[i], scores[i].argmax(axis=1), average="macro"))
-    shift = 2 * stats.norm.ppf(
-        np.mean(np.array(values) < found.report()["macro_f1"])
-    )  # the bias, of which quantiles are corrected
-    expected = np.quantile(values, stats.norm.cdf([shift - 1.96, shift + 1.96]))
-    assert found.report()["intervals"]["macro_f1"] == pytest.approx(expected, abs=0.01)
+        measures = reference.precision_recall_fscore_support(
+            targets[i], scores[i].argmax(axis=1), average="macro", zero_division=0
+        )
+        values.append(measures[:3])
+    report = found.report()
+    for name, drawn in zip(("precision", "recall", "f1"), np.transpose(values), strict=True):
+        # The bias, of which quantiles are corrected.
+        shift = 2 * stats.norm.ppf(np.mean(drawn < report[f"macro_{name}"]))
+        expected = np.quantile(drawn, stats.norm.cdf([shift - 1.96, shift + 1.96]))
+        assert report["intervals"][f"macro_{name}"] == pytest.approx(expected, abs=0.01)
+
+
+def test_the_averages_are_scikit_learns():
+    targets, scores = case(5, 60, 9)
+    found = judged(targets, scores, classes=9)
+    expected = reference.precision_recall_fscore_support(
+        targets, scores.argmax(axis=1), average="macro", zero_division=0
+    )
+    assert averages(found.confusion[None])[0] == pytest.approx(expected[:3], abs=1e-12)
+
+
+def test_the_intervals_of_a_class_are_those_of_its_shares():
+    targets, scores = case(1, 300, 4)
+    taken = scores.argmax(axis=1)
+    found = judged(targets, scores, classes=4).report()["classes"]
+    for number, row in enumerate(found.values()):
+        true, said = targets == number, taken == number
+        right = int((true & said).sum())
+        assert row["intervals"]["precision"] == list(wilson(right, int(said.sum())))
+        assert row["intervals"]["recall"] == list(wilson(right, int(true.sum())))
+        for name in ("precision", "recall", "f1"):
+            low, high = row["intervals"][name]
+            assert low < row[name] < high
+
+
+def test_the_interval_of_f1_covers_it():
+    """For a class of 30 among 100 images; F1 of the whole population is 2 * 0.24 / (0.3 + 0.29)."""
+    chances, true = np.array([0.24, 0.06, 0.05, 0.65]), 2 * 0.24 / (0.3 + 0.29)
+    drawn = np.random.default_rng(0).multinomial(100, chances, size=2000)
+    ends = [of_classes(one.reshape(2, 2))[0]["f1"] for one in drawn]
+    assert 0.93 <= np.mean([low <= true <= high for low, high in ends]) <= 0.97
+
+
+def test_of_a_class_without_images_there_is_no_interval():
+    assert of_classes(np.array([[0, 0], [0, 5]]))[0] == {"precision": None, "recall": None, "f1": None}
+    assert of_classes(np.array([[0, 0], [1, 5]]))[0]["recall"] is None
+
+
+@pytest.mark.parametrize("count", [300, 3000])
+def test_a_calibrated_model_stays_below_what_chance_gives(count):
+    rng, below = np.random.default_rng(0), []
+    for seed in range(300):
+        confidence = 1 - 0.6 * rng.beta(0.5, 2, count)
+        right = rng.random(count) < confidence
+        found = Judgement(2)
+        found._count_confidence(confidence, right)
+        error = np.abs(found.bins[:, 2] - found.bins[:, 1]).sum() / count
+        below.append(error <= by_chance(found.bins, samples=400, seed=seed))
+    assert 0.91 <= np.mean(below) <= 0.98
+
+
+def test_a_model_that_is_too_sure_is_not_taken_for_a_calibrated_one():
+    found = Judgement(2)
+    found.update([0, 1] * 100, np.tile([3.0, 0.0], (200, 1)))  # 95 % sure, 50 % right
+    report = found.report()
+    assert report["calibration_error"] > 5 * report["calibration_error_by_chance"] > 0
 
 
 def test_the_report_names_them_all():
@@ -180,6 +240,8 @@ def test_the_report_names_them_all():
     assert report["intervals"]["accuracy"][0] < report["accuracy"] < report["intervals"]["accuracy"][1]
     assert sum(row[0] for row in report["calibration_bins"]) == report["count"] == 200
     assert report["top5_accuracy"] >= report["accuracy"]
+    low, high = report["intervals"]["top5_accuracy"]
+    assert report["intervals"]["accuracy"][1] < low < report["top5_accuracy"] < high
     empty = Judgement(3).report()
     assert (empty["count"], empty["accuracy"], empty["intervals"]) == (0, None, None)
 
@@ -195,6 +257,6 @@ def test_nothing_is_counted_of_what_is_refused():
 
 def test_the_bootstrap_of_many_classes_is_drawn_in_pieces(monkeypatch):
     confusion = np.random.default_rng(0).integers(0, 4, (6, 6))
-    whole = judgement.bootstrap(confusion, judgement._macro_f1, samples=100)
-    monkeypatch.setattr(judgement, "_ROOM", 7 * 36)
-    assert judgement.bootstrap(confusion, judgement._macro_f1, samples=100) == whole
+    whole = bootstrap(confusion, averages, samples=100)
+    monkeypatch.setattr(intervals, "_ROOM", 7 * 36)
+    assert np.array_equal(bootstrap(confusion, averages, samples=100), whole)

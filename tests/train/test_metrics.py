@@ -26,6 +26,11 @@ def test_all_measures_equal_scikit_learn(seed):
         measured.update(truth[part], taken[part])
     labels = list(range(classes))
     columns = reference.precision_recall_fscore_support(truth, taken, labels=labels, zero_division=0)
+    report = measured.report()
+    for average in ("macro", "micro"):
+        expected = reference.precision_recall_fscore_support(truth, taken, average=average, zero_division=0)
+        found = [report[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
+        assert found == pytest.approx(expected[:3], abs=1e-12)
     for mine, theirs in zip(
         (measured.precision, measured.recall, measured.f1, measured.support), columns, strict=True
     ):
