@@ -1,6 +1,7 @@
 """Run one of the article's experiments: what helps against overfitting, or which loss with which optimiser.
 
-Writes OUT/NAME.json with every figure and OUT/NAME.png. Each training is written into
+Writes OUT/NAME.json with every figure and OUT/NAME.png; that the test images were looked at, into
+OUT/test_set.jsonl. Each training is written into
 OUT/NAME.trainings.json when it ends: the same command goes on where it was stopped.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from minicnn.data import sources
 from minicnn.errors import OptionError
 from minicnn.io import atomic
 from minicnn.train import report
+from minicnn.train.evaluate import note_opening
 from minicnn.train.experiments import losses, overfitting
 from minicnn.train.experiments.common import Size
 from minicnn.train.journal import held
@@ -66,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
         with held(out / f"{args.what}.trainings.json", settings, tell) as journal:
             if size.seeds < _FEW:
                 tell(f"{size.seeds} seeds give wide intervals: {_FEW} or more are usual")
-            result = compare(source, size, journal=journal, tell=tell)
+            notes = {}
+            if args.what == "losses":
+                notes["opened"] = functools.partial(note_opening, out, "experiment losses")
+            result = compare(source, size, journal=journal, tell=tell, **notes)
     figure = draw(result)
     facts = finite(result.to_dict())
     atomic.write(out / f"{args.what}.json", json.dumps(facts, indent=1) + "\n")

@@ -7,6 +7,7 @@ on schedules, averages, validation and what is written do not count.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from minicnn.cli import train as training
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     if reason := report.missing():
         raise OptionError(f"no picture: {reason}")
-    args.resume = False
     config = Config.from_dict(training.given(args))
+    atomic.make_directory(Path(args.plot).parent)  # now rather than after the search
     found = search_rate(config, steps=args.steps, tell=tell, progress=counting())
     figure = draw_rates(found)
     atomic.write(args.plot, lambda file: figure.savefig(file, format="png", dpi=130))

@@ -171,6 +171,6 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        options = [action.option_strings[-1] for action in command._actions if action.option_strings]
+        options = [word for action in command._actions for word in action.option_strings if word[:2] == "--"]
         command.set_defaults(run=module.run, options=options)
     return parser

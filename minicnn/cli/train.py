@@ -70,10 +70,9 @@ def _known(name: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     values = given(args)
-    _refuse_zeros(args)
-    _refuse_device(values.get("device", "cpu"))
     config = continued(values) if args.resume else Config.from_dict(values)
-    result = train(config, resume=args.resume, callbacks=[progress()], tell=tell, progress=counting())
+    watch: dict[str, Any] = {"callbacks": [progress()], "tell": tell, "progress": counting()}
+    result = train(config, resume=args.resume, again=_images_before(args), **watch)
     if args.json:
         print_json(result)
         return 0
@@ -87,6 +86,12 @@ def run(args: argparse.Namespace) -> int:
         "saved in {run}".format(**result),
     )
     return 0
+
+
+def _images_before(args: argparse.Namespace) -> str:
+    """The fingerprint of the images of the run whose file is given, to do it again; empty where none is."""
+    recorded = {} if args.config is None else load_toml(args.config).get("recorded", {})
+    return str(recorded.get("data_fingerprint", "")) if isinstance(recorded, dict) else ""
 
 
 def _refuse_zeros(args: argparse.Namespace) -> None:
@@ -103,13 +108,21 @@ def _refuse_device(name: Any) -> None:
 
 
 def given(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of the configuration file, and over them those of the command line."""
+    """The options of the configuration file, and over them those of the command line.
+
+    Raises
+    ------
+    OptionError
+        If one of them cannot be; what :class:`Config` refuses comes on top.
+    """
+    _refuse_zeros(args)
     values = {} if args.config is None else load_toml(args.config)
     recorded = values.pop("recorded", None)
-    if recorded is not None and not args.resume:
+    if recorded is not None and not getattr(args, "resume", False):
         values.pop("out", None)  # the file of another run, to do it again elsewhere
     names = {field.name for field in dataclasses.fields(Config)}
     values |= {name: value for name, value in vars(args).items() if name in names}
     if any(isinstance(value, dict) for value in values.values()):
         raise OptionError(f"{args.config}: options stand at the top, not in tables")
+    _refuse_device(values.get("device", "cpu"))
     return values

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minicnn.cli import train as training
 from minicnn.cli.arguments import whole
-from minicnn.cli.output import counting, finite, print_json, tell
+from minicnn.cli.output import counting, finite, print_json, tell, tell_skipped
 from minicnn.errors import OptionError
 from minicnn.io import atomic
 from minicnn.train import report
@@ -22,7 +22,7 @@ from minicnn.train.evaluate import load_source
 from minicnn.train.journal import held
 from minicnn.train.recipes import resolved
 from minicnn.train.search import draw, parse_space, search
-from minicnn.train.starting import digest_of
+from minicnn.train.starting import Start
 
 HELP = "search for good options"
 
@@ -40,15 +40,16 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     if reason := report.missing():
         raise OptionError(f"no picture: {reason}")
-    args.resume = False
     values = training.given(args)
-    out = Path(values.pop("out", "tuned"))
+    out = Path(values.pop("out", "") or "tuned")  # the file of a search before holds an empty one
     config, space = Config.from_dict(values), parse_space(args.search)
-    source = load_source(config, counting())
+    start = Start(config.start_from)
+    source = load_source(config, start.image_shape, counting())
+    tell_skipped(source.skipped)
     atomic.make_directory(out)  # now rather than after hours
     settings = {"data_fingerprint": source.fingerprint, "search": args.search}
-    settings["start_digest"] = digest_of(config.start_from)
-    settings |= resolved(config, source).decisive()
+    settings["start_digest"] = start.digest
+    settings |= resolved(config, source, start.model).decisive()
     with held(out / "tune.trainings.json", settings, tell) as journal:
         found = search(config, space, trials=args.trials, journal=journal, tell=tell, progress=counting())
     facts = {"val_accuracy": found.accuracy, "best": found.best.to_dict(), "trials": found.trials}

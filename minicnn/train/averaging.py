@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError
@@ -64,7 +62,7 @@ class MovingAverage(Callback):
             raise OptionError(expected="a decay in [0, 1)", got=str(decay), op="MovingAverage")
         self.decay = decay
         self.updates = 0
-        self._averages: dict[str, np.ndarray] = {}
+        self._averages: dict[str, Tensor] = {}
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         self.update(trainer.model)
@@ -74,12 +72,12 @@ class MovingAverage(Callback):
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for name, tensor in model.state_dict().items():
-            value = tensor.array
-            average = self._averages.get(name)
+            value, average = tensor.array, self._averages.get(name)
             if average is None or value.dtype.kind != "f":
-                self._averages[name] = value.copy()
+                self._averages[name] = Tensor.wrap(value.copy())
             else:
-                average += value.dtype.type(1 - decay) * (value - average)
+                average = self._averages[name] = average.to(tensor.device)  # a checkpoint's is on the CPU
+                average.array += value.dtype.type(1 - decay) * (value - average.array)
 
     @contextmanager
     def in_force(self, model: Module) -> Iterator[None]:
@@ -87,33 +85,27 @@ class MovingAverage(Callback):
         if not self._averages:
             yield
             return
-        own = {name: tensor.array.copy() for name, tensor in model.state_dict().items()}
-        self._put(model, self._averages)
+        own = _copied(model.state_dict())
+        model.load_state_dict(self._averages)
         try:
             yield
         finally:
-            self._put(model, own)
+            model.load_state_dict(own)
 
     def put_into(self, model: Module) -> None:
         """Give the model the averages for good, if there are any."""
         if self._averages:
-            self._put(model, self._averages)
+            model.load_state_dict(self._averages)
 
     def evaluating(self, trainer: Trainer) -> Any:
         return self.in_force(trainer.model)
 
-    @staticmethod
-    def _put(model: Module, arrays: dict[str, np.ndarray]) -> None:
-        model.load_state_dict({name: Tensor.wrap(array) for name, array in arrays.items()})
-
     def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "averages": {k: v.copy() for k, v in self._averages.items()}}
+        return {"updates": self.updates, "averages": _copied(self._averages)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.updates = int(state["updates"])
-        averages = {name: _array(value).copy() for name, value in state["averages"].items()}
-        self._averages = averages
+        self.updates, self._averages = int(state["updates"]), _copied(state["averages"])
 
 
-def _array(value: Any) -> np.ndarray:
-    return value.array if isinstance(value, Tensor) else np.asarray(value)
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: Tensor.wrap(tensor.array.copy()) for name, tensor in tensors.items()}

@@ -43,8 +43,8 @@ class Callback:
 
     name = ""
 
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        """Training begins or goes on, ``batches`` updates an epoch, until so many epochs or steps in all."""
+    def on_start(self, trainer: Trainer, updates: int, epochs: int, max_steps: int) -> None:
+        """Training begins or goes on, so many updates an epoch, until so many epochs or updates in all."""
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
         """An update was made; ``record`` has step, epoch, loss and lr."""
@@ -90,8 +90,8 @@ class Timer(Callback):
         self.seconds = 0.0
         self._last: float | None = None
 
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        self.last_step = min(batches * epochs, max_steps or batches * epochs)
+    def on_start(self, trainer: Trainer, updates: int, epochs: int, max_steps: int) -> None:
+        self.last_step = min(updates * epochs, max_steps or updates * epochs)
         self._last = time.perf_counter()
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
@@ -159,8 +159,8 @@ class PlainProgress(Timer):
         self.every = every
         self._told = 0.0
 
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        super().on_start(trainer, batches, epochs, max_steps)
+    def on_start(self, trainer: Trainer, updates: int, epochs: int, max_steps: int) -> None:
+        super().on_start(trainer, updates, epochs, max_steps)
         self._told = time.perf_counter()
 
     def on_step(self, trainer: Trainer, record: dict[str, Any], images: int) -> None:
@@ -195,8 +195,8 @@ class LiveProgress(Timer):
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}")
         self._bar = Progress(*columns, console=console or Console(stderr=True), transient=True)
 
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
-        super().on_start(trainer, batches, epochs, max_steps)
+    def on_start(self, trainer: Trainer, updates: int, epochs: int, max_steps: int) -> None:
+        super().on_start(trainer, updates, epochs, max_steps)
         self._task = self._bar.add_task("training", total=self.last_step, completed=trainer.step, status="")
         self._bar.start()
 

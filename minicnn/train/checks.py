@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from minicnn.nn import Module
 from minicnn.optim.lr_scheduler import ReduceLROnPlateau
 from minicnn.train import anomaly
 
-__all__ = ["check_finite", "check_repeatable", "check_schedule", "evaluation_mode"]
+__all__ = ["check_finite", "check_repeatable", "check_schedule", "evaluation_mode", "require_finite"]
 
 
 def check_repeatable(train: Any, validation: Any) -> None:
@@ -76,6 +77,20 @@ def check_finite(state: dict[str, Any]) -> None:
     for name, array in checkpoint.leaves({"model": state["model"], "optimizer": state["optimizer"]}):
         if isinstance(array, np.ndarray) and not anomaly.all_finite([array]):
             raise NonFiniteError(f"{name} has numbers that are not finite: step {state['step']} is not saved")
+
+
+def require_finite(loss: float, part: str) -> None:
+    """Refuse a loss measured on a part of the images that says nothing, as the accuracy beside it then does.
+
+    Raises
+    ------
+    NonFiniteError
+    """
+    if not math.isfinite(loss):
+        raise NonFiniteError(
+            f"the {part} loss is {loss}",
+            hint="images that no training image is like, or running statistics that are not finite",
+        )
 
 
 @contextmanager

@@ -24,7 +24,12 @@ OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], float]] = {
 
 
 def _onecycle(optimizer: optim.Optimizer, lr: float, steps: int) -> Any:
-    """The momentum moves around the one that was asked for: 0.9 goes from 0.95 to 0.85 and back."""
+    """The momentum moves around the one that was asked for: 0.9 goes from 0.95 to 0.85 and back.
+
+    A single update is both ends of the cycle, where nothing would be learned: it has the rate itself.
+    """
+    if steps == 1:
+        return None
     momentum = optimizer.defaults.get("momentum", optimizer.defaults.get("betas", (0.0,))[0])
     options: dict[str, Any] = {"cycle_momentum": False}
     if momentum and not isinstance(optimizer, optim.RMSprop):

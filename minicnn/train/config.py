@@ -50,7 +50,7 @@ class Config:
     minicnn.errors.OptionError: there is no option 'epoch'; did you mean 'epochs'?
     """
 
-    data: str = option("digits", "path of images, or name of a data set; default: digits")
+    data: str = option("digits", "path of images, or name of a data set; default: digits", resumable=True)
     data_dir: str = option("", "directory of the data set's files", resumable=True)
     image_size: int = option(
         0, "height and width of images from files; default: by the data set", low=0, high=8192
@@ -81,7 +81,9 @@ class Config:
     best: bool = option(False, "end with the weights of the best epoch; patience does that too")
     mix: str = option("none", "mix images of a batch: mixup, cutmix or both in turn", choices=MIXES)
     mix_alpha: float = option(0.0, "how much; default: 0.2 for mixup, 1 for cutmix", low=0)
-    start_from: str = option("", "run directory, or .safetensors file, whose weights the model begins with")
+    start_from: str = option(
+        "", "run directory, or .safetensors file, whose weights the model begins with", resumable=True
+    )
     augment: str = option("", "none, standard, or names with commas between; default: by the data set")
     val_fraction: float = option(0.1, "share of the training images held out for validation", low=0, below=1)
     seed: int = option(0, "seed of everything random", low=0, high=2**63 - 1)
@@ -121,9 +123,15 @@ class Config:
         return dataclasses.asdict(self)
 
     def decisive(self) -> dict[str, Any]:
-        """The options that decide the numbers: a resumed run must have the same."""
-        fields = dataclasses.fields(self)
-        return {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("resumable")}
+        """The options that decide the numbers: a resumed run must have the same.
+
+        Of the data and of the weights to start from it is what they hold, which a run compares by itself, and
+        not where they lie. The threads of native kernels change no number.
+        """
+        names = {field.name for field in dataclasses.fields(self) if not field.metadata.get("resumable")}
+        if self.backend == "native":
+            names.remove("threads")
+        return {name: value for name, value in self.to_dict().items() if name in names}
 
 
 _IN_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -17,6 +17,7 @@ from minicnn.train.recorded import Recorded
 
 __all__ = ["claimed", "continued", "write_config"]
 
+_TRAINS_ON = "--start-from RUN with another --out trains on from its weights"
 _RUN_FILES = ("config.toml", "metrics.jsonl", "model.safetensors", "checkpoints")
 
 
@@ -43,11 +44,10 @@ def continued(given: Mapping[str, Any]) -> Config:
     left_open = {name for name in LEFT_OPEN if name in given and not given[name]}
     now = stored.replace(**{name: value for name, value in given.items() if name not in left_open})
     for name, value in now.decisive().items():
-        before = stored.decisive()[name]
+        before = getattr(stored, name)
         if value != before:
-            hint = "--start-from RUN with another --out trains on from its weights"
             text = f"cannot resume: {name} was {before!r} in {path}, now it is {value!r}"
-            raise OptionError(text, hint=hint if name in ("data", "epochs", "lr") else None)
+            raise OptionError(text, hint=_TRAINS_ON if name in ("epochs", "lr") else None)
     return now
 
 
@@ -108,7 +108,8 @@ def _refuse_other_data(out: Path, recorded: Recorded) -> None:
         if name != "version" and before.get(name) != now[name]:
             what = name.replace("_", " ")
             text = f"cannot resume: {what} differs from that of the run in {out}"
-            raise OptionError(text, hint="the images have changed" if name == "data_fingerprint" else None)
+            hint = f"these are other images; {_TRAINS_ON}" if name == "data_fingerprint" else None
+            raise OptionError(text, hint=hint)
 
 
 def _refuse_busy(out: Path) -> None:

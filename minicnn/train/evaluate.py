@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,7 @@ from minicnn.errors import CheckpointError, FormatError, OptionError
 from minicnn.io import load
 from minicnn.nn import Module
 from minicnn.nn import functional as F
+from minicnn.train.checks import require_finite
 from minicnn.train.computing import computing
 from minicnn.train.config import Config
 from minicnn.train.judgement import Judgement
@@ -32,11 +35,11 @@ from minicnn.train.losses import LOSSES
 from minicnn.train.preprocess import plain
 from minicnn.train.recorded import Recorded, read_learned, read_run
 from minicnn.train.splits import test_set
-from minicnn.train.starting import image_shape_of
 
 __all__ = ["Run", "load_source", "measure", "note_opening", "open_run", "read_result"]
 
 _BATCH = 256
+_NAMED = 5  # classes in an error
 
 
 def raise_it(error: Exception) -> None:
@@ -67,14 +70,15 @@ class Run:
             changed: what was set aside to test on cannot be told from what was trained on then.
         """
         asked, source = source, source or self._source()
-        own = source.fingerprint == self.recorded.data_fingerprint
+        same_images = source.fingerprint == self.recorded.data_fingerprint
+        own = same_images and source.classes == self.recorded.classes
         if not own and asked is None:
             raise OptionError(
                 f"the images of this run, {self.config.data!r}, have changed since it was trained",
                 hint="--data takes images that it has not seen",
             )
-        if len(source.classes) != len(self.recorded.classes):
-            raise _other("classes", len(self.recorded.classes), len(source.classes))
+        if not own:
+            source = _with_classes(source, self.recorded.classes)
         if list(source.image_shape) != list(self.recorded.image_shape):
             raise _other("images of shape", tuple(self.recorded.image_shape), source.image_shape)
         # Of a set that the model has learned from, the part set aside; of any other, all there is.
@@ -106,7 +110,7 @@ class Run:
     def _source(self) -> Source:
         """The run's own data set."""
         try:
-            return load_source(self.config, recorded=self.recorded)
+            return load_source(self.config, self.recorded.image_shape)
         except OptionError as error:
             raise OptionError(
                 f"the images of this run, {self.config.data!r}, are not in {os.getcwd()}",
@@ -218,19 +222,36 @@ def open_run(directory: str | Path, **changes: Any) -> Run:
 
 def load_source(
     config: Config,
+    image_shape: Sequence[int] | None = None,
     progress: Progress = lambda what, done, total: None,
-    recorded: Recorded | None = None,
 ) -> Source:
-    """The data set of a configuration, by what a run of it recorded where there is one.
+    """The data set of a configuration.
 
-    Images are brought to the shape that the run to start from had, where no other is asked for.
+    Parameters
+    ----------
+    config : Config
+        Of the run.
+    image_shape : (C, H, W), optional
+        What the images of a run that starts from another are brought to, where no size is asked for: the
+        shape of the other's.
+    progress : callable
+        See :func:`minicnn.data.packing.pack`.
+
+    Raises
+    ------
+    OptionError
+        If there is one class alone; also as :func:`minicnn.data.sources.load`.
     """
     size: Any = config.image_size or None
-    if size is None and config.start_from:
-        size = tuple(recorded.image_shape) if recorded else image_shape_of(config.start_from)
-    return sources.load(
+    if size is None and config.start_from and image_shape is not None:
+        size = tuple(image_shape)
+    source = sources.load(
         config.data, config.data_dir or None, size, skip_bad=config.skip_bad, progress=progress
     )
+    if len(source.classes) < 2:
+        text = f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
+        raise OptionError(text)
+    return source
 
 
 def read_result(directory: Path) -> dict[str, Any]:
@@ -265,7 +286,13 @@ def note_opening(directory: Path, by: str, test: dict[str, Any]) -> int:
 
 
 def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config) -> Judgement:
-    """What a model comes to on a data set, in evaluation mode."""
+    """What a model comes to on a data set, in evaluation mode.
+
+    Raises
+    ------
+    NonFiniteError
+        If its loss is not finite: of such scores no measure says anything.
+    """
     metrics = Judgement(classes)
     model.eval()
     with computing(config), no_grad():
@@ -276,7 +303,41 @@ def measure(model: Module, dataset: Any, classes: Sequence[str], config: Config)
             with fusing(config.compile):
                 scores = model(images)
             metrics.update(labels, scores, LOSSES[config.loss](scores, labels).item())
+    require_finite(metrics.loss, "test")
     return metrics
+
+
+def _with_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The same images, their labels counted by these classes; those of arrays without names are numbers.
+
+    Raises
+    ------
+    OptionError
+        If an image is of none of these classes.
+    """
+    nameless = source.classes == [str(index) for index in range(len(source.classes))]
+    if source.classes == list(classes) or (nameless and len(source.classes) <= len(classes)):
+        return source
+    unknown = [name for name in source.classes if name not in classes]
+    if nameless:
+        unknown = source.classes[len(classes) :]
+    if unknown:
+        named = ", ".join([*list(classes)[:_NAMED], *["..."][: len(classes) - _NAMED]])
+        raise OptionError(
+            f"{source.name}: class {unknown[0]!r} is none of the model's {len(classes)}: {named}",
+            op="evaluate",
+        )
+    place = np.array([list(classes).index(name) for name in source.classes])
+
+    def counted(images: Any) -> Any:
+        if images is None:
+            return None
+        images = copy.copy(images)
+        images.labels, images.classes = place[images.labels], list(classes)
+        return images
+
+    parts = {part: counted(getattr(source, part)) for part in ("train", "validation", "test")}
+    return dataclasses.replace(source, classes=list(classes), **parts)
 
 
 def _other(what: str, expected: Any, got: Any) -> OptionError:

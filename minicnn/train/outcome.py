@@ -14,6 +14,7 @@ from minicnn import backends
 from minicnn.core.threads import get_num_threads
 from minicnn.data import DataLoader, Subset
 from minicnn.data.sources import Source
+from minicnn.errors import FormatError
 from minicnn.io import atomic, save
 from minicnn.nn import Module
 from minicnn.nn.summary import summarize
@@ -32,9 +33,13 @@ __all__ = ["timings", "withdraw", "write_model", "write_result"]
 def withdraw(directory: Path) -> dict[str, Any]:
     """Remove the model and the result of an earlier end of a run that goes on; what the result said.
 
-    So nobody takes them for those of the run while it trains, or when it is stopped.
+    So nobody takes them for those of the run while it trains, or when it is stopped. A damaged result says
+    nothing.
     """
-    result = read_result(directory)
+    try:
+        result = read_result(directory)
+    except FormatError:
+        result = {}
     for name in ("result.json", "model.safetensors"):
         (directory / name).unlink(missing_ok=True)
     return result
@@ -52,10 +57,10 @@ def timings(before: dict[str, Any], timer: Timer, seconds: float, waited: float)
 
 
 def write_model(config: Config, model: Module, source: Source, parts: Parts) -> dict[str, Any]:
-    """Write the model, and measure it on the test images; gives :meth:`Judgement.report`."""
-    save(model.state_dict(), Path(config.out) / "model.safetensors")
+    """Measure the model on the test images, and write it; gives :meth:`Judgement.report`."""
     test = measure(model, parts.test.open(), source.classes, config).report()
     note_opening(Path(config.out), "train", test)
+    save(model.state_dict(), Path(config.out) / "model.safetensors")
     worst = [{**error, "name": _name(parts.test.open(), error["image"])} for error in test.get("worst", [])]
     return test | {"worst": worst}
 

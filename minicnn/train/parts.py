@@ -6,13 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data import (
-    DataLoader,
-    Subset,
-    WeightedRandomSampler,
-    check_fitted,
-    statistics,
-)
+from minicnn.data import DataLoader, Subset, WeightedRandomSampler, check_fitted, statistics
 from minicnn.data.duplicates import Overlap, image_hashes, overlaps
 from minicnn.data.sealed import Sealed
 from minicnn.data.sources import Source
@@ -67,7 +61,7 @@ def parts_of(source: Source, config: Config) -> Parts:
         checked = source.validation.with_transform(usual)
     validation = DataLoader(checked, **options) if len(checked) else None
     test = test_set(source, usual)
-    check_fitted(loader, checked, test)
+    check_fitted(loader, checked, test)  # as the training does, but before anything is written
     hashes = _hashes(source, indices, held_out)
     shared = overlaps(hashes)
     return Parts(loader, validation, Sealed(test), (list(mean), list(std)), shared, labels, hashes)

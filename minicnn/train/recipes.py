@@ -10,7 +10,6 @@ from minicnn.data.catalog import CATALOG
 from minicnn.data.sources import Source
 from minicnn.train.choices import OPTIMIZERS
 from minicnn.train.config import Config
-from minicnn.train.starting import model_of
 
 __all__ = ["LEFT_OPEN", "chosen", "resolved"]
 
@@ -33,9 +32,9 @@ _LARGE = 64  # pixels; beyond, convolutions in full resolution take too long
 LEFT_OPEN = ("model", "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "threads", "backend")
 
 
-def resolved(config: Config, source: Source) -> Config:
-    """The configuration with nothing left open except ``out``."""
-    config = config.replace(model=config.model or model_of(config.start_from))
+def resolved(config: Config, source: Source, model: str = "") -> Config:
+    """The configuration with nothing left open except ``out``; ``model`` is that of the run to start from."""
+    config = config.replace(model=config.model or model)
     recipe = _recipe(config, source)
     if config.optimizer not in ("", recipe["optimizer"]):
         recipe = {name: value for name, value in recipe.items() if name != "lr"}

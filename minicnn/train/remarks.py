@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.catalog import CATALOG
 from minicnn.train.config import Config
 
 __all__ = ["after", "before"]
@@ -24,7 +25,10 @@ def before(config: Config, labels: np.ndarray, classes: Sequence[str]) -> Iterat
     --------
     >>> list(before(Config(), np.array([0] * 60 + [1] * 10), ["cat", "dog"]))
     ['uneven classes, 10 images of dog to 60 of cat: --balance loss (or sample) makes them count alike']
+    >>> list(before(Config(optimizer="adam", momentum=0.5), np.array([0, 1]), ["cat", "dog"]))
+    ['--momentum has no effect: it is of --optimizer sgd']
     """
+    yield from _idle(config)
     counts = np.bincount(labels, minlength=len(classes))
     few, many = int(counts.argmin()), int(counts.argmax())
     if config.patience and config.schedule == "onecycle":
@@ -37,6 +41,21 @@ def before(config: Config, labels: np.ndarray, classes: Sequence[str]) -> Iterat
             f"uneven classes, {counts[few]} images of {classes[few]} to {counts[many]} of {classes[many]}: "
             "--balance loss (or sample) makes them count alike"
         )
+
+
+def _idle(config: Config) -> Iterator[str]:
+    """Options that were given and have no effect without another."""
+    usual = Config()
+    lacking = {
+        "momentum": ("it is of --optimizer sgd", config.optimizer == "sgd"),
+        "mix_alpha": ("without --mix", config.mix != "none"),
+        "monitor": ("without --best or --patience", config.best or config.patience),
+        "processes": ("without --workers", config.workers),
+        "data_dir": ("it is for data sets known by name", config.data.lower().replace("_", "-") in CATALOG),
+    }
+    for name, (why, heeded) in lacking.items():
+        if not heeded and getattr(config, name) != getattr(usual, name):
+            yield f"--{name.replace('_', '-')} has no effect: {why}"
 
 
 def after(

@@ -40,6 +40,7 @@ class Resumable:
     keep: int
     _log: Log | None
     _saved: tuple[int, int]  # step and epoch of the newest checkpoint
+    _newest: Path | None  # its file
 
     def state(self) -> dict[str, Any]:
         """All that decides how the training goes on: the fields of :data:`minicnn.io.checkpoint.STATE`."""
@@ -92,7 +93,9 @@ class Resumable:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
 
     def save(self) -> Path | None:
-        """Write a checkpoint of the present state, unless this step has one; None without a run directory.
+        """Write a checkpoint of the present state, unless this step has one, and give its file.
+
+        Without a run directory there is none.
 
         Raises
         ------
@@ -102,14 +105,14 @@ class Resumable:
             If it cannot be written; earlier checkpoints are intact then.
         """
         if self.run_dir is None or self._saved == (self.step, self.epoch):
-            return None
+            return self._newest
         state = self.state()
         check_finite(state)
-        path = checkpoint.save(self.run_dir / "checkpoints", state, keep=self.keep)
+        self._newest = checkpoint.save(self.run_dir / "checkpoints", state, keep=self.keep)
         self._saved = (self.step, self.epoch)
         for callback in self.callbacks:
-            callback.on_save(self, path)  # type: ignore[arg-type]
-        return path
+            callback.on_save(self, self._newest)  # type: ignore[arg-type]
+        return self._newest
 
     def resume(self) -> bool:
         """Go on from the newest good checkpoint of the run directory; False if there is none.
@@ -131,7 +134,7 @@ class Resumable:
         with closing(Log(self.run_dir / "metrics.jsonl")) as log:
             log.truncate(state["log_bytes"])
         checkpoint.drop_newer(path)
-        self._saved = (self.step, self.epoch)
+        self._saved, self._newest = (self.step, self.epoch), path
         return True
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader
 from minicnn.data.packing import Progress
 from minicnn.data.sources import Source
-from minicnn.errors import OptionError
+from minicnn.errors import FormatError, MiniCNNError, OptionError
 from minicnn.io import atomic, checkpoint
 from minicnn.nn import Module
 from minicnn.train import log, outcome, remarks
@@ -31,8 +32,8 @@ from minicnn.train.losses import LOSSES, training_loss
 from minicnn.train.lr_finder import RateSearch, find_rate
 from minicnn.train.parts import Parts, parts_of
 from minicnn.train.recipes import chosen, resolved
-from minicnn.train.recorded import Recorded, read_run, write_learned
-from minicnn.train.starting import begin, digest_of, learned_before
+from minicnn.train.recorded import Recorded, read_learned, read_run, write_learned
+from minicnn.train.starting import Start, begin
 from minicnn.train.stopping import BestModel, EarlyStopping
 from minicnn.train.trainer import Trainer
 
@@ -43,6 +44,7 @@ def train(
     config: Config,
     *,
     resume: bool = False,
+    again: str = "",
     callbacks: Sequence[Callback] = (),
     tell: Callable[[str], object] = lambda line: None,
     progress: Progress = lambda what, done, total: None,
@@ -55,6 +57,8 @@ def train(
         What to do; what it leaves open is chosen for the data set.
     resume : bool
         Go on with the run in ``config.out`` from its newest checkpoint, or from its start before the first.
+    again : str
+        The fingerprint of the images of a run that is done again; a line says so where these are others.
     callbacks : sequence of Callback
         Told of the progress.
     tell : callable
@@ -81,33 +85,37 @@ def train(
     """
     started = time.perf_counter()
     known = read_run(config.out)[1] if resume and (Path(config.out) / "config.toml").is_file() else None
-    source = load_source(config, progress, known)
-    if len(source.classes) < 2:
-        raise OptionError(
-            f"{config.data}: only one class, {source.classes[0]!r}: there is nothing to tell apart"
-        )
-    given, config = config, resolved(config, source)
+    start = Start(config.start_from)
+    source = load_source(config, known.image_shape if known else start.image_shape, progress)
+    given, config = config, resolved(config, source, "" if resume else start.model)
     with computing(config):
         parts = parts_of(source, config)
-        recorded = _recorded(source, parts, known.start_digest if known else digest_of(config.start_from))
+        recorded = _recorded(source, parts, known.start_digest if known else start.digest)
         manual_seed(config.seed)
         model = _model(config, source)
         _check(config, parts)
         # What goes on has weights of its own, if it came as far as its first checkpoint.
-        lines = [] if resume else begin(model, config, recorded, parts.hashes)
+        lines = [] if resume else begin(model, start, config, recorded, parts.hashes)
         with claimed(config, recorded, resume) as config:
             said: list[str] = []
+            if again not in ("", recorded.data_fingerprint):
+                _say("these are other images than those of the run that this does again", said, tell)
             for line in _opening(given, config, model, parts, recorded, source):
                 _say(line, said, tell)
             timer, keeping = Timer(), _keeping(config)
             trainer = _trainer(config, model, parts, source, [*keeping, timer, *callbacks])
-            if resume and not trainer.resume():
-                lines = begin(model, config, recorded, parts.hashes)
+            if resume and trainer.resume():
+                for one in keeping:
+                    if isinstance(one, BestModel):
+                        one.require_weights(trainer)
+                tell(f"it goes on from update {trainer.step:,}, in epoch {trainer.epoch + 1}")
+            elif resume:
+                lines = begin(model, start, config, recorded, parts.hashes)
             write_config(config, recorded)
-            if not resume:
-                _note_learned(config, recorded, parts)
+            _note_learned(Path(config.out), start, recorded, parts)
             if source.skipped:
-                lines.append(_left_out(source.skipped, Path(config.out)))
+                _list_left_out(source.skipped, Path(config.out))
+                lines.append(_left_out(source.skipped, "all in skipped.txt"))
             for line in lines:
                 _say(line, said, tell)
             before = outcome.withdraw(Path(config.out))
@@ -128,18 +136,27 @@ def train(
 
 
 def validated(
-    config: Config, callbacks: Sequence[Callback], progress: Progress, tell: Callable[[str], object]
+    config: Config,
+    source: Source,
+    start: Start,
+    callbacks: Sequence[Callback],
+    tell: Callable[[str], object],
 ) -> None:
     """Train as :func:`train` does, without a run directory and without a look at the test images.
 
     ``tell`` gets a line where it begins with weights of another training.
+
+    Raises
+    ------
+    OptionError
+        If no epoch would end with a validation.
     """
-    source = load_source(config, progress=progress)
-    config = resolved(config, source)
+    config = resolved(config, source, start.model)
     with computing(config):
         parts = parts_of(source, config)
+        _check_validated(config, parts)
         manual_seed(config.seed)
-        model = _begun(config, source, parts, tell)
+        model = _begun(config, source, start, parts, tell)
         trainer = _trainer(config.replace(out=""), model, parts, source, [*_keeping(config), *callbacks])
         trainer.fit(parts.train, parts.validation, epochs=config.epochs, max_steps=config.max_steps)
 
@@ -162,12 +179,15 @@ def search_rate(
         raise OptionError(
             "rates are tried on single, plain batches", hint="--batch-size instead of --accumulate, no --mix"
         )
-    source = load_source(config, progress=progress)
-    config = resolved(config, source)
+    start = Start(config.start_from)
+    source = load_source(config, start.image_shape, progress)
+    config = resolved(config, source, start.model)
     with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)
-        model = _begun(config, source, parts, tell)
+        model = _begun(config, source, start, parts, tell)
+        if source.skipped:
+            tell(_left_out(source.skipped, "`minicnn data check` lists all"))
         tell(f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}")
         batches = ((x.to(config.device), y.to(config.device)) for x, y in _endless(parts.train))
         return find_rate(
@@ -192,19 +212,31 @@ def _recorded(source: Source, parts: Parts, start_digest: str) -> Recorded:
     return Recorded(list(source.classes), shape, *parts.statistics, source.fingerprint, version, start_digest)
 
 
-def _begun(config: Config, source: Source, parts: Parts, tell: Callable[[str], object]) -> Module:
+def _begun(
+    config: Config, source: Source, start: Start, parts: Parts, tell: Callable[[str], object]
+) -> Module:
     """A new model, with the weights to start from if there are any."""
     model = _model(config, source)
-    for line in begin(model, config, _recorded(source, parts, digest_of(config.start_from)), parts.hashes):
+    for line in begin(model, start, config, _recorded(source, parts, start.digest), parts.hashes):
         tell(line)
     return model
 
 
-def _note_learned(config: Config, recorded: Recorded, parts: Parts) -> None:
-    """Write down which images the run learns from, and those that the weights to start from learned from."""
-    learned = parts.hashes["training"]
-    before = learned_before(config.start_from, recorded)
-    write_learned(config.out, np.unique(learned if before is None else np.concatenate([learned, before])))
+def _note_learned(out: Path, start: Start, recorded: Recorded, parts: Parts) -> None:
+    """Write down all images that the run learns from, and that the weights to start from learned from.
+
+    Where nobody knows the latter, nothing is written: a list that lacks some would tell those who read it
+    that the model has never seen them.
+    """
+    with suppress(FormatError):  # a damaged list is written anew
+        if read_learned(out) is not None:
+            return
+    try:
+        before = start.learned(recorded)
+    except MiniCNNError:  # the run goes on, and what it started from is gone
+        before = None
+    if before is not None:
+        write_learned(out, np.unique(np.concatenate([parts.hashes["training"], before])))
 
 
 def _say(line: str, said: list[str], tell: Callable[[str], object]) -> None:
@@ -248,11 +280,26 @@ def _check(config: Config, parts: Parts) -> None:
     _loss(config, parts)
 
 
-def _left_out(skipped: Sequence[tuple[str, str]], out: Path) -> str:
-    """Write the list of images that cannot be read, and say so."""
+def _check_validated(config: Config, parts: Parts) -> None:
+    if parts.validation is None:
+        raise OptionError("a search needs validation images", hint="--val-fraction 0.1", op="tune")
+    updates = -(-len(parts.train) // config.accumulate)
+    if 0 < config.max_steps < updates:
+        raise OptionError(
+            f"--max-steps {config.max_steps} ends before the first validation, after {updates} updates",
+            op="tune",
+        )
+
+
+def _list_left_out(skipped: Sequence[tuple[str, str]], out: Path) -> None:
+    """Write down which images cannot be read, and why."""
     atomic.write(out / "skipped.txt", "".join(f"{name}: {reason}\n" for name, reason in skipped))
+
+
+def _left_out(skipped: Sequence[tuple[str, str]], where: str) -> str:
+    """How many images cannot be read, the first of them, and where all are listed."""
     name, reason = skipped[0]
-    return f"{len(skipped)} images cannot be read and are left out ({name}: {reason}; all in skipped.txt)"
+    return f"{len(skipped)} images cannot be read and are left out ({name}: {reason}; {where})"
 
 
 def _model(config: Config, source: Source) -> Module:

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from minicnn.data.packing import Progress
+from minicnn.data.sources import Source
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.callbacks import Callback
 from minicnn.train.config import Config, suggest
+from minicnn.train.evaluate import load_source
 from minicnn.train.journal import Journal
+from minicnn.train.recipes import LEFT_OPEN
 from minicnn.train.run import validated
+from minicnn.train.starting import Start
 
 __all__ = ["Search", "Span", "parse_space", "search"]
 
@@ -56,7 +60,7 @@ class Search:
     Attributes
     ----------
     best : Config
-        The configuration with the best validation accuracy.
+        The configuration with the best validation accuracy; it watches that, and ends with its best epoch.
     accuracy : float
         Of its best epoch, on the validation images it was chosen on: the test set was not looked at.
     trials : list of dict
@@ -71,13 +75,22 @@ class Search:
     space: Mapping[str, Span]
 
 
+# What all trials share, or what decides no accuracy.
+_FIXED = {
+    *("data", "data_dir", "image_size", "skip_bad", "val_fraction", "seed", "start_from"),
+    *("max_steps", "monitor", "best", "out", "keep", "checkpoint_every"),
+    *("threads", "workers", "processes", "backend", "device", "compile"),
+}
+
+
 def parse_space(words: Sequence[str]) -> dict[str, Span]:
     """Spans from words: ``lr=1e-4:1e-1:log``, ``batch-size=32:256``, ``optimizer=sgd,adam``.
 
     Raises
     ------
     OptionError
-        If there is no such option, or it cannot take such values.
+        If there is no such option, it cannot take such values, or trials with it could not be compared: they
+        need the same images to learn from and to validate on.
 
     Examples
     --------
@@ -86,34 +99,34 @@ def parse_space(words: Sequence[str]) -> dict[str, Span]:
     (True, ('sgd', 'adam'))
     """
     fields = {field.name: field for field in dataclasses.fields(Config)}
+    names = [name for name in fields if name not in _FIXED]
     space = {}
     for word in words:
         name, equals, text = word.partition("=")
         name = name.replace("-", "_")
-        if not equals or name not in fields:
-            raise OptionError(f"there is no option {name!r} to search", hint=suggest(name, list(fields)))
-        kind = str(fields[name].type)
-        space[name] = _span(word, text, kind)
-        for value in space[name].choices or (_typed(space[name].low, kind), _typed(space[name].high, kind)):
+        if not equals or name not in names:
+            raise OptionError(f"there is no option {name!r} to search", hint=suggest(name, names))
+        space[name] = span = _span(word, text, str(fields[name].type))
+        for value in span.choices or (span.low, span.high):
             Config.from_dict({name: value})  # it refuses what is out of range
+            if name in LEFT_OPEN and not value:
+                raise OptionError(f"{word!r}: 0 leaves the option open", hint="begin above it", op="tune")
     return space
-
-
-_SWITCH = {"true": True, "false": False}
 
 
 def _span(word: str, text: str, kind: str) -> Span:
     low, colon, rest = text.partition(":")
     if not colon:
-        convert: Any = {"int": int, "float": float, "str": str, "bool": _SWITCH.__getitem__}[kind]
+        convert: Any = {"int": int, "float": float, "str": str}[kind]
         try:
             return Span(choices=tuple(convert(value) for value in text.split(",")))
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise OptionError(expected=f"values of type {kind}", got=repr(word), op="tune") from error
     high, _, log = rest.partition(":")
     try:
-        span = Span((), float(low), float(high), log == "log", kind == "int")
-    except ValueError as error:
+        first, last = (_typed(float(end), kind) for end in (low, high))
+        span = Span((), first, last, log == "log", kind == "int")
+    except (ValueError, OverflowError) as error:
         raise OptionError(expected="low:high or low:high:log", got=repr(word), op="tune") from error
     if kind not in ("int", "float") or log not in ("", "log") or not span.low < span.high:
         raise OptionError(expected="low:high or low:high:log of a number", got=repr(word), op="tune")
@@ -162,7 +175,8 @@ def search(
     Raises
     ------
     OptionError
-        If Optuna is not installed, nothing is searched, there is no validation, or no trial gave a figure.
+        If Optuna is not installed, nothing is searched, there is no validation, a trial ends before it, or no
+        trial gave a figure.
 
     References
     ----------
@@ -175,6 +189,9 @@ def search(
     sampler = optuna.samplers.TPESampler(seed=config.seed % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
     journal = journal or Journal()
+    start = Start(config.start_from)
+    source = load_source(config, start.image_shape, progress)
+    config = config.replace(monitor="val_accuracy")  # by which trials are compared
 
     def objective(trial: Any) -> float:
         options = {name: span.draw(trial, name) for name, span in space.items()}
@@ -185,7 +202,7 @@ def search(
                 watch.heed(accuracy)
         else:
             heard = tell if not trial.number else lambda line: None
-            finite = _stays_finite(config.replace(**options), watch, progress, heard)
+            finite = _stays_finite(config.replace(**options), source, start, watch, heard)
             journal.add(name, {"val_accuracies": watch.accuracies, "finite": finite})
             tell(f"trial {trial.number + 1} of {trials}: {_words(options)}: {_end(watch, finite)}")
         if watch.hopeless or not journal.done[name]["finite"]:
@@ -197,8 +214,8 @@ def search(
     if all(trial["val_accuracy"] is None for trial in done):
         raise OptionError("no trial gave a finite validation accuracy", hint="a lower lr may help", op="tune")
     best = config.replace(**study.best_params)
-    if not (best.best or best.patience):  # the accuracy is that of its best epoch
-        best = best.replace(best=True, monitor="val_accuracy")
+    if not best.patience:  # which keeps the best epoch, too: the accuracy is that one's
+        best = best.replace(best=True)
     return Search(best, study.best_value, done, space)
 
 
@@ -215,8 +232,6 @@ class _Report(Callback):
         self.hopeless = self.trial.should_prune()
 
     def on_epoch(self, trainer: Any, record: dict[str, Any]) -> None:
-        if "val_accuracy" not in record:
-            raise OptionError("a search needs validation images", hint="--val-fraction 0.1", op="tune")
         self.heed(record["val_accuracy"])
         if self.hopeless:
             trainer.stop()
@@ -229,10 +244,12 @@ def _end(watch: _Report, finite: bool) -> str:
     return f"validation {max(watch.accuracies):.2%}"
 
 
-def _stays_finite(config: Config, watch: _Report, progress: Progress, tell: Callable[[str], object]) -> bool:
+def _stays_finite(
+    config: Config, source: Source, start: Start, watch: _Report, tell: Callable[[str], object]
+) -> bool:
     """Train; whether the numbers stay finite."""
     try:
-        validated(config, [watch], progress, tell)
+        validated(config, source, start, [watch], tell)
     except NonFiniteError:
         return False
     return True

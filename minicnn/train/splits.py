@@ -11,7 +11,7 @@ from minicnn.data import Subset, stratified_split
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.sources import Source
 
-__all__ = ["split_test", "split_validation", "test_set"]
+__all__ = ["apart", "split_test", "split_validation", "test_set"]
 
 _HELD_OUT = 0.1  # of the training images, as a test set where the data have none
 
@@ -23,7 +23,7 @@ def split_test(source: Source) -> tuple[Any, Any]:
     """
     if source.test is not None:
         return np.arange(len(source.train)), np.arange(0)
-    return _split(source, np.arange(len(source.train)), _HELD_OUT, seed=0)
+    return apart(source, np.arange(len(source.train)), _HELD_OUT, seed=0)
 
 
 def split_validation(source: Source, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,11 +34,11 @@ def split_validation(source: Source, fraction: float, seed: int) -> tuple[np.nda
     indices = split_test(source)[0]
     if not fraction or source.validation is not None:
         return indices, indices[:0]
-    return _split(source, indices, fraction, seed)
+    return apart(source, indices, fraction, seed)
 
 
-def _split(source: Source, indices: np.ndarray, fraction: float, seed: int) -> tuple[Any, Any]:
-    """A stratified split of these training images in which equal ones stay together."""
+def apart(source: Source, indices: np.ndarray, fraction: float, seed: int) -> tuple[Any, Any]:
+    """These training images without a share of each class, and that share; equal images stay together."""
     labels = np.asarray(source.train.targets)[indices]
     _, first, which = np.unique(image_hashes(source.train, indices), return_index=True, return_inverse=True)
     if len(first) == len(indices):

@@ -97,7 +97,7 @@ class EarlyStopping(_Watch):
         self.waited = 0 if self.improves(record) else self.waited + 1
         return self.waited >= self.patience
 
-    def on_start(self, trainer: Trainer, batches: int, epochs: int, max_steps: int) -> None:
+    def on_start(self, trainer: Trainer, updates: int, epochs: int, max_steps: int) -> None:
         if self.waited >= self.patience:  # it was resumed after its end
             trainer.stop()
 
@@ -166,6 +166,20 @@ class BestModel(_Watch):
             raise CheckpointError("the best weights were in memory alone; give the Trainer a run directory")
         trainer.model.load_state_dict(weights)
         return True
+
+    def require_weights(self, trainer: Trainer) -> None:
+        """Refuse to go on with a training whose best weights so far are gone.
+
+        Raises
+        ------
+        CheckpointError
+            If there were some.
+        """
+        path = _file(trainer)
+        if self.epoch is not None and path is not None and not path.is_file():
+            raise CheckpointError(
+                f"{path}: gone, with the weights of epoch {self.epoch + 1}, the best so far"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "epoch": self.epoch}

@@ -21,7 +21,7 @@ from minicnn.core import random
 from minicnn.core.fusion import fusing
 from minicnn.core.tape import no_grad
 from minicnn.core.tensor import Tensor
-from minicnn.data import DataLoader
+from minicnn.data import DataLoader, check_fitted
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.io import checkpoint
 from minicnn.nn import Module
@@ -31,7 +31,7 @@ from minicnn.optim import Optimizer
 from minicnn.optim.lr_scheduler import ReduceLROnPlateau
 from minicnn.train import anomaly
 from minicnn.train.callbacks import Callback, WaitingTime
-from minicnn.train.checks import check_repeatable, check_schedule, evaluation_mode
+from minicnn.train.checks import check_repeatable, check_schedule, evaluation_mode, require_finite
 from minicnn.train.log import Log
 from minicnn.train.metrics import Metrics
 from minicnn.train.resumption import NEVER, Resumable
@@ -154,7 +154,7 @@ class Trainer(Resumable):
         self._signals = StopRequest()
         self._stopped = False
         self._log: Log | None = None
-        self._saved = NEVER  # step and epoch of the newest checkpoint
+        self._saved, self._newest = NEVER, None
 
     # -- training ----------------------------------------------------------------------------
 
@@ -185,9 +185,11 @@ class Trainer(Resumable):
         ------
         OptionError
             If the run directory holds checkpoints that were not resumed or a loader could not repeat its
-            passes (no seed, or a sampler's own generator), or if the schedule ends too early.
+            passes (no seed, or a sampler's own generator), if the schedule ends too early, or if a transform
+            was fitted on more than the images to train on; see :func:`minicnn.data.check_fitted`.
         NonFiniteError
-            If the loss or a gradient is not finite; the parameters are those before the step.
+            If the loss or a gradient is not finite; the parameters are those before the step. Also if the
+            validation loss is not.
         Interrupted
             After SIGINT or SIGTERM; the state was saved.
         OSError
@@ -225,6 +227,7 @@ class Trainer(Resumable):
 
     def _check(self, train: DataLoader, validation: Any, epochs: int, max_steps: int) -> None:
         """Refuse a training that would fail later, or that its run directory could not take up again."""
+        check_fitted(train, *[] if validation is None else [validation])
         updates = (epochs - self.epoch) * self.updates(len(train)) - self.updates(self.position)
         check_schedule(self.scheduler, min(updates, (max_steps or math.inf) - self.step), validation)
         if self.run_dir is not None:
@@ -322,6 +325,7 @@ class Trainer(Resumable):
         if validation is not None:
             measured = self.evaluate(validation)
             _require_images(measured, "to validate on")
+            require_finite(measured.loss, "validation")
             record |= {"val_loss": measured.loss, "val_accuracy": measured.accuracy}
             if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(measured.loss)

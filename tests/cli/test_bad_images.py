@@ -1,5 +1,6 @@
 """What folders hold besides good images is named, or with --skip-bad left out; never trained on."""
 
+import builtins
 import errno
 import io
 import os
@@ -124,11 +125,22 @@ def test_links_in_a_circle_end(pictures, command):
     assert Path("r/skipped.txt").read_text().startswith("light/self.png: ")
 
 
+def forbid(monkeypatch, owner, name, secret):
+    """Let a function that opens paths refuse one, as it would for anybody but the administrator."""
+    really = getattr(owner, name)
+
+    def refusing(path=".", *args, **kwargs):
+        if str(path) == secret:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really(path, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, refusing)
+
+
 def test_a_file_that_may_not_be_read_is_named_or_left_out(pictures, command, monkeypatch):
     secret = os.path.join("set", "light", "0.png")
-    really = os.access
     pictures("set")
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != secret and really(path, mode))
+    forbid(monkeypatch, builtins, "open", secret)
     done = command(*TRAIN)
     assert done.code == 3 and f"{secret}: cannot be read: Permission denied" in done.err
     assert command(*TRAIN, "--skip-bad").code == 0
@@ -137,15 +149,8 @@ def test_a_file_that_may_not_be_read_is_named_or_left_out(pictures, command, mon
 
 def test_a_folder_that_may_not_be_read_is_named(pictures, command, monkeypatch):
     secret = os.path.join("set", "light")
-    really = os.scandir
-
-    def refusing(path="."):
-        if str(path) == secret:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return really(path)
-
     pictures("set")
-    monkeypatch.setattr(os, "scandir", refusing)
+    forbid(monkeypatch, os, "scandir", secret)
     done = command(*TRAIN, "--skip-bad")
     assert done.code == 3 and f"{secret}: cannot be read: Permission denied" in done.err
 

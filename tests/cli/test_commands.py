@@ -98,7 +98,7 @@ def test_evaluate_prints_tables_for_people(trained, command):
     done = command("evaluate", trained, "--data", "digits")
     lines = done.out.splitlines()
     assert lines[0].startswith("accuracy ") and "on 359 images" in lines[0]
-    assert lines[4].split() == ["class", "precision", "recall", "F1", "images"]
+    assert ["class", "precision", "recall", "F1", "images"] in [line.split() for line in lines]
     assert "macro average" in done.out and "confusion matrix" in done.out
 
 

@@ -16,6 +16,23 @@ def test_it_suggests_and_draws(tmp_path, command):
     assert command("find-lr", "--step", "30").code == 2
 
 
+def test_the_folder_of_the_picture_is_made(tmp_path, command):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "new" / "lr.png"
+    assert command("find-lr", "--steps", "30", "--batch-size", "32", "--plot", picture).code == 0
+    assert picture.exists()
+    done = command("find-lr", "--steps", "30", "--plot", picture / "lr.png")
+    assert (done.code, "cannot create the output" in done.err or "File exists" in done.err) == (5, True)
+
+
+def test_images_that_are_left_out_are_counted(command, pictures):
+    (pictures("set", images=20) / "dark" / "bad.png").write_bytes(b"")
+    done = command("find-lr", "--data", "set", "--skip-bad", "--steps", "30", "--model", "mlp")
+    assert done.code == 0, done.err
+    assert "1 images cannot be read and are left out (dark/bad.png: " in done.err
+    assert "`minicnn data check` lists all" in done.err
+
+
 @pytest.mark.parametrize("options", [("--accumulate", "2"), ("--mix", "mixup")])
 def test_rates_are_tried_on_single_plain_batches(command, options):
     done = command("find-lr", *options)

@@ -70,6 +70,11 @@ def test_a_file_is_no_data_set(command, tmp_path):
         (("train", "--lr", "-1"), "--lr must be more than 0"),
         (("train", "--epochs", "-3"), "--epochs must be more than 0"),
         (("train", "--ep", "1"), "there is no option --ep; did you mean --epochs?"),
+        (("train", "--skipbad"), "there is no option --skipbad; did you mean --skip-bad?"),
+        (("train", "--compil"), "there is no option --compil; did you mean --compile?"),
+        (("tune", "--epochs", "0", "--search", "lr=0.1,0.2"), "--epochs must be more than 0"),
+        (("find-lr", "--batch-size", "0"), "--batch-size must be more than 0"),
+        (("find-lr", "--device", "gpu"), "--device must be cpu or cuda, got 'gpu'"),
         (("train", "--optimizer", "adm"), "did you mean 'adam'?"),
         (("train", "--schedule", "cos"), "did you mean 'cosine'?"),
         (("train", "--device", "gpu"), "--device must be cpu or cuda, got 'gpu'"),
@@ -84,6 +89,38 @@ def test_slips_of_the_hand(command, tmp_path, monkeypatch, words, text):
     assert done.code == 2
     assert text in done.err and "meta" not in done.err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_not_passed_over(command, pictures):
+    pictures("digits")
+    done = command("train", "--data", "digits", "--out", "r")
+    assert (done.code, "'digits' is a data set known by name and a folder that is here" in done.err) == (
+        2,
+        True,
+    )
+    assert "./digits is the folder" in done.err
+    words = ("train", "--model", "mlp", "--max-steps", "1", "--epochs", "1")
+    assert " 2 classes;" in command(*words, "--data", "./digits", "--out", "mine").err
+    assert " 10 classes;" in command(*words, "--data", "digits", "--data-dir", "data", "--out", "known").err
+
+
+def test_a_size_for_images_that_are_not_scaled_is_refused(command, tmp_path):
+    np.savez(tmp_path / "set.npz", images=np.zeros((20, 8, 8), np.uint8), labels=np.arange(20) % 2)
+    for data in ("digits", tmp_path / "set.npz"):
+        done = command("train", "--data", data, "--image-size", "16", "--out", tmp_path / "r")
+        assert (done.code, "its images are 8 x 8 pixels and stay so, got image_size 16" in done.err) == (
+            2,
+            True,
+        )
+    words = ("train", "--data", tmp_path / "set.npz", "--image-size", "8", "--model", "mlp", "--epochs", "1")
+    assert command(*words, "--out", tmp_path / "r").code == 0
+
+
+@pytest.mark.parametrize("words", [("train", "--out", "r"), ("find-lr",), ("experiment", "overfitting")])
+def test_one_class_is_nothing_to_tell_apart(command, pictures, words):
+    pictures("set", classes=("only",), images=40)
+    done = command(*words, "--data", "set")
+    assert (done.code, "only one class" in done.err) == (2, True)
 
 
 def test_help_tells_the_exit_codes(command):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,23 @@ def test_check_names_the_images_that_occur_more_than_once(pictures, command):
         shutil.copy(folder / "light" / "9.png", folder / "light" / f"once more{i}.png")
     lines = command("data", "check", "set").out.splitlines()
     assert any(line.endswith(" and 11 more") and line.count(".png") == 20 for line in lines)
+
+
+def test_images_in_two_parts_are_told_and_written_down(pictures, command):
+    for part in ("train", "test", "val"):
+        pictures(f"set/{part}", images=4)
+        for path in (Path("set") / part).rglob("*.png"):  # no two are equal yet
+            Image.new("L", (8, 8), 9 + len(part) + 20 * int(path.stem) + 7 * len(path.parent.name)).save(path)
+    shutil.copy("set/train/dark/0.png", "set/test/dark/0.png")
+    shutil.copy("set/train/light/1.png", "set/test/light/3.png")
+    shutil.copy("set/train/dark/2.png", "set/val/light/2.png")
+    expected = {"training and validation": 1, "training and test": 2}
+    assert command("data", "check", "set", "--json").json["shared"] == expected
+    done = command("train", "--data", "set", "--model", "mlp", "--epochs", "1", "--out", "r", "--json")
+    assert done.json["shared_images"] == expected
+    lines = done.err.splitlines()
+    assert "test: 2 images of it are among those of training too" in lines
+    assert "validation: image of it is among those of training too" in lines
 
 
 def test_check_lists_all_that_cannot_be_read(pictures, command):

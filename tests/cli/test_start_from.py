@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import minicnn
+from minicnn.data import sources
 from minicnn.io import load
 from minicnn.train.config import Config, load_toml
 from minicnn.train.run import search_rate
@@ -88,6 +89,62 @@ def test_weights_that_have_seen_what_validates_are_spoken_of(trained, tmp_path, 
     (tmp_path / "other" / "learned.npy").unlink()
     (line,) = run(tmp_path / "other", "fourth", "--seed", "1")
     assert line.startswith(f"nobody can tell which images {tmp_path / 'other'} learned from: ")
+    assert not (tmp_path / "fourth" / "learned.npy").exists()  # it would not be all
+
+
+def test_a_file_of_weights_that_lies_in_no_run_is_taken_as_it_is(trained, tmp_path, command):
+    """Also beside a file of options, and below another program's."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    shutil.copy(trained / "model.safetensors", folder / "pre.safetensors")
+    (folder / "config.toml").write_text("lr = 1e-3\n")
+    (tmp_path / "config.toml").write_text("[tool]\nname = 'other'\n")
+    words = ("train", "--model", "digits_cnn", "--start-from", folder / "pre.safetensors", *SHORT)
+    done = command(*words, "--out", tmp_path / "r")
+    start = folder / "pre.safetensors"
+    assert told(done) == [f"nobody can tell which images {start} learned from: it lies in no run"]
+    assert not (tmp_path / "r" / "learned.npy").exists()
+    done = command("evaluate", tmp_path / "r", "--data", _other_digits(tmp_path))
+    assert "the run does not say which images it learned from: these may be among them\n" in done.err
+
+
+def _other_digits(folder):
+    """A few of the digits, as an archive."""
+    source = sources.load("digits")
+    np.savez(folder / "few.npz", images=source.train.pixels[:200], labels=source.train.labels[:200])
+    return folder / "few.npz"
+
+
+def test_what_was_learned_is_written_down_when_a_run_goes_on(trained, tmp_path, command):
+    out = tmp_path / "r"
+    assert command("train", "--max-steps", "2", "--out", out).code == 0
+    before = (out / "learned.npy").read_bytes()
+    (out / "learned.npy").unlink()  # as where it was killed just before
+    assert command("train", "--resume", "--max-steps", "3", "--out", out).code == 0
+    assert (out / "learned.npy").read_bytes() == before
+
+
+def test_images_of_another_shape_are_refused_where_they_cannot_be_scaled(trained, tmp_path, command):
+    np.savez(tmp_path / "set.npz", images=np.zeros((40, 12, 12), np.uint8), labels=np.arange(40) % 4)
+    words = (
+        "train",
+        "--data",
+        tmp_path / "set.npz",
+        "--start-from",
+        trained,
+        *SHORT,
+        "--out",
+        tmp_path / "r",
+    )
+    done = command(*words)
+    assert done.code == 2 and not (tmp_path / "r").exists()
+    assert f"{trained} learned from images of shape (1, 8, 8), those of" in done.err
+    assert "--image-size 12 tries it nevertheless" in done.err
+    done = command(*words, "--image-size", "12")
+    assert (done.code, "the last layer, which is of other classes there, begins anew" in done.err) == (
+        0,
+        True,
+    )
 
 
 def test_images_elsewhere_and_a_few_more_are_known_by_their_pixels(pictures, command):

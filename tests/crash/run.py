@@ -83,15 +83,16 @@ def problems(out: Path, steps: range) -> list[str]:
 def trial(out: Path, rng: random.Random, seconds: float, expected: tuple[str, bytes]) -> list[str]:
     """One run with two or three kills, each time taken up with other workers; what went wrong."""
     last = json.loads(expected[1].splitlines()[-1])["step"]
-    kill(start(out, rng.choice(WORKERS)), lambda: any(out.glob("checkpoints/step-*.safetensors")))
+    workers = iter(rng.sample(WORKERS, len(WORKERS)))
+    kill(start(out, next(workers)), lambda: any(out.glob("checkpoints/step-*.safetensors")))
     found = problems(out, range(1, last))
-    kill(start(out, rng.choice(WORKERS)), lambda: any(out.glob("checkpoints/.*.tmp.*")))
+    kill(start(out, next(workers)), lambda: any(out.glob("checkpoints/.*.tmp.*")))
     found += problems(out, range(1, last))
     if rng.random() < 0.5:
         until = time.monotonic() + rng.uniform(0, seconds)
-        kill(start(out, rng.choice(WORKERS)), lambda: time.monotonic() > until)
+        kill(start(out, next(workers)), lambda: time.monotonic() > until)
         found += problems(out, range(1, last + 1))
-    if finish(start(out, rng.choice(WORKERS)), out) != expected:
+    if finish(start(out, next(workers)), out) != expected:
         found.append("the end differs from that of an undisturbed run")
     return found
 

@@ -1,5 +1,6 @@
 """The experiments: splits without leaks, the same numbers twice, statistics by the book."""
 
+import dataclasses
 import json
 import math
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ from minicnn import optim
 from minicnn.data import sources
 from minicnn.data.duplicates import image_hashes
 from minicnn.data.sealed import Sealed
+from minicnn.data.vision import ImageArrays
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.train.experiments import Size, compare_losses, compare_regularisers, losses, overfitting
 from minicnn.train.experiments.common import network, one_training, share, smaller, split_of, summary
+from minicnn.train.journal import Journal
 
 DIGITS = sources.load("digits")
 
@@ -45,6 +48,21 @@ def test_a_split_is_stratified_and_leaks_nothing():
     again = split_of(DIGITS, 100, 400, 500, noise=0.2)
     assert (hashes[again.few] == hashes[split.few]).all()
     assert (again.images.labels == split.images.labels).all()
+
+
+def test_equal_images_are_not_learned_from_and_validated_on():
+    twice = np.repeat(DIGITS.train.pixels[:300], 2, axis=0)
+    images = ImageArrays(twice, np.repeat(DIGITS.train.labels[:300], 2), DIGITS.classes)
+    split = split_of(dataclasses.replace(DIGITS, train=images), 100, 300, 200)
+    hashes = image_hashes(images)
+    assert not set(hashes[split.more].tolist()) & set(hashes[split.validation].tolist())
+    assert (len(split.more), len(split.validation)) == pytest.approx((300, 200), abs=20)
+
+
+def test_one_class_is_refused():
+    images = ImageArrays(DIGITS.train.pixels[:50], np.zeros(50, np.int64), ["0"])
+    with pytest.raises(OptionError, match="only one class"):
+        split_of(dataclasses.replace(DIGITS, train=images, test=None, classes=["0"]), 10, 10, 10)
 
 
 @pytest.mark.parametrize("sizes", [(5, 100, 100), (200, 100, 100), (100, 1200, 500)])
@@ -104,6 +122,18 @@ def test_gradient_descent_sees_all_images_in_each_update():
 def overfitted():
     with np.errstate(all="ignore"):
         return compare_regularisers(DIGITS, Size(200, 500, epochs=25, seeds=2))
+
+
+def test_p_values_are_those_of_paired_tests_by_holms_rule(overfitted):
+    gaps = {name: [r.train_accuracy - r.val_accuracy for r in runs] for name, runs in overfitted.runs.items()}
+    none = gaps.pop("none")
+    plain = {name: smaller(others, none) for name, others in gaps.items()}
+    order = sorted(plain, key=plain.__getitem__)
+    table = {row["name"]: row["p"] for row in overfitted.table()}
+    assert len(order) == 6
+    for rank, name in enumerate(order):
+        expected = max((6 - before) * plain[order[before]] for before in range(rank + 1))
+        assert table[name] == pytest.approx(min(1.0, expected)), name
 
 
 def test_every_way_is_measured_with_every_seed(overfitted):
@@ -174,11 +204,16 @@ def test_l1_makes_weights_zero_and_l2_does_not():
 def test_losses_are_chosen_on_validation_images_and_tested_once(monkeypatch):
     rates = {name: losses.Optimiser(o.make, o.rates[2:4], o.whole) for name, o in losses.OPTIMISERS.items()}
     monkeypatch.setattr(losses, "OPTIMISERS", rates)
-    opened = []
+    opened, told = [], []
     monkeypatch.setattr(Sealed, "open", lambda self, really=Sealed.open: opened.append(1) or really(self))
-    size = Size(100, 100, epochs=3, seeds=2)
-    result = compare_losses(DIGITS, size)
+    size, journal = Size(100, 100, epochs=3, seeds=2), Journal()
+    result = compare_losses(DIGITS, size, journal=journal, opened=told.append)
     assert len(opened) == 1
+    (test,) = told
+    assert (test["count"], test["accuracy"]) == (359, result.winner["test_accuracy"]["mean"])
+    assert math.isfinite(test["loss"])
+    compare_losses(DIGITS, size, journal=journal, opened=told.append)
+    assert (len(opened), len(told)) == (1, 1)  # what is written down is not measured again
     assert json.dumps(compare_losses(DIGITS, size).to_dict()) == json.dumps(result.to_dict())
     assert len(result.sweep) == len(result.chosen) == 12
     for pair, facts in result.chosen.items():

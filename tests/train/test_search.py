@@ -1,12 +1,13 @@
 """The search finds what is better, repeats itself, and never looks at test images."""
 
 import json
+import os
 
 import pytest
 
 from minicnn.data import sealed
 from minicnn.errors import OptionError
-from minicnn.train.config import Config
+from minicnn.train.config import Config, load_toml
 from minicnn.train.search import Span, parse_space
 
 
@@ -30,6 +31,11 @@ def test_spans_are_read_from_words():
         ("optimizer=sgd,adem", "did you mean 'adam'"),
         ("optimizer=a:b", "expected low:high"),
         ("epochs=a,b", "expected values of type int"),
+        ("seed=0,1,2", "no option 'seed' to search"),
+        ("val-fraction=0.1,0.5", "no option 'val_fraction' to search"),
+        ("batch-size=0.5:64:log", "a low end larger than 0"),
+        ("batch-size=0:64", "0 leaves the option open"),
+        ("lr=0,0.1", "0 leaves the option open"),
     ],
 )
 def test_what_is_no_span_is_refused(word, what):
@@ -69,6 +75,48 @@ def test_the_best_options_are_found_without_the_test_images(tmp_path, monkeypatc
     assert (tmp_path / "a" / "trials.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        (("--max-steps", "5"), "--max-steps 5 ends before the first validation, after 11 updates"),
+        (("--val-fraction", "0"), "a search needs validation images"),
+    ],
+)
+def test_trials_without_a_validation_are_refused_before_the_first(tmp_path, capsys, options, what):
+    pytest.importorskip("optuna")
+    from minicnn.cli import main
+
+    words = ["tune", "--search", "lr=0.1,0.2", "--batch-size", "128", "--out", str(tmp_path), *options]
+    assert main(words) == 2
+    assert what in capsys.readouterr().err
+    assert not (tmp_path / "tune.trainings.json").exists()
+
+
+def test_a_search_goes_on_from_the_best_of_another(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("optuna")
+    from minicnn.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "tune",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "256",
+        "--model",
+        "mlp",
+        "--trials",
+        "1",
+        "--patience",
+        "3",
+    ]
+    assert main([*words, "--search", "lr=1e-3,1e-2", "--out", "first"]) == 0
+    best = load_toml("first/best.toml")
+    assert (best["monitor"], best["patience"], best["best"]) == ("val_accuracy", 3, False)
+    assert main(["tune", "first/best.toml", "--trials", "1", "--search", "weight-decay=0.1,0.2"]) == 0
+    assert sorted(os.listdir()) == ["first", "tuned"]
+
+
 def test_trials_that_diverge_have_no_accuracy():
     pytest.importorskip("optuna")
     from minicnn.train.journal import Journal
@@ -87,9 +135,3 @@ def test_trials_that_diverge_have_no_accuracy():
     assert [one["val_accuracy"] for one in found.trials] == [None, 0.3]
     assert (found.accuracy, found.best.best, found.best.monitor) == (0.3, True, "val_accuracy")
     assert not search(Config(patience=2), space, trials=2, journal=journal).best.best
-
-
-def test_switches_are_true_or_false():
-    assert parse_space(["compile=true,false"])["compile"].choices == (True, False)
-    with pytest.raises(OptionError, match="values of type bool, got 'compile=True,False'"):
-        parse_space(["compile=True,False"])

@@ -20,7 +20,7 @@ from minicnn.data.vision import ImageArrays
 from minicnn.errors import OptionError
 from minicnn.nn.functional import cross_entropy
 from minicnn.train.preprocess import augmented, plain
-from minicnn.train.splits import split_test, test_set
+from minicnn.train.splits import apart, split_test, test_set
 from minicnn.train.trainer import Trainer
 
 __all__ = [
@@ -106,31 +106,33 @@ class Split:
 def split_of(source: Source, few: int, more: int, validation: int, noise: float = 0.0) -> Split:
     """A fixed, stratified split with so many images in each part; ``more`` includes the few.
 
-    Of the labels of the few, of the rest of ``more``, and of those to validate on, the share ``noise`` is
+    Equal images are not both learned from and validated on, so of a set with some there may be fewer. Of
+    the labels of the few, of the rest of ``more``, and of those to validate on, the share ``noise`` is
     replaced by other classes, always the same.
 
     Raises
     ------
     OptionError
-        If there are not so many images.
+        If there are not so many images, or they are of one class.
     """
-    indices = split_test(source)[0]
-    labels = np.asarray(source.train.targets)[indices]
+    indices, labels = split_test(source)[0], np.asarray(source.train.targets)
+    if len(source.classes) < 2:
+        raise OptionError(f"{source.name}: only one class: there is nothing to tell apart", op="split")
     if few < len(source.classes) or few > more or more + validation > len(indices):
         raise OptionError(
             expected=f"--train-images {len(source.classes)} or more, {len(indices)} images in all at most",
             got=f"--train-images {few}{f', {more} for more data' * (more > few)}, --val-images {validation}",
             op="split",
         )
-    rest, held_out = stratified_split(labels, validation / len(indices), seed=0)
+    rest, held_out = apart(source, indices, validation / len(indices), seed=0)
     larger = _some(rest, labels, more, seed=1)
     small = _some(larger, labels, few, seed=2)
-    mean, std = statistics(source.train, indices[small])
+    mean, std = statistics(source.train, small)
     test = Sealed(test_set(source, plain(mean, std)))
-    parts = (indices[small], indices[larger], indices[held_out])
     images = copy.copy(source.train)
     for number, part in enumerate((small, np.setdiff1d(larger, small), held_out)):
-        images.labels = _with_noise(images.labels, indices[part], noise, len(source.classes), seed=3 + number)
+        images.labels = _with_noise(images.labels, part, noise, len(source.classes), seed=3 + number)
+    parts = (small, larger, held_out)
     return Split(
         source.name, images, source.train, *parts, test, source.image_shape, source.classes, mean, std
     )

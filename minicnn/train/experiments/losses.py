@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, TypeVar
 
 from minicnn import optim
@@ -93,6 +94,7 @@ def compare_losses(
     *,
     journal: Journal | None = None,
     tell: Callable[[str], object] = lambda line: None,
+    opened: Callable[[dict[str, Any]], object] = lambda test: None,
 ) -> Losses:
     """Cross-entropy, mean absolute and mean squared error with four optimisers, each at its best rate.
 
@@ -110,6 +112,8 @@ def compare_losses(
         Keeps what each training came to.
     tell : callable
         Gets a line after each training.
+    opened : callable
+        Gets what the test images came to when they have been looked at: ``count``, ``accuracy``, ``loss``.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def compare_losses(
     rate = result.chosen[loss, name]["rate"]
     if math.isnan(result.chosen[loss, name]["val_accuracy"]["mean"]):
         raise NonFiniteError("no training stayed finite", op="experiment losses")
-    accuracies = journal.once("test", lambda: _tested(split, loss, name, rate, seeds, size.epochs))
+    accuracies = journal.once("test", lambda: _tested(split, loss, name, rate, seeds, size.epochs, opened))
     facts = {"test_accuracies": accuracies, "test_accuracy": share(accuracies)._asdict()}
     result.winner = {"loss": loss, "optimiser": name, "rate": rate, **facts}
     return result
@@ -178,12 +182,21 @@ def _train(
 
 
 def _tested(
-    split: Split, loss: str, name: str, rate: float, seeds: Sequence[int], epochs: int
+    split: Split,
+    loss: str,
+    name: str,
+    rate: float,
+    seeds: Sequence[int],
+    epochs: int,
+    opened: Callable[[dict[str, Any]], object],
 ) -> list[float]:
     """The test accuracies of the winner's models: trained anew, which gives the same to the bit."""
     trainers = [_train(split, loss, name, rate, seed, epochs)[0] for seed in seeds]
     test = DataLoader(split.test.open(), batch_size=256)
-    return [trainer.evaluate(test).accuracy for trainer in trainers]
+    measured = [trainer.evaluate(test) for trainer in trainers]
+    accuracies, losses = ([getattr(one, what) for one in measured] for what in ("accuracy", "loss"))
+    opened({"count": len(split.test), "accuracy": fmean(accuracies), "loss": fmean(losses)})
+    return accuracies
 
 
 def sweep(accuracy_of: Callable[[float], float], rates: Sequence[float]) -> tuple[dict[float, float], float]:
