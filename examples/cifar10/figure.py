@@ -53,7 +53,7 @@ def table(runs: list[Run]) -> str:
         seconds, count = run.last["seconds"], len(run.epochs)
         rows.append(
             f"| {run.minutes} min | {NAMES[run.framework]} | {count} | {seconds:,.0f} | {seconds / count:.1f} "
-            f"| {run.last['accuracy']:.2%} | {run.last['accuracy_with_mirror']:.2%} |"
+            f"| {100 * run.last['accuracy']:.2f} % | {100 * run.last['accuracy_with_mirror']:.2f} % |"
         )
     return "\n".join(rows)
 
@@ -73,7 +73,7 @@ def draw(runs: list[Run], path: str) -> None:
         axes.plot(minutes, [100 * epoch["accuracy"] for epoch in run.epochs], color=color, alpha=0.45)
         end = (minutes[-1], 100 * run.last["accuracy_with_mirror"])
         axes.plot(*end, "o", color=color)
-        axes.annotate(f"{end[1]:.1f} %", end, (0, LABELS[run.framework]), **label)
+        axes.annotate(f"{end[1]:.1f} %", end, (0, LABELS[run.framework]), color=color, **label)
     for framework in sorted({run.framework for run in runs}):
         axes.plot([], [], "o-", color=COLOURS[framework], label=NAMES[framework])
     axes.set(xscale="log", xlabel="minutes of training", ylabel="accuracy on 5,000 images held out, %")
