@@ -25,7 +25,7 @@ def test_evaluate_repeats_what_training_measured(trained, command):
     assert done.json["test_accuracy"] == result["test_accuracy"]
     assert done.json["confusion"] == result["test"]["confusion"]
     assert np.sum(done.json["confusion"]) == done.json["count"] == 359
-    assert done.json["classes"]["3"].keys() == {"precision", "recall", "f1", "support"}
+    assert done.json["classes"]["3"].keys() == {"precision", "recall", "f1", "support", "intervals"}
 
 
 def test_evaluate_has_the_promised_fields(trained, command):

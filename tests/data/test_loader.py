@@ -322,24 +322,6 @@ def test_a_slow_batch_runs_into_the_timeout():
     released.set()
 
 
-def test_workers_that_hang_share_the_time_to_end(monkeypatch):
-    """All of them, and not each: 0.2 seconds for the batch and 0.2 for the end, where each would take 1.6."""
-
-    class Hanging(Noisy):
-        def __getitem__(self, index):
-            released.wait(20)
-            return super().__getitem__(index)
-
-    released, granted, join = threading.Event(), [], threading.Thread.join
-    monkeypatch.setattr(
-        threading.Thread, "join", lambda one, time=None: granted.append(time) or join(one, time)
-    )
-    with pytest.raises(TimeoutError):
-        next(iter(DataLoader(Hanging(), 1, num_workers=8, timeout=0.2)))
-    released.set()
-    assert len(granted) == 8 and sum(granted[1:]) <= 0.2
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_may_be_gone_through_once(workers):
     chunks = [[0, 3], [1], [2, 4, 5]]

@@ -107,23 +107,6 @@ def test_its_state_is_tensors_that_a_checkpoint_keeps(tmp_path):
     assert checkpoint.digest(other.state_dict()) == checkpoint.digest(state)
 
 
-@pytest.mark.gpu
-def test_on_a_gpu_it_goes_on_from_a_checkpoint(tmp_path):
-    if not minicnn.cuda.is_available():
-        pytest.skip("no CUDA device")
-
-    def run(folder, epochs, resume=False):
-        made = trainer(folder, callbacks=[MovingAverage(0.9)], device="cuda")
-        made.model.to("cuda")
-        assert not resume or made.resume()
-        made.fit(loader(), validation(), epochs=epochs)
-        return checkpoint.digest(made.callbacks[0].state_dict())
-
-    whole = run(tmp_path / "whole", 3)
-    run(tmp_path / "cut", 1)
-    assert run(tmp_path / "cut", 3, resume=True) == whole
-
-
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
 def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(OptionError, match=r"a decay in \[0, 1\)"):

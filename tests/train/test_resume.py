@@ -11,7 +11,7 @@ import pytest
 import minicnn
 from minicnn import nn, optim
 from minicnn.data import DataLoader, TensorDataset
-from minicnn.errors import CheckpointError, OptionError
+from minicnn.errors import CheckpointError, NonFiniteError, OptionError
 from minicnn.io import checkpoint
 from minicnn.train import Interrupted, Trainer
 from minicnn.train.callbacks import Callback
@@ -107,6 +107,15 @@ def test_a_signal_after_the_last_update_is_not_lost(tmp_path):
     assert checkpoint.latest(tmp_path / "checkpoints")[1]["epoch"] == mine.epoch == 2
 
 
+@pytest.mark.parametrize("every", [0, 1])
+def test_where_it_goes_on_is_told_after_each_stop(tmp_path, every):
+    """Also where the checkpoint had just been written when the signal was heeded."""
+    with pytest.raises(
+        Interrupted, match=r"; saved .*step-00000002\.safetensors, from which --resume goes on"
+    ):
+        trainer(tmp_path, checkpoint_every=every, callbacks=[StopAt(2)]).fit(loader(), epochs=3)
+
+
 # -- leftover checkpoints --------------------------------------------------------------------
 
 
@@ -189,3 +198,9 @@ def test_a_scheduler_more_or_less_is_refused(tmp_path):
     mine.scheduler = optim.lr_scheduler.StepLR(mine.optimizer, step_size=1)
     with pytest.raises(CheckpointError, match="scheduler"):
         mine.resume()
+
+
+def test_a_validation_loss_that_is_not_finite_is_an_error():
+    spoiled = DataLoader(TensorDataset(np.full((7, 2), np.nan, np.float32), np.zeros(7, np.int64)), 7)
+    with pytest.raises(NonFiniteError, match="the validation loss is nan"):
+        trainer().fit(loader(), spoiled, epochs=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import nn, optim, transforms
-from minicnn.data import DataLoader, Subset, TensorDataset, sources, statistics
+from minicnn import nn, optim
+from minicnn.data import DataLoader, TensorDataset
 from minicnn.errors import NonFiniteError, OptionError
 from minicnn.io import checkpoint
 from minicnn.nn import functional as F
@@ -220,40 +220,6 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted):
     assert again.step == 4
     again.fit(loader(), DataLoader(pairs(1), batch_size=7), epochs=3)
     assert checkpoint.digest(again.state()) == uninterrupted[0]
-
-
-@pytest.mark.parametrize("every", [0, 1])
-def test_where_it_goes_on_is_told_after_each_stop(tmp_path, every):
-    """Also where the checkpoint had just been written when the signal was heeded."""
-    with pytest.raises(
-        Interrupted, match=r"; saved .*step-00000002\.safetensors, from which --resume goes on"
-    ):
-        trainer(tmp_path, checkpoint_every=every, callbacks=[StopAt(2)]).fit(loader(), epochs=3)
-
-
-def test_a_validation_loss_that_is_not_finite_is_an_error():
-    images = np.full((7, 1, 6, 6), np.nan, np.float32)
-    spoiled = DataLoader(TensorDataset(images, np.zeros(7, np.int64)), batch_size=7)
-    with pytest.raises(NonFiniteError, match="the validation loss is nan"):
-        trainer().fit(loader(), spoiled, epochs=1)
-
-
-def test_what_was_fitted_on_more_than_the_training_images_is_refused():
-    images = sources.load("digits").train
-    held_out = Subset(images, range(100, 200))
-
-    def fit(statistics_of):
-        usual = images.with_transform(
-            transforms.Compose([transforms.ToTensor(), transforms.Normalize(*statistics(statistics_of))])
-        )
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        made = Trainer(model, optim.SGD(model.parameters(), lr=0.1), classes=10)
-        train, validation = Subset(usual, range(100)), Subset(usual, held_out.indices)
-        return made.fit(DataLoader(train, 50), DataLoader(validation, 50), epochs=1)
-
-    assert len(fit(Subset(images, range(100)))) == 1
-    with pytest.raises(OptionError, match="Normalize was fitted on 1438 samples, of which .* are not in"):
-        fit(images)
 
 
 def test_a_second_interrupt_stops_at_once(tmp_path):
