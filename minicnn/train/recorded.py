@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.formats.files import damage
 from minicnn.data.pack import HASH_BYTES
 from minicnn.errors import FormatError, OptionError
 from minicnn.io import atomic
@@ -81,10 +82,8 @@ def read_learned(directory: str | Path) -> np.ndarray | None:
     path = Path(directory) / _LEARNED
     if not path.exists():
         return None
-    try:
+    with damage(path, "damaged"):
         table = np.load(path)
-    except (ValueError, EOFError) as error:
-        raise FormatError(f"damaged: {error}", path=path) from error
     if table.dtype != np.uint8 or table.shape[1:] != (HASH_BYTES,):
         raise FormatError("not the hashes of images", path=path)
     return np.ascontiguousarray(table).view(f"V{HASH_BYTES}").reshape(-1)
