@@ -1,6 +1,8 @@
 cdef extern from "mk.h" nogil:
     int mk_look_up "mk->look_up"(float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C,
                                  ptrdiff_t P, int planar) noexcept
+    int mk_move "mk->move"(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N,
+                           ptrdiff_t H, ptrdiff_t W, ptrdiff_t C) noexcept
 
 
 def look_up(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray table not None, bint planar):
@@ -15,4 +17,30 @@ def look_up(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray table no
     cdef int failed
     with nogil:
         failed = mk_look_up(to, source, numbers, N, C, P, planar)
+    done(failed)
+
+
+cdef void *run_of(cnp.ndarray array, int dimensions, int kind) except NULL:
+    if (cnp.PyArray_NDIM(array) != dimensions or cnp.PyArray_TYPE(array) != kind
+            or not cnp.PyArray_ISCARRAY_RO(array)):
+        raise ValueError("the kernel needs bytes, and maps of int64, each in one C-contiguous run")
+    return cnp.PyArray_DATA(array)
+
+
+def move(cnp.ndarray y not None, cnp.ndarray x not None, cnp.ndarray maps not None, cnp.ndarray fill not None):
+    """y = the images x (N, H, W, C), moved by the maps (N, 6); the colour (C,) where they have no pixel"""
+    cdef uint8_t *to = <uint8_t *>run_of(y, 4, cnp.NPY_UINT8)
+    cdef const uint8_t *source = <const uint8_t *>run_of(x, 4, cnp.NPY_UINT8)
+    cdef const int64_t *m = <const int64_t *>run_of(maps, 2, cnp.NPY_INT64)
+    cdef const uint8_t *colour = <const uint8_t *>run_of(fill, 1, cnp.NPY_UINT8)
+    cdef ptrdiff_t N = x.shape[0], H = x.shape[1], W = x.shape[2], C = x.shape[3]
+    if y.shape[0] != N or y.shape[1] != H or y.shape[2] != W or y.shape[3] != C:
+        raise ValueError("the result needs the shape of the images")
+    if maps.shape[0] != N or maps.shape[1] != 6 or fill.shape[0] != C:
+        raise ValueError("the kernel needs a map for each image and a number for each channel")
+    if not cnp.PyArray_ISWRITEABLE(y):
+        raise ValueError("the result cannot be written to")
+    cdef int failed
+    with nogil:
+        failed = mk_move(to, source, m, colour, N, H, W, C)
     done(failed)

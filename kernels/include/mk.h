@@ -117,10 +117,14 @@
     KERNEL(int, sub_from_number, (float *z, const float *x, float number, ptrdiff_t n))                         \
     KERNEL(int, mul_number, (float *z, const float *x, float number, ptrdiff_t n))
 
-/* images.cpp.  y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256) */
+/* images.cpp.  look_up: y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256)
+ * move: y, x: (N, H, W, C)  maps: (N, 6)  fill: (C) */
 #define MK_IMAGES(KERNEL)                                                                                       \
-    KERNEL(int, look_up,                                                                                  \
-           (float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar))
+    KERNEL(int, look_up,                                                                                        \
+           (float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar)) \
+    KERNEL(int, move,                                                                                           \
+           (uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N, ptrdiff_t H,   \
+            ptrdiff_t W, ptrdiff_t C))
 
 /* bias.cpp.  gy, y, masked: (N, K, P)  gb: (K)  column_sums: x: (rows, columns) */
 #define MK_BIAS(KERNEL)                                                                                         \

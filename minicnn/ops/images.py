@@ -1,11 +1,11 @@
-"""What a data set's bytes become before a model sees them: a kernel without a derivative."""
+"""What a data set's bytes become before a model sees them: kernels without a derivative."""
 
 from __future__ import annotations
 
 from minicnn.core.dispatch import kernel
 from minicnn.typing import Array, ArrayModule
 
-__all__ = ["standardize_bytes"]
+__all__ = ["moved_bytes", "standardize_bytes"]
 
 
 @kernel
@@ -40,3 +40,40 @@ def standardize_bytes(xp: ArrayModule, planes: Array, mean: Array | None, std: A
     if std is not None:
         y /= std
     return y
+
+
+@kernel
+def moved_bytes(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Array:
+    """Images moved by maps of the plane: each pixel is the nearest one of where it comes from.
+
+        y[n, i, j] = x[n, (m5 + m3·j + m4·i) >> 16, (m2 + m0·j + m1·i) >> 16],   m = maps[n]
+
+    and the colour ``fill`` where that is outside of the image. So it is in Pillow, in whole numbers.
+
+    Parameters
+    ----------
+    images : (N, H, W, C) array of uint8
+    maps : (N, 6) array of int64
+        In units of 1 / 65536 pixel.
+    fill : (C,) array of uint8
+
+    Returns
+    -------
+    (N, H, W, C) array of uint8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([1, 2, 3], np.uint8).reshape(1, 1, 3, 1)
+    >>> to_the_right = np.array([[1, 0, -1, 0, 1, 0]]) << 16
+    >>> moved_bytes(x, to_the_right, np.array([9], np.uint8)).ravel().tolist()
+    [9, 1, 2]
+    """
+    count, height, width, channels = images.shape
+    m0, m1, m2, m3, m4, m5 = (maps[:, k, None, None] for k in range(6))
+    i, j = xp.arange(height)[:, None], xp.arange(width)
+    x, y = (m2 + m1 * i + m0 * j) >> 16, (m5 + m4 * i + m3 * j) >> 16
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    places = xp.where(inside, y * width + x, 0).reshape(count, height * width, 1)
+    moved = xp.take_along_axis(images.reshape(count, height * width, channels), places, axis=1)
+    return xp.where(inside[..., None], moved.reshape(images.shape), fill)

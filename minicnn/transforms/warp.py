@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn.core.random import generator
+import numpy as np
+
+from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError
+from minicnn.ops.images import moved_bytes
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
     Fill,
@@ -18,6 +22,7 @@ from minicnn.transforms._arguments import (
     to_point,
     to_range,
     to_span,
+    to_tuple,
 )
 from minicnn.transforms.base import Transform
 from minicnn.transforms.functional.kinds import size_of
@@ -74,11 +79,39 @@ class RandomRotation(Transform):
     @staticmethod
     def get_params(degrees: Sequence[float]) -> float:
         """Draw an angle in degrees."""
-        return float(generator().uniform(degrees[0], degrees[1]))
+        return degrees[0] + (degrees[1] - degrees[0]) * uniforms(1)[0]
 
     def forward(self, image: Any) -> Any:
         angle = self.get_params(self.degrees)
         return F.rotate(image, angle, self.interpolation, self.expand, self.center, self.fill)
+
+    @property
+    def on_batch(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """On arrays (N, H, W[, C]) at once, where each pixel is one of the image's."""
+        one_of_them = self.interpolation is InterpolationMode.NEAREST and not self.expand
+        return self._on_batch if one_of_them else None
+
+    def _on_batch(self, images: np.ndarray) -> np.ndarray:
+        count, height, width, *rest = images.shape
+        channels = math.prod(rest)
+        colour = [int(value) for value in to_tuple(self.fill or 0)]
+        if len(colour) not in (1, channels):
+            raise OptionError(expected=f"a fill of 1 or {channels} numbers", got=repr(self.fill), op="rotate")
+        angles = self.degrees[0] + (self.degrees[1] - self.degrees[0]) * uniforms_of_samples(count, 1)[:, 0]
+        maps = _turns(angles, self.center or (width / 2, height / 2))
+        pixels = images.reshape(count, height, width, channels)
+        return moved_bytes(pixels, maps, np.full(channels, colour, np.uint8)).reshape(images.shape)
+
+
+def _turns(angles: np.ndarray, center: Sequence[float]) -> np.ndarray:
+    """The maps of :func:`~minicnn.ops.images.moved_bytes` that turn by these degrees, (N, 6)."""
+    turn = -np.radians(angles % 360)
+    cos, sin = (np.round(function(turn), 15) for function in (np.cos, np.sin))
+    x, y = center
+    rows = ((cos, sin, -x * cos - y * sin + x), (-sin, cos, x * sin - y * cos + y))
+    # Pixels have their middles half a pixel from their corners.
+    numbers = [n for a, b, c in rows for n in (a, b, c + a / 2 + b / 2)]
+    return np.floor(np.stack(numbers, axis=1) * 65536 + 0.5).astype(np.int64)
 
 
 class RandomAffine(Transform):

@@ -19,6 +19,7 @@ WITHOUT_ROW = {
     "sgd_update": "tests/kernels/test_update.py",
     "adam_update": "tests/kernels/test_update.py",
     "add_gradients": "tests/kernels/test_elementwise.py",
+    "moved_bytes": "tests/kernels/test_images.py",
     "standardize_bytes": "tests/kernels/test_images.py",
 }
 

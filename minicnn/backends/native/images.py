@@ -1,4 +1,4 @@
-"""Bytes of images to numbers; kernels/images.cpp."""
+"""Bytes of images moved, and to numbers; kernels/images.cpp."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.core.dispatch import Declined
-from minicnn.ops.images import standardize_bytes
+from minicnn.ops.images import moved_bytes, standardize_bytes
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256)
 
@@ -21,4 +21,13 @@ def standardize_bytes_native(xp, planes, mean, std):
     planar = not pictures.flags.c_contiguous
     y = _native.empty(planes.shape)
     _native.look_up(y, np.ascontiguousarray(planes) if planar else pictures, table, planar)
+    return y
+
+
+@moved_bytes.overlay("native")
+def moved_bytes_native(xp, images, maps, fill):
+    if {images.dtype, fill.dtype} != {np.dtype(np.uint8)} or maps.dtype != np.int64:
+        return Declined(f"{images.dtype}, {maps.dtype} and {fill.dtype}; the kernel is for bytes, moved by int64")
+    y = np.empty(images.shape, np.uint8)
+    _native.move(y, np.ascontiguousarray(images), np.ascontiguousarray(maps), np.ascontiguousarray(fill))
     return y
