@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import transforms
-from minicnn.core.random import new_generator, use_generator
+from minicnn.core.random import new_generator, use_generator, use_keys
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 

@@ -67,7 +67,7 @@ def test_a_batch_is_taken_only_by_what_can_and_never_by_own_functions():
     for chain in (
         [tensor, transforms.RandomHorizontalFlip()],
         [tensor, normalize, transforms.RandomCrop(4, padding=1)],
-        [transforms.RandomRotation(5), tensor],
+        [transforms.RandomRotation(5, "bilinear"), tensor],
         [transforms.RandomCrop(4, padding=1, padding_mode="reflect"), tensor],
         [tensor, transforms.Lambda(abs)],
         [normalize],
