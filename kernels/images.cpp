@@ -1,10 +1,12 @@
-/* Images of bytes: moved, and to numbers. The references are in minicnn/ops/images.py. */
+/* Images of bytes: cut, moved, and to numbers. The references are in minicnn/ops/images.py. */
+#include "map.h"
 #include "mk.h"
-#include "parallel.h"
+
+#include <cstring>
 
 namespace {
 
-enum { NUMBERS = 256, CHUNK = 16384 }; /* numbers of a table; results a task makes, about */
+enum { NUMBERS = 256, TOGETHER = 16384 }; /* numbers of a table; results a task makes, about */
 
 /* y = numbers[x], x a channel of one image: every step-th byte. */
 inline void look_up_plane(float *__restrict y, const uint8_t *__restrict x, const float *__restrict numbers,
@@ -13,6 +15,41 @@ inline void look_up_plane(float *__restrict y, const uint8_t *__restrict x, cons
 #pragma GCC unroll 8
     for (ptrdiff_t i = 0; i < P; i++)
         y[i] = numbers[x[i * step]];
+}
+
+inline uint8_t *paint(uint8_t *__restrict y, const uint8_t *fill, ptrdiff_t pixels, ptrdiff_t C)
+{
+    for (ptrdiff_t j = 0; j < pixels; j++, y += C)
+        for (ptrdiff_t c = 0; c < C; c++)
+            y[c] = fill[c];
+    return y;
+}
+
+/* From begin to end are the places, of so many, that lie inside of a side when the first of them lies at corner. */
+struct Inside {
+    ptrdiff_t begin, end, first;
+    Inside(int64_t corner, ptrdiff_t places, ptrdiff_t side)
+    {
+        const ptrdiff_t at = corner < -places ? -places : corner > side ? side : ptrdiff_t(corner);
+        begin = at < 0 ? -at : 0;
+        end = side - at < places ? side - at : places;
+        first = at + begin; /* of the side */
+    }
+};
+
+/* One image cut: y (h, w, C) of x (H, W, C). */
+inline void cut_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *corner, const uint8_t *fill,
+                      ptrdiff_t h, ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
+{
+    const Inside rows(corner[0], h, H), columns(corner[1], w, W);
+    y = paint(y, fill, rows.begin * w, C);
+    for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+        const ptrdiff_t kept = (columns.end - columns.begin) * C, row = rows.first + i - rows.begin;
+        y = paint(y, fill, columns.begin, C);
+        memcpy(y, x + (row * W + columns.first) * C, kept);
+        y = paint(y + kept, fill, w - columns.end, C);
+    }
+    paint(y, fill, (h - rows.end) * w, C);
 }
 
 /* One image moved by a map m of the plane: each pixel is the nearest one of where it comes from. */
@@ -35,16 +72,24 @@ inline void move_image(uint8_t *__restrict y, const uint8_t *__restrict x, const
 
 } // namespace
 
+int MK(cut)(uint8_t *y, const uint8_t *x, const int64_t *corners, const uint8_t *fill, ptrdiff_t N, ptrdiff_t h,
+            ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
+{
+    const ptrdiff_t size = h * w * C;
+    return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t n = begin; n < end; n++)
+            cut_image(y + n * size, x + n * H * W * C, corners + n * 2, fill, h, w, H, W, C);
+    });
+}
+
 int MK(move)(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N, ptrdiff_t H,
              ptrdiff_t W, ptrdiff_t C)
 {
-    const ptrdiff_t size = H * W * C, at_once = size < CHUNK ? CHUNK / (size + 1) + 1 : 1;
-    return parallel((N + at_once - 1) / at_once, 0, [=](ptrdiff_t task, float *) {
-        const ptrdiff_t beyond = (task + 1) * at_once, end = beyond < N ? beyond : N;
-        for (ptrdiff_t n = task * at_once; n < end; n++) {
-            const auto move = C == 1 ? move_image<1> : C == 3 ? move_image<3> : move_image<0>;
+    const ptrdiff_t size = H * W * C;
+    const auto move = C == 1 ? move_image<1> : C == 3 ? move_image<3> : move_image<0>;
+    return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t n = begin; n < end; n++)
             move(y + n * size, x + n * size, maps + n * 6, fill, H, W, C);
-        }
     });
 }
 
@@ -52,10 +97,8 @@ int MK(move)(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *f
  * y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256) */
 int MK(look_up)(float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar)
 {
-    const ptrdiff_t planes = N * C, at_once = P < CHUNK ? CHUNK / (P + 1) + 1 : 1;
-    return parallel((planes + at_once - 1) / at_once, 0, [=](ptrdiff_t task, float *) {
-        const ptrdiff_t beyond = (task + 1) * at_once, end = beyond < planes ? beyond : planes;
-        for (ptrdiff_t plane = task * at_once; plane < end; plane++) {
+    return each_chunk(N * C, 1 + TOGETHER / (P + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t plane = begin; plane < end; plane++) {
             const ptrdiff_t channel = plane % C;
             const float *numbers = table + channel * NUMBERS;
             if (planar || C == 1)

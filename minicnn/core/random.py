@@ -175,6 +175,27 @@ class use_generator:  # noqa: N801 - used like a function
         _current.reset(self._token)
 
 
+class SampleKeys(Sequence[Key]):
+    """Keys that differ in their last number, in [0, 2^64): a sequence of the tuples ``(*common, number)``.
+
+    Examples
+    --------
+    >>> list(SampleKeys((5, 0), [7, 9]))
+    [(5, 0, 7), (5, 0, 9)]
+    """
+
+    def __init__(self, common: Key, numbers: Sequence[int]) -> None:
+        self.common, self.numbers = common, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return SampleKeys(self.common, self.numbers[place])
+        return (*self.common, self.numbers[place])
+
+
 class Keyed:
     """Random numbers of a sample, or of the samples of a batch, that depend on their keys alone.
 
@@ -209,8 +230,9 @@ class Keyed:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        with suppress(OverflowError, ValueError):  # longer numbers, and keys of several lengths, one by one
-            return _begun(tuple(np.array(self._samples, np.uint64).T))[:, None]
+        if isinstance(self._samples, SampleKeys):
+            numbers = np.array(self._samples.numbers, np.uint64)
+            return _begun((*self._samples.common, numbers))[:, None]
         return np.array([_begun(key) for key in self._samples], np.uint64)[:, None]
 
     def uniforms(self, count: int) -> list[float]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.core.promises import of_many
-from minicnn.core.random import new_generator, next_seed, to_generator, use_generator, use_keys
+from minicnn.core.random import SampleKeys, new_generator, next_seed, to_generator, use_generator, use_keys
 from minicnn.data.collate import default_collate, default_convert
 from minicnn.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minicnn.data.threads import ordered_in_threads
@@ -185,7 +185,7 @@ class DataLoader:
             return self.seed, epoch
         return next_seed() if self.generator is None else int(self.generator.integers(_MAX_SEED)), 0
 
-    def _tasks(self, key: tuple[int, int]) -> Iterator[tuple[Any, list[_Key]]]:
+    def _tasks(self, key: tuple[int, int]) -> Iterator[tuple[Any, Sequence[_Key]]]:
         """What the sampler gives in one pass, drawing from a generator of its own, with the samples' keys."""
         own = new_generator(*key)
         seen: Counter[int] = Counter()
@@ -231,13 +231,14 @@ class _Fetch(NamedTuple):
             return self.dataset[index]
 
 
-def _sample_keys(indices: Sequence[Any], key: tuple[int, int], seen: Counter[int]) -> list[_Key]:
+def _sample_keys(indices: Sequence[Any], key: tuple[int, int], seen: Counter[int]) -> Sequence[_Key]:
     """What the randomness of samples depends on; ``seen`` counts the indices of this pass."""
-    numbers = [_number(index) for index in indices]
+    # By far the most are integers of Python, and not worth a call each.
+    numbers = [index % _MAX_SEED if type(index) is int else _number(index) for index in indices]
     fresh = set(numbers)
     if len(fresh) == len(numbers) and seen.keys().isdisjoint(fresh):
         seen.update(fresh)
-        return [(*key, number) for number in numbers]
+        return SampleKeys(key, numbers)
     return [_sample_key(number, key, seen) for number in numbers]
 
 
@@ -250,8 +251,6 @@ def _sample_key(number: int, key: tuple[int, int], seen: Counter[int]) -> _Key:
 
 def _number(index: Any) -> int:
     """A number for an index, whatever it is."""
-    if type(index) is int:  # by far the most common
-        return index % _MAX_SEED
     if not isinstance(index, (int, np.integer)):
         index = zlib.crc32(repr(index).encode())  # unlike hash(), the same in every process
     return int(index) % _MAX_SEED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minicnn.core.dispatch import kernel
 from minicnn.typing import Array, ArrayModule
 
-__all__ = ["moved_bytes", "standardize_bytes"]
+__all__ = ["cut_bytes", "moved_bytes", "standardize_bytes"]
 
 
 @kernel
@@ -43,6 +43,39 @@ def standardize_bytes(xp: ArrayModule, planes: Array, mean: Array | None, std: A
 
 
 @kernel
+def cut_bytes(xp: ArrayModule, images: Array, corners: Array, size: tuple[int, int], fill: Array) -> Array:
+    """A rectangle of each image, and a colour where it lies outside of it.
+
+        y[n, i, j] = x[n, top + i, left + j],   top, left = corners[n]
+
+    Parameters
+    ----------
+    images : (N, H, W, C) array
+        Of any numbers.
+    corners : (N, 2) array of int64
+        Of the rectangles, in pixels; also negative.
+    size : (int, int)
+        Height and width of the rectangles.
+    fill : (C,) array
+        The colour, of the images' type.
+
+    Returns
+    -------
+    (N, height, width, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([1, 2, 3], np.uint8).reshape(1, 1, 3, 1)
+    >>> cut_bytes(x, np.array([[0, -1]]), (1, 3), np.array([9], np.uint8)).ravel().tolist()
+    [9, 1, 2]
+    """
+    rows = (corners[:, :1] + xp.arange(size[0]))[:, :, None]
+    columns = (corners[:, 1:] + xp.arange(size[1]))[:, None, :]
+    return _pixels(xp, images, rows, columns, fill)
+
+
+@kernel
 def moved_bytes(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Array:
     """Images moved by maps of the plane: each pixel is the nearest one of where it comes from.
 
@@ -69,11 +102,14 @@ def moved_bytes(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Arr
     >>> moved_bytes(x, to_the_right, np.array([9], np.uint8)).ravel().tolist()
     [9, 1, 2]
     """
-    count, height, width, channels = images.shape
     m0, m1, m2, m3, m4, m5 = (maps[:, k, None, None] for k in range(6))
-    i, j = xp.arange(height)[:, None], xp.arange(width)
-    x, y = (m2 + m1 * i + m0 * j) >> 16, (m5 + m4 * i + m3 * j) >> 16
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    places = xp.where(inside, y * width + x, 0).reshape(count, height * width, 1)
-    moved = xp.take_along_axis(images.reshape(count, height * width, channels), places, axis=1)
-    return xp.where(inside[..., None], moved.reshape(images.shape), fill)
+    i, j = xp.arange(images.shape[1])[:, None], xp.arange(images.shape[2])
+    return _pixels(xp, images, (m5 + m4 * i + m3 * j) >> 16, (m2 + m1 * i + m0 * j) >> 16, fill)
+
+
+def _pixels(xp: ArrayModule, images: Array, rows: Array, columns: Array, fill: Array) -> Array:
+    """The pixels in these rows and columns of each image, and a colour where it has none."""
+    inside = (rows >= 0) & (rows < images.shape[1]) & (columns >= 0) & (columns < images.shape[2])
+    of_each = xp.arange(len(images))[:, None, None]
+    chosen = images[of_each, xp.where(inside, rows, 0), xp.where(inside, columns, 0)]
+    return xp.where(inside[..., None], chosen, fill)

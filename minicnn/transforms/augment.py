@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError, ShapeError
+from minicnn.ops.images import cut_bytes
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
     Fill,
@@ -97,15 +97,10 @@ class RandomCrop(Transform):
     def _on_batch(self, images: np.ndarray) -> np.ndarray:
         count, height, width, *rest = images.shape
         left, up, right, down = map(operator.add, self._margins, self._missing((height, width)))
-        places = count, up + height + down, left + width + right
-        padded = filled(places, tuple(rest), images.dtype, self.fill)
-        padded[:, up : up + height, left : left + width] = images
-        corners = _places(uniforms_of_samples(count, 2), padded.shape[1:3], self.size)
-        # One view of all rectangles, rows with their channels in one piece, and from it those at the corners.
-        channels = math.prod(rest)
-        rows = padded.reshape(count, padded.shape[1], -1)
-        all_of_them = sliding_window_view(rows, (self.size[0], self.size[1] * channels), (1, 2))
-        cut = all_of_them[np.arange(count), corners[:, 0], corners[:, 1] * channels]
+        padded = up + height + down, left + width + right
+        corners = _places(uniforms_of_samples(count, 2), padded, self.size) - (up, left)
+        colour = filled((), tuple(rest) or (1,), images.dtype, self.fill).reshape(-1)
+        cut = cut_bytes(images.reshape(count, height, width, math.prod(rest)), corners, self.size, colour)
         return cut.reshape(count, *self.size, *rest)
 
     def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:

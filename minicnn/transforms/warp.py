@@ -106,12 +106,12 @@ class RandomRotation(Transform):
 def _turns(angles: np.ndarray, center: Sequence[float]) -> np.ndarray:
     """The maps of :func:`~minicnn.ops.images.moved_bytes` that turn by these degrees, (N, 6)."""
     turn = -np.radians(angles % 360)
-    cos, sin = (np.round(function(turn), 15) for function in (np.cos, np.sin))
+    cos, sin = np.round([np.cos(turn), np.sin(turn)], 15)
     x, y = center
     rows = ((cos, sin, -x * cos - y * sin + x), (-sin, cos, x * sin - y * cos + y))
     # Pixels have their middles half a pixel from their corners.
-    numbers = [n for a, b, c in rows for n in (a, b, c + a / 2 + b / 2)]
-    return np.floor(np.stack(numbers, axis=1) * 65536 + 0.5).astype(np.int64)
+    numbers = np.array([n for a, b, c in rows for n in (a, b, c + a / 2 + b / 2)])
+    return np.floor(numbers.T * 65536 + 0.5).astype(np.int64)
 
 
 class RandomAffine(Transform):

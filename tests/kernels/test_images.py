@@ -1,4 +1,4 @@
-"""Bytes of images, moved and to numbers: the reference's bits from every layout; batches of data go this way."""
+"""Bytes of images to numbers: the reference's bits from every layout; batches of data go this way."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from minicnn.core.dispatch import Declined
 from minicnn.data import DataLoader
 from minicnn.data.vision import ImageArrays
 from minicnn.errors import ShapeError
-from minicnn.ops.images import moved_bytes, standardize_bytes
+from minicnn.ops.images import standardize_bytes
 from minicnn.testing.guard import available, guarded
 from minicnn.transforms import Compose, Normalize, ToTensor
 
@@ -108,77 +108,3 @@ def test_a_transform_of_ones_own_is_not_passed_over(rng):
     pixels = rng.integers(0, 256, (2, 3, 4), np.uint8)
     once, twice = (Compose([ToTensor(), kind([0.5], [0.5])]).on_batch(pixels) for kind in (Normalize, Twice))
     np.testing.assert_array_equal(twice.array, once.array * 2)
-
-
-# -- moved ---------------------------------------------------------------------------------------
-
-MOVED = [(0, 4, 4, 1), (1, 1, 1, 1), (3, 5, 7, 1), (2, 9, 4, 3), (2, 6, 6, 2), (40, 28, 28, 1), (5, 40, 30, 4)]
-
-
-def moves(rng, count):
-    """Maps of the plane, the first of which leaves the images where they are."""
-    maps = rng.integers(-(1 << 17), 1 << 17, (count, 6))
-    maps[:, [2, 5]] *= 40
-    maps[:1] = np.array([1, 0, 0, 0, 1, 0]) << 16
-    return maps
-
-
-def oracle(images, maps, fill):
-    """Pixel by pixel."""
-    moved = np.empty_like(images)
-    for n, i, j in np.ndindex(images.shape[:3]):
-        m = [int(number) for number in maps[n]]
-        x, y = (m[2] + m[0] * j + m[1] * i) // 65536, (m[5] + m[3] * j + m[4] * i) // 65536
-        inside = 0 <= y < images.shape[1] and 0 <= x < images.shape[2]
-        moved[n, i, j] = images[n, y, x] if inside else fill
-    return moved
-
-
-@pytest.mark.parametrize("shape", MOVED, ids=str)
-def test_images_are_moved_pixel_by_pixel(shape, level, rng, steady):
-    images, maps = rng.integers(0, 256, shape, np.uint8), moves(rng, shape[0])
-    fill = rng.integers(0, 256, shape[3], np.uint8)
-    expected = oracle(images, maps, fill)
-    assert np.array_equal(moved_bytes.reference(np, images, maps, fill), expected)
-    (moved,) = steady(lambda: [moved_bytes.overlays[backends.active().name](np, images, maps, fill)])
-    assert np.array_equal(moved, expected) and moved.dtype == np.uint8
-    every_second = np.repeat(images, 2, axis=2)[:, :, ::2]
-    assert np.array_equal(moved_bytes(every_second, maps, fill), expected)
-
-
-@pytest.mark.skipif(not available(), reason="guards pages by Linux's mprotect")
-def test_a_move_reads_and_writes_nothing_outside(native, level, rng):
-    for shape in MOVED[1:5]:
-        images, maps = rng.integers(0, 256, shape, np.uint8), moves(rng, shape[0])
-        fill = rng.integers(0, 256, shape[3], np.uint8)
-        for end in ("start", "end"):
-            y = guarded(np.zeros(shape, np.uint8), end)
-            native.move(y, guarded(images, end), guarded(maps, end), guarded(fill, end))
-            assert np.array_equal(y, oracle(images, maps, fill))
-
-
-def test_a_move_of_other_numbers_is_declined(native):
-    images, maps, fill = np.zeros((2, 3, 3, 1), np.uint8), np.zeros((2, 6), np.int64), np.zeros(1, np.uint8)
-    overlay = moved_bytes.overlays[backends.active().name]
-    for wrong in ((images.astype(np.int16), maps, fill), (images, maps.astype(np.int32), fill)):
-        assert isinstance(overlay(np, *wrong), Declined)
-
-
-@pytest.mark.parametrize("bad", ["result", "shape", "maps", "fill", "strided", "read-only"])
-def test_arrays_that_do_not_fit_a_move_are_refused(bad, native):
-    y, x = np.zeros((2, 3, 4, 3), np.uint8), np.zeros((2, 3, 4, 3), np.uint8)
-    maps, fill = np.zeros((2, 6), np.int64), np.zeros(3, np.uint8)
-    if bad == "result":
-        y = y[1:]
-    elif bad == "shape":
-        y = y.reshape(2, 4, 3, 3)
-    elif bad == "maps":
-        maps = maps[:1]
-    elif bad == "fill":
-        fill = fill[:1]
-    elif bad == "strided":
-        x = np.repeat(x, 2, 2)[:, :, ::2]
-    else:
-        y.flags.writeable = False
-    with pytest.raises(ValueError):
-        native.move(y, x, maps, fill)

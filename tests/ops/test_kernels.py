@@ -19,7 +19,8 @@ WITHOUT_ROW = {
     "sgd_update": "tests/kernels/test_update.py",
     "adam_update": "tests/kernels/test_update.py",
     "add_gradients": "tests/kernels/test_elementwise.py",
-    "moved_bytes": "tests/kernels/test_images.py",
+    "cut_bytes": "tests/kernels/test_moved_images.py",
+    "moved_bytes": "tests/kernels/test_moved_images.py",
     "standardize_bytes": "tests/kernels/test_images.py",
 }
 

@@ -1,4 +1,4 @@
-"""Bytes of images moved, and to numbers; kernels/images.cpp."""
+"""Bytes of images cut, moved, and to numbers; kernels/images.cpp."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.core.dispatch import Declined
-from minicnn.ops.images import moved_bytes, standardize_bytes
+from minicnn.ops.images import cut_bytes, moved_bytes, standardize_bytes
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256)
 
@@ -24,10 +24,25 @@ def standardize_bytes_native(xp, planes, mean, std):
     return y
 
 
+@cut_bytes.overlay("native")
+def cut_bytes_native(xp, images, corners, size, fill):
+    if declined := _of_others(images, corners, fill):
+        return declined
+    y = np.empty((len(images), *size, images.shape[3]), np.uint8)
+    _native.cut(y, np.ascontiguousarray(images), np.ascontiguousarray(corners), np.ascontiguousarray(fill))
+    return y
+
+
 @moved_bytes.overlay("native")
 def moved_bytes_native(xp, images, maps, fill):
-    if {images.dtype, fill.dtype} != {np.dtype(np.uint8)} or maps.dtype != np.int64:
-        return Declined(f"{images.dtype}, {maps.dtype} and {fill.dtype}; the kernel is for bytes, moved by int64")
+    if declined := _of_others(images, maps, fill):
+        return declined
     y = np.empty(images.shape, np.uint8)
     _native.move(y, np.ascontiguousarray(images), np.ascontiguousarray(maps), np.ascontiguousarray(fill))
     return y
+
+
+def _of_others(images, places, fill):
+    if images.dtype == fill.dtype == np.uint8 and places.dtype == np.int64:
+        return None
+    return Declined(f"{images.dtype}, {places.dtype} and {fill.dtype}; the kernel is for bytes, at int64")
