@@ -2,8 +2,6 @@
 #include "map.h"
 #include "mk.h"
 
-#include <cstring>
-
 namespace {
 
 enum { NUMBERS = 256, TOGETHER = 16384 }; /* numbers of a table; results a task makes, about */
@@ -45,8 +43,10 @@ inline void cut_image(uint8_t *__restrict y, const uint8_t *__restrict x, const 
     y = paint(y, fill, rows.begin * w, C);
     for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
         const ptrdiff_t kept = (columns.end - columns.begin) * C, row = rows.first + i - rows.begin;
+        const uint8_t *__restrict from = x + (row * W + columns.first) * C;
         y = paint(y, fill, columns.begin, C);
-        memcpy(y, x + (row * W + columns.first) * C, kept);
+        for (ptrdiff_t k = 0; k < kept; k++)
+            y[k] = from[k];
         y = paint(y + kept, fill, w - columns.end, C);
     }
     paint(y, fill, (h - rows.end) * w, C);

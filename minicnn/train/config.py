@@ -90,7 +90,9 @@ class Config:
     threads: int = option(
         0, "threads to compute with; default: MINICNN_NUM_THREADS, else all processors, 1 with BLAS", low=0
     )
-    workers: int = option(0, "worker threads that load images", low=0, high=256, resumable=True)
+    workers: int = option(
+        1, "threads that load images meanwhile; 0: none; default: 1", low=0, high=256, resumable=True
+    )
     processes: bool = option(False, "workers are processes, for transforms in pure Python", resumable=True)
     backend: str = option("", "numpy, native, ...; default: the fastest available")
     device: str = option("cpu", "cpu or cuda")

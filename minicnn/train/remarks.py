@@ -50,7 +50,7 @@ def _idle(config: Config) -> Iterator[str]:
         "momentum": ("it is of --optimizer sgd", config.optimizer == "sgd"),
         "mix_alpha": ("without --mix", config.mix != "none"),
         "monitor": ("without --best or --patience", config.best or config.patience),
-        "processes": ("without --workers", config.workers),
+        "processes": ("with --workers 0", config.workers),
         "data_dir": ("it is for data sets known by name", config.data.lower().replace("_", "-") in CATALOG),
     }
     for name, (why, heeded) in lacking.items():

@@ -104,7 +104,7 @@ def test_a_balanced_loss_weighs_all_classes_alike():
         (("--momentum", "0.5"), "--momentum has no effect: it is of --optimizer sgd"),
         (("--mix-alpha", "0.5"), "--mix-alpha has no effect: without --mix"),
         (("--monitor", "val_accuracy"), "--monitor has no effect: without --best or --patience"),
-        (("--processes",), "--processes has no effect: without --workers"),
+        (("--processes", "--workers", "0"), "--processes has no effect: with --workers 0"),
         (
             ("--data-dir", "d", "--data", "set.npz"),
             "--data-dir has no effect: it is for data sets known by name",

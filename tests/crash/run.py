@@ -32,7 +32,7 @@ EVERY = 2  # updates between checkpoints
 OPTIONS = f"--epochs 3 --batch-size 256 --checkpoint-every {EVERY} --threads 1 --seed 5 --json".split()
 # All that has a state between updates, and all that is random.
 OPTIONS += ["--augment", "standard", "--mix", "both", "--ema", "0.9", "--best", "--label-smoothing", "0.1"]
-WORKERS = [[], ["--workers", "1"], ["--workers", "4"], ["--workers", "2", "--processes"]]
+WORKERS = [["--workers", "0"], ["--workers", "1"], ["--workers", "4"], ["--workers", "2", "--processes"]]
 
 
 def start(out: Path, workers: list[str] = WORKERS[0]) -> subprocess.Popen[str]:
