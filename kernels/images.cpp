@@ -1,4 +1,4 @@
-/* Images of bytes: cut, moved, and to numbers. The references are in minicnn/ops/images.py. */
+/* Images of bytes: cropped, warped, and to numbers. The references are in minicnn/ops/images.py. */
 #include "map.h"
 #include "mk.h"
 
@@ -23,7 +23,7 @@ inline uint8_t *paint(uint8_t *__restrict y, const uint8_t *fill, ptrdiff_t pixe
     return y;
 }
 
-/* From begin to end are the places, of so many, that lie inside of a side when the first of them lies at corner. */
+/* The part of [corner, corner + places) that lies in [0, side): begin and end counted from corner, first in the side. */
 struct Inside {
     ptrdiff_t begin, end, first;
     Inside(int64_t corner, ptrdiff_t places, ptrdiff_t side)
@@ -31,13 +31,13 @@ struct Inside {
         const ptrdiff_t at = corner < -places ? -places : corner > side ? side : ptrdiff_t(corner);
         begin = at < 0 ? -at : 0;
         end = side - at < places ? side - at : places;
-        first = at + begin; /* of the side */
+        first = at + begin;
     }
 };
 
-/* One image cut: y (h, w, C) of x (H, W, C). */
-inline void cut_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *corner, const uint8_t *fill,
-                      ptrdiff_t h, ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
+/* y: (h, w, C)  x: (H, W, C)  corner: top and left of y in x  fill: (C), the colour outside of x */
+inline void crop_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *corner, const uint8_t *fill,
+                       ptrdiff_t h, ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
 {
     const Inside rows(corner[0], h, H), columns(corner[1], w, W);
     y = paint(y, fill, rows.begin * w, C);
@@ -52,17 +52,21 @@ inline void cut_image(uint8_t *__restrict y, const uint8_t *__restrict x, const 
     paint(y, fill, (h - rows.end) * w, C);
 }
 
-/* One image moved by a map m of the plane: each pixel is the nearest one of where it comes from. */
+/* y, x: (H, W, C)  m: (6), y[i, j] = x[(m5 + m3 j + m4 i) >> 16, (m2 + m0 j + m1 i) >> 16]  fill: (C), outside of x
+ * Numbers without a sign may overflow: a map is the caller's. */
 template <int CHANNELS> /* 0: as many as C says */
-inline void move_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *m, const uint8_t *fill,
+inline void warp_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *map, const uint8_t *fill,
                        ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
 {
     const ptrdiff_t channels = CHANNELS ? CHANNELS : C;
+    uint64_t m[6];
+    for (int k = 0; k < 6; k++)
+        m[k] = uint64_t(map[k]);
     for (ptrdiff_t i = 0; i < H; i++) {
-        int64_t from_x = m[2] + m[1] * i, from_y = m[5] + m[4] * i;
+        uint64_t from_x = m[2] + m[1] * uint64_t(i), from_y = m[5] + m[4] * uint64_t(i);
         for (ptrdiff_t j = 0; j < W; j++, y += channels, from_x += m[0], from_y += m[3]) {
-            const uint64_t column = uint64_t(from_x >> 16), row = uint64_t(from_y >> 16); /* huge if negative */
-            const bool inside = column < uint64_t(W) && row < uint64_t(H);
+            const uint64_t column = uint64_t(int64_t(from_x) >> 16), row = uint64_t(int64_t(from_y) >> 16);
+            const bool inside = column < uint64_t(W) && row < uint64_t(H); /* what is negative is huge here */
             const uint8_t *pixel = inside ? x + (row * W + column) * channels : fill;
             for (ptrdiff_t c = 0; c < channels; c++)
                 y[c] = pixel[c];
@@ -72,24 +76,26 @@ inline void move_image(uint8_t *__restrict y, const uint8_t *__restrict x, const
 
 } // namespace
 
-int MK(cut)(uint8_t *y, const uint8_t *x, const int64_t *corners, const uint8_t *fill, ptrdiff_t N, ptrdiff_t h,
-            ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
+/* y: (N, h, w, C)  x: (N, H, W, C)  corners: (N, 2), top and left of each y in its x  fill: (C) */
+int MK(crop)(uint8_t *y, const uint8_t *x, const int64_t *corners, const uint8_t *fill, ptrdiff_t N, ptrdiff_t h,
+             ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
 {
     const ptrdiff_t size = h * w * C;
     return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
         for (ptrdiff_t n = begin; n < end; n++)
-            cut_image(y + n * size, x + n * H * W * C, corners + n * 2, fill, h, w, H, W, C);
+            crop_image(y + n * size, x + n * H * W * C, corners + n * 2, fill, h, w, H, W, C);
     });
 }
 
-int MK(move)(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N, ptrdiff_t H,
+/* y, x: (N, H, W, C)  maps: (N, 6)  fill: (C) */
+int MK(warp)(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N, ptrdiff_t H,
              ptrdiff_t W, ptrdiff_t C)
 {
     const ptrdiff_t size = H * W * C;
-    const auto move = C == 1 ? move_image<1> : C == 3 ? move_image<3> : move_image<0>;
+    const auto warp = C == 1 ? warp_image<1> : C == 3 ? warp_image<3> : warp_image<0>;
     return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
         for (ptrdiff_t n = begin; n < end; n++)
-            move(y + n * size, x + n * size, maps + n * 6, fill, H, W, C);
+            warp(y + n * size, x + n * size, maps + n * 6, fill, H, W, C);
     });
 }
 

@@ -43,7 +43,7 @@ class Recipe:
 RECIPES = {
     5: (Recipe(epochs=8, widths=(64, 192, 192)), 5),
     12: (Recipe(epochs=15), 9),
-    30: (Recipe(epochs=16, widths=(128, 384, 384), shift=4), 9),
+    30: (Recipe(epochs=17, widths=(128, 384, 384), shift=4), 9),
     90: (
         Recipe(epochs=45, widths=(128, 384, 384), shift=4, cutout=8),
         27,

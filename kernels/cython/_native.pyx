@@ -20,6 +20,7 @@ cdef extern from "mk.h" nogil:
 cdef extern from "parallel.h" nogil:
     void mk_set_threads(int threads) noexcept
     int mk_get_threads() noexcept
+    void mk_compute_alone() noexcept
     size_t mk_most_scratch() noexcept
 
 
@@ -50,6 +51,11 @@ def set_threads(int threads):
 def threads():
     """How many threads share a call."""
     return mk_get_threads()
+
+
+def compute_alone():
+    """From now on the calling thread computes alone, and leaves the pool to others."""
+    mk_compute_alone()
 
 
 def most_scratch():

@@ -50,7 +50,8 @@ std::atomic<size_t> most_scratch{0};
 pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER; /* held by the call that uses the pool */
 pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;  /* workers sleep on it */
 pthread_cond_t alarm_clock = PTHREAD_COND_INITIALIZER;
-pthread_key_t own_scratch; /* of a thread that computes alone */
+thread_local bool alone = false; /* the thread that asked for it computes alone */
+pthread_key_t own_scratch;       /* of a thread that computes alone */
 pthread_once_t once = PTHREAD_ONCE_INIT;
 
 inline void pause_a_little()
@@ -240,7 +241,7 @@ int run_together(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void
 int mk_run(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void *context)
 {
     pthread_once(&once, prepare);
-    if (tasks <= 1 || wanted == 1 || pthread_mutex_trylock(&busy))
+    if (tasks <= 1 || wanted == 1 || alone || pthread_mutex_trylock(&busy))
         return run_alone(tasks, scratch_bytes, task, context);
     int failed = run_together(tasks, scratch_bytes, task, context);
     pthread_mutex_unlock(&busy);
@@ -255,6 +256,11 @@ void mk_set_threads(int threads)
 int mk_get_threads(void)
 {
     return wanted;
+}
+
+void mk_compute_alone(void)
+{
+    alone = true;
 }
 
 size_t mk_most_scratch(void)

@@ -118,15 +118,15 @@
     KERNEL(int, mul_number, (float *z, const float *x, float number, ptrdiff_t n))
 
 /* images.cpp.  look_up: y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256)
- * cut: y: (N, h, w, C)  x: (N, H, W, C)  corners: (N, 2), top and left  fill: (C)
- * move: y, x: (N, H, W, C)  maps: (N, 6)  fill: (C) */
+ * crop: y: (N, h, w, C)  x: (N, H, W, C)  corners: (N, 2), top and left  fill: (C)
+ * warp: y, x: (N, H, W, C)  maps: (N, 6)  fill: (C) */
 #define MK_IMAGES(KERNEL)                                                                                       \
     KERNEL(int, look_up,                                                                                        \
            (float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar)) \
-    KERNEL(int, cut,                                                                                            \
+    KERNEL(int, crop,                                                                                           \
            (uint8_t *y, const uint8_t *x, const int64_t *corners, const uint8_t *fill, ptrdiff_t N,             \
             ptrdiff_t h, ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C))                                   \
-    KERNEL(int, move,                                                                                           \
+    KERNEL(int, warp,                                                                                           \
            (uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *fill, ptrdiff_t N, ptrdiff_t H,   \
             ptrdiff_t W, ptrdiff_t C))
 

@@ -19,6 +19,9 @@ int mk_run(ptrdiff_t tasks, size_t scratch_bytes, mk_task task, const void *cont
 void mk_set_threads(int threads);
 int mk_get_threads(void);
 
+/* From now on the calling thread computes alone, and leaves the pool to others. */
+void mk_compute_alone(void);
+
 /* The most scratch memory that one call used since this was last asked, all threads together, in bytes. */
 size_t mk_most_scratch(void);
 

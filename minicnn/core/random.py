@@ -176,7 +176,14 @@ class use_generator:  # noqa: N801 - used like a function
 
 
 class SampleKeys(Sequence[Key]):
-    """Keys that differ in their last number, in [0, 2^64): a sequence of the tuples ``(*common, number)``.
+    """Keys that differ in their last number alone: a sequence of the tuples ``(*common, number)``.
+
+    Parameters
+    ----------
+    common : tuple of int
+        What all keys begin with.
+    numbers : sequence of int
+        In [0, 2^64).
 
     Examples
     --------
@@ -191,8 +198,6 @@ class SampleKeys(Sequence[Key]):
         return len(self.numbers)
 
     def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return SampleKeys(self.common, self.numbers[place])
         return (*self.common, self.numbers[place])
 
 

@@ -9,11 +9,20 @@ from typing import Any
 
 from minicnn.errors import OptionError
 
-__all__ = ["chosen_threads", "get_num_threads", "on_change", "set_num_threads", "use_threads"]
+__all__ = [
+    "chosen_threads",
+    "compute_alone",
+    "get_num_threads",
+    "on_alone",
+    "on_change",
+    "set_num_threads",
+    "use_threads",
+]
 
 _MOST = 1024  # more cannot be meant, and the BLAS library would not even say so
 _threads = 0  # 0: not chosen, so all processors
 _listeners: list[Callable[[int], Any]] = []
+_of_a_thread: list[Callable[[], Any]] = []
 
 
 def set_num_threads(number: int) -> None:
@@ -95,6 +104,21 @@ def on_change(listener: Callable[[int], Any]) -> None:
     _listeners.append(listener)
     if _threads:
         listener(_threads)
+
+
+def compute_alone() -> None:
+    """Let the native kernels that this thread calls run in it alone, for the rest of its life.
+
+    For threads that work beside another: a kernel of theirs that held the pool of threads for a moment would
+    leave the other's, which may take far longer, without it.
+    """
+    for listener in _of_a_thread:
+        listener()
+
+
+def on_alone(listener: Callable[[], Any]) -> None:
+    """Call ``listener()`` in each thread that is to compute alone."""
+    _of_a_thread.append(listener)
 
 
 def from_environment(value: str | None) -> None:

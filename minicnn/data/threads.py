@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minicnn.core.threads import compute_alone
+
 __all__ = ["ordered_in_threads"]
 
 
@@ -143,6 +145,7 @@ def _work(
         try:
             if failure is not None:
                 raise failure
+            compute_alone()  # each time: a backend may be loaded late
             job.result = function(job.task)
         except BaseException as error:  # the caller has to see it, whatever it is, or it would wait for ever
             job.error = error

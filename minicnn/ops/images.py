@@ -5,7 +5,7 @@ from __future__ import annotations
 from minicnn.core.dispatch import kernel
 from minicnn.typing import Array, ArrayModule
 
-__all__ = ["cut_bytes", "moved_bytes", "standardize_bytes"]
+__all__ = ["crop_images", "standardize_bytes", "warp_images"]
 
 
 @kernel
@@ -43,7 +43,9 @@ def standardize_bytes(xp: ArrayModule, planes: Array, mean: Array | None, std: A
 
 
 @kernel
-def cut_bytes(xp: ArrayModule, images: Array, corners: Array, size: tuple[int, int], fill: Array) -> Array:
+def crop_images(
+    xp: ArrayModule, images: Array, corners: Array, fill: Array, *, size: tuple[int, int]
+) -> Array:
     """A rectangle of each image, and a colour where it lies outside of it.
 
         y[n, i, j] = x[n, top + i, left + j],   top, left = corners[n]
@@ -54,10 +56,10 @@ def cut_bytes(xp: ArrayModule, images: Array, corners: Array, size: tuple[int, i
         Of any numbers.
     corners : (N, 2) array of int64
         Of the rectangles, in pixels; also negative.
-    size : (int, int)
-        Height and width of the rectangles.
     fill : (C,) array
         The colour, of the images' type.
+    size : (int, int)
+        Height and width of the rectangles.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def cut_bytes(xp: ArrayModule, images: Array, corners: Array, size: tuple[int, i
     --------
     >>> import numpy as np
     >>> x = np.array([1, 2, 3], np.uint8).reshape(1, 1, 3, 1)
-    >>> cut_bytes(x, np.array([[0, -1]]), (1, 3), np.array([9], np.uint8)).ravel().tolist()
+    >>> crop_images(x, np.array([[0, -1]]), np.array([9], np.uint8), size=(1, 3)).ravel().tolist()
     [9, 1, 2]
     """
     rows = (corners[:, :1] + xp.arange(size[0]))[:, :, None]
@@ -76,30 +78,33 @@ def cut_bytes(xp: ArrayModule, images: Array, corners: Array, size: tuple[int, i
 
 
 @kernel
-def moved_bytes(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Array:
-    """Images moved by maps of the plane: each pixel is the nearest one of where it comes from.
+def warp_images(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Array:
+    """Images moved by affine maps of the plane: each pixel is the nearest one of where it comes from.
 
         y[n, i, j] = x[n, (m5 + m3·j + m4·i) >> 16, (m2 + m0·j + m1·i) >> 16],   m = maps[n]
 
-    and the colour ``fill`` where that is outside of the image. So it is in Pillow, in whole numbers.
+    and the colour ``fill`` where that is outside of the image. These are the whole numbers that Pillow's
+    ``Image.transform`` computes with, as long as all corners come from less than 32768 pixels away.
 
     Parameters
     ----------
-    images : (N, H, W, C) array of uint8
+    images : (N, H, W, C) array
+        Of any numbers.
     maps : (N, 6) array of int64
         In units of 1 / 65536 pixel.
-    fill : (C,) array of uint8
+    fill : (C,) array
+        The colour, of the images' type.
 
     Returns
     -------
-    (N, H, W, C) array of uint8
+    (N, H, W, C) array
 
     Examples
     --------
     >>> import numpy as np
     >>> x = np.array([1, 2, 3], np.uint8).reshape(1, 1, 3, 1)
     >>> to_the_right = np.array([[1, 0, -1, 0, 1, 0]]) << 16
-    >>> moved_bytes(x, to_the_right, np.array([9], np.uint8)).ravel().tolist()
+    >>> warp_images(x, to_the_right, np.array([9], np.uint8)).ravel().tolist()
     [9, 1, 2]
     """
     m0, m1, m2, m3, m4, m5 = (maps[:, k, None, None] for k in range(6))
@@ -110,6 +115,8 @@ def moved_bytes(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Arr
 def _pixels(xp: ArrayModule, images: Array, rows: Array, columns: Array, fill: Array) -> Array:
     """The pixels in these rows and columns of each image, and a colour where it has none."""
     inside = (rows >= 0) & (rows < images.shape[1]) & (columns >= 0) & (columns < images.shape[2])
-    of_each = xp.arange(len(images))[:, None, None]
-    chosen = images[of_each, xp.where(inside, rows, 0), xp.where(inside, columns, 0)]
+    if not images.size:
+        return xp.broadcast_to(fill, (*inside.shape, images.shape[3])).copy()
+    number = xp.arange(len(images))[:, None, None]
+    chosen = images[number, xp.where(inside, rows, 0), xp.where(inside, columns, 0)]
     return xp.where(inside[..., None], chosen, fill)

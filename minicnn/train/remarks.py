@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.threads import processors
 from minicnn.data.catalog import CATALOG
 from minicnn.train.config import Config
 
@@ -78,9 +79,10 @@ def after(
         yield f"stopped early, after epoch {epochs}: no better {config.monitor} for {config.patience} epochs"
     if best is not None:
         yield f"the weights are those of epoch {best + 1}"
-    if not config.workers and waited > max(_WAITING * seconds, _LONG):
-        share = f"{waited / seconds:.0%}"
-        yield f"{share} of the time was spent waiting for images: --workers 1 loads them meanwhile"
+    more = config.workers + 1
+    if more < processors() and waited > max(_WAITING * seconds, _LONG):
+        waiting = f"{waited / seconds:.0%} of the time was spent waiting for images"
+        yield f"{waiting}: --workers {more} loads more of them meanwhile"
     yield from _learning(config, records, best, classes)
 
 

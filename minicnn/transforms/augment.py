@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError, ShapeError
-from minicnn.ops.images import cut_bytes
+from minicnn.ops.images import crop_images
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
     Fill,
@@ -99,9 +99,10 @@ class RandomCrop(Transform):
         left, up, right, down = map(operator.add, self._margins, self._missing((height, width)))
         padded = up + height + down, left + width + right
         corners = _places(uniforms_of_samples(count, 2), padded, self.size) - (up, left)
-        colour = filled((), tuple(rest) or (1,), images.dtype, self.fill).reshape(-1)
-        cut = cut_bytes(images.reshape(count, height, width, math.prod(rest)), corners, self.size, colour)
-        return cut.reshape(count, *self.size, *rest)
+        fill = self.fill if left or up or right or down else 0  # nobody looks at it without a margin
+        colour = filled((), tuple(rest) or (1,), images.dtype, fill).reshape(-1)
+        pixels = images.reshape(count, height, width, math.prod(rest))
+        return crop_images(pixels, corners, colour, size=self.size).reshape(count, *self.size, *rest)
 
     def _missing(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """What the padded image lacks, as a margin on both sides; nothing where nobody wants to know."""

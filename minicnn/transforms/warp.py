@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from minicnn.core.random import generator, uniforms, uniforms_of_samples
 from minicnn.errors import OptionError
-from minicnn.ops.images import moved_bytes
 from minicnn.transforms import functional as F
 from minicnn.transforms._arguments import (
     Fill,
@@ -22,16 +20,16 @@ from minicnn.transforms._arguments import (
     to_point,
     to_range,
     to_span,
-    to_tuple,
 )
 from minicnn.transforms.base import Transform
 from minicnn.transforms.functional.kinds import size_of
+from minicnn.transforms.functional.warp import rotate_batch
 
 __all__ = ["RandomAffine", "RandomPerspective", "RandomRotation"]
 
 
 class RandomRotation(Transform):
-    """Turn by a random angle, by Pillow.
+    """Turn by a random angle, as Pillow does.
 
     Parameters
     ----------
@@ -79,7 +77,7 @@ class RandomRotation(Transform):
     @staticmethod
     def get_params(degrees: Sequence[float]) -> float:
         """Draw an angle in degrees."""
-        return degrees[0] + (degrees[1] - degrees[0]) * uniforms(1)[0]
+        return float(_between(degrees, uniforms(1)[0]))
 
     def forward(self, image: Any) -> Any:
         angle = self.get_params(self.degrees)
@@ -87,31 +85,18 @@ class RandomRotation(Transform):
 
     @property
     def on_batch(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """On arrays (N, H, W[, C]) at once, where each pixel is one of the image's."""
-        one_of_them = self.interpolation is InterpolationMode.NEAREST and not self.expand
-        return self._on_batch if one_of_them else None
+        """On arrays (N, H, W[, C]) at once, if their pixels stay as they are: nearest, and no ``expand``."""
+        stays = self.interpolation is InterpolationMode.NEAREST and not self.expand
+        return self._on_batch if stays else None
 
     def _on_batch(self, images: np.ndarray) -> np.ndarray:
-        count, height, width, *rest = images.shape
-        channels = math.prod(rest)
-        colour = [int(value) for value in to_tuple(self.fill or 0)]
-        if len(colour) not in (1, channels):
-            raise OptionError(expected=f"a fill of 1 or {channels} numbers", got=repr(self.fill), op="rotate")
-        angles = self.degrees[0] + (self.degrees[1] - self.degrees[0]) * uniforms_of_samples(count, 1)[:, 0]
-        maps = _turns(angles, self.center or (width / 2, height / 2))
-        pixels = images.reshape(count, height, width, channels)
-        return moved_bytes(pixels, maps, np.full(channels, colour, np.uint8)).reshape(images.shape)
+        angles = _between(self.degrees, uniforms_of_samples(len(images), 1)[:, 0])
+        return rotate_batch(images, angles, self.center, self.fill)
 
 
-def _turns(angles: np.ndarray, center: Sequence[float]) -> np.ndarray:
-    """The maps of :func:`~minicnn.ops.images.moved_bytes` that turn by these degrees, (N, 6)."""
-    turn = -np.radians(angles % 360)
-    cos, sin = np.round([np.cos(turn), np.sin(turn)], 15)
-    x, y = center
-    rows = ((cos, sin, -x * cos - y * sin + x), (-sin, cos, x * sin - y * cos + y))
-    # Pixels have their middles half a pixel from their corners.
-    numbers = np.array([n for a, b, c in rows for n in (a, b, c + a / 2 + b / 2)])
-    return np.floor(numbers.T * 65536 + 0.5).astype(np.int64)
+def _between(ends: Sequence[float], drawn: Any) -> Any:
+    """From - to, by random numbers in [0, 1)."""
+    return ends[0] + (ends[1] - ends[0]) * drawn
 
 
 class RandomAffine(Transform):

@@ -225,3 +225,17 @@ def test_updates_decline_before_they_change_anything():
     result = dispatch.kernels["sgd_update"].overlays["numba"](np, params, [np.ones(4)] * 2, None, **how)
     assert isinstance(result, Declined) and "not in one run" in result.reason
     assert (params[0] == 1).all()
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(0, 3, 3, 1), (2, 0, 3, 1), (5, 7, 6, 1), (3, 4, 9, 3)], ids=str)
+def test_crops_and_warps_are_the_references(rng, shape, dtype):
+    backends.load("numba")
+    images, fill = rng.integers(0, 256, shape).astype(dtype), np.arange(7, 7 + shape[3]).astype(dtype)
+    corners, maps = rng.integers(-5, 6, (shape[0], 2)), rng.integers(-(1 << 17), 1 << 17, (shape[0], 6))
+    for name, places, size in (("crop_images", corners, {"size": (5, 4)}), ("warp_images", maps, {})):
+        kernel = dispatch.kernels[name]
+        found = kernel.overlays["numba"](np, images, places, fill, **size)
+        expected = kernel.reference(np, images, places, fill, **size)
+        assert found.dtype == dtype and np.array_equal(found, expected)

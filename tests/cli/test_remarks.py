@@ -49,12 +49,15 @@ def test_the_end(options, records, epochs, best, words):
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
-@pytest.mark.parametrize("workers, waited, seconds, said", [
-    (0, 40, 100, True), (1, 40, 100, False), (0, 20, 100, False), (0, 4, 10, False),
+@pytest.mark.parametrize("processors, workers, waited, seconds, advice", [
+    (2, 0, 40, 100, 1), (2, 1, 40, 100, None), (8, 1, 40, 100, 2), (1, 0, 40, 100, None),
+    (2, 0, 20, 100, None), (2, 0, 4, 10, None),
 ])  # fmt: skip
-def test_waiting_for_images(workers, waited, seconds, said):
+def test_waiting_for_images(processors, workers, waited, seconds, advice, monkeypatch):
+    monkeypatch.setattr(remarks, "processors", lambda: processors)
     lines = list(remarks.after(Config(workers=workers), [{"val_loss": 0.3}], 5, None, 3, waited, seconds))
-    assert lines == ["40% of the time was spent waiting for images: --workers 1 loads them meanwhile"] * said
+    said = f"40% of the time was spent waiting for images: --workers {advice} loads more of them meanwhile"
+    assert lines == ([] if advice is None else [said])
 
 
 def test_a_resumed_training_is_judged_by_all_its_epochs(command, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Randomness: what a seed repeats, what a state restores, what a block keeps apart."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -115,6 +116,17 @@ def test_keys_of_several_lengths_and_long_words():
     for key, row in zip(keys, drawn, strict=True):
         with random.use_keys(key):
             assert random.uniforms(2) == row.tolist()
+
+
+def test_keys_with_much_in_common_are_those_of_their_tuples():
+    keys = random.SampleKeys((2**63 - 1, 2**40), [0, 7, 2**63 - 1])
+    assert len(keys) == 3 and keys[-1] == (2**63 - 1, 2**40, 2**63 - 1)
+    drawn = []
+    for same in (keys, list(keys), pickle.loads(pickle.dumps(keys))):
+        with random.use_keys((0,), same):
+            drawn.append(random.uniforms_of_samples(3, 2))
+    assert len(np.unique(drawn[0])) == 6
+    assert np.array_equal(drawn[0], drawn[1]) and np.array_equal(drawn[0], drawn[2])
 
 
 def test_a_key_has_a_generator_and_an_end():

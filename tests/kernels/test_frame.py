@@ -12,6 +12,9 @@ import pytest
 
 from minicnn import backends
 from minicnn.core.tape import add_gradients
+from minicnn.core.tensor import Tensor
+from minicnn.data import DataLoader, Dataset
+from minicnn.nn import functional as F
 
 CODE = """
 import numpy as np, os, minicnn
@@ -121,3 +124,28 @@ def test_sums_of_gradients(dtype, shape, rng):
             found = add_gradients(x, other)
             assert found.dtype == dtype and np.array_equal(found, x + other)
             assert not np.shares_memory(found, x) and not np.shares_memory(found, other)
+
+
+def test_a_loaders_thread_computes_alone_and_leaves_the_pool_to_others(native):
+    """Each thread that shares a call has scratch memory of its own, so that the sum says how many did."""
+    x = Tensor(np.ones((8, 16, 24, 24), np.float32))
+    weight = Tensor(np.ones((16, 16, 3, 3), np.float32))
+
+    def scratch():
+        native.most_scratch()
+        F.conv2d(x, weight, padding=1)
+        return native.most_scratch()
+
+    class Measured(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return scratch()
+
+    native.set_threads(1)
+    of_one = scratch()
+    native.set_threads(2)
+    here, there = ([n.item() for n in DataLoader(Measured(), num_workers=count)] for count in (0, 1))
+    assert of_one > 0 and here == [2 * of_one] * 3 and there == [of_one] * 3
+    assert scratch() == 2 * of_one

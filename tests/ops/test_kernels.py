@@ -19,8 +19,8 @@ WITHOUT_ROW = {
     "sgd_update": "tests/kernels/test_update.py",
     "adam_update": "tests/kernels/test_update.py",
     "add_gradients": "tests/kernels/test_elementwise.py",
-    "cut_bytes": "tests/kernels/test_moved_images.py",
-    "moved_bytes": "tests/kernels/test_moved_images.py",
+    "crop_images": "tests/kernels/test_crop_and_warp.py",
+    "warp_images": "tests/kernels/test_crop_and_warp.py",
     "standardize_bytes": "tests/kernels/test_images.py",
 }
 

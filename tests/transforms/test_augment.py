@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import transforms
-from minicnn.core.random import new_generator, use_generator, use_keys
+from minicnn.core.random import new_generator, use_generator
 from minicnn.core.tensor import Tensor
 from minicnn.errors import OptionError, ShapeError
 
@@ -154,25 +154,3 @@ def test_a_crop_is_padded_first_and_then_where_needed_as_in_torchvision():
     padded = [2, 1, 2, 1, 2, 3, 4, 5, 4, 5, 4]  # in one step it would be 4, 3, 2, 1, 2, ...
     for _ in range(20):
         assert crop(row).tolist()[0] in [padded[begin : begin + 9] for begin in range(3)]
-
-
-@pytest.mark.parametrize("rest", [(), (3,)])
-@pytest.mark.parametrize("options", [{}, {"fill": 7}, {"center": (3.5, -2.25)}, {"fill": (9.9,)}])
-def test_a_batch_is_turned_as_pillow_turns_each_image(rng, rest, options):
-    for size in ((28, 28), (7, 12), (1, 5), (33, 20)):
-        images = rng.integers(0, 256, (40, *size, *rest), np.uint8)
-        turn = transforms.RandomRotation((-200, 190), **options)
-        keys = [(5, 0, number) for number in range(40)]
-        with use_keys((5, 0, 0, 1), keys):
-            together = turn.on_batch(images)
-        for number, image in enumerate(images):
-            with use_keys(keys[number]):
-                alone = turn(Image.fromarray(image))
-            assert np.array_equal(together[number], np.asarray(alone))
-
-
-def test_a_batch_is_turned_at_once_only_where_pixels_stay_pixels():
-    assert transforms.RandomRotation(9, "bilinear").on_batch is None
-    assert transforms.RandomRotation(9, expand=True).on_batch is None
-    with pytest.raises(OptionError, match="a fill of 1 or 3 numbers"):
-        transforms.RandomRotation(9, fill=(1, 2)).on_batch(np.zeros((2, 4, 4, 3), np.uint8))

@@ -13,7 +13,7 @@ import minicnn
 from minicnn import transforms
 from minicnn.data import DataLoader
 from minicnn.data.vision import ImageArrays
-from minicnn.errors import OptionError, ShapeError
+from minicnn.errors import DTypeError, OptionError, ShapeError
 from minicnn.transforms.functional.kinds import is_pil
 
 
@@ -93,7 +93,13 @@ RANDOM = {
     "crop": [transforms.RandomCrop((5, 7), padding=2, fill=9)],
     "crop of what is too small": [transforms.RandomCrop((12, 8), padding=(1, 0), pad_if_needed=True)],
     "flips": [transforms.RandomHorizontalFlip(0.3), transforms.RandomVerticalFlip(0.6)],
-    "all": [transforms.RandomHorizontalFlip(), transforms.RandomCrop(6), transforms.RandomVerticalFlip()],
+    "turn": [transforms.RandomRotation(40, fill=5)],
+    "all": [
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomRotation((-90, 200), center=(2.5, 3)),
+        transforms.RandomCrop(6),
+        transforms.RandomVerticalFlip(),
+    ],
 }
 
 
@@ -128,8 +134,29 @@ def test_a_crop_in_a_batch_refuses_what_a_single_one_refuses():
         with pytest.raises(ShapeError, match=r"at least \(9, 9\), got \(8, 8\)"):
             run()
     painted = transforms.RandomCrop(9, padding=4, fill=300)
-    with pytest.raises(OptionError, match="a fill that fits uint8"):
-        painted.on_batch(np.zeros((2, 8, 8), np.uint8))
+    for run in (painted, lambda image: painted.on_batch(image[None])):
+        with pytest.raises(OptionError, match="a fill that fits uint8"):
+            run(np.zeros((8, 8), np.uint8))
+    nowhere = transforms.RandomCrop(8, fill=300)  # without a margin nobody looks at it
+    assert not nowhere(np.zeros((8, 8), np.uint8)).any()
+    assert not nowhere.on_batch(np.zeros((2, 8, 8), np.uint8)).any()
+
+
+@pytest.mark.parametrize(
+    "turn, image, error",
+    [
+        (transforms.RandomRotation(9), np.zeros((4, 4)), DTypeError),
+        (transforms.RandomRotation(9), np.zeros((4, 4, 2), np.uint8), ShapeError),
+        (transforms.RandomRotation(9, fill=(1, 2)), np.zeros((4, 4, 3), np.uint8), OptionError),
+    ],
+)
+def test_a_turn_in_a_batch_refuses_what_a_single_one_refuses(turn, image, error):
+    said = []
+    for run in (turn, lambda image: turn.on_batch(image[None])):
+        with pytest.raises(error) as caught:
+            run(image)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_a_subclass_promises_nothing_it_does_not_say():
@@ -193,6 +220,12 @@ class Dispatches(transforms.RandomHorizontalFlip):
         return transforms.functional.invert(img)
 
 
+class HalfTurn(transforms.RandomRotation):
+    @staticmethod
+    def get_params(degrees):
+        return 180.0
+
+
 OF_ONE = transforms.RandomCrop(4, padding=1)
 OF_ONE.get_params = MiddleCrop.get_params
 
@@ -202,6 +235,7 @@ OVERRIDDEN = {
     "forward, mixed in": (MixedInForward(p=1), transforms.RandomInvert(p=0)),
     "forward, called by an own call": (Dispatches(), transforms.RandomInvert(p=1)),
     "get_params": (MiddleCrop(4, padding=1), transforms.CenterCrop(4)),
+    "get_params, turn": (HalfTurn(9), transforms.RandomRotation((180, 180))),
     "get_params, edges": (MiddleCrop(4, padding=1, padding_mode="edge"), transforms.CenterCrop(4)),
     "forward": (Inverts(p=0), transforms.RandomInvert(p=1)),
 }
@@ -237,10 +271,10 @@ def test_workers_may_be_the_first_to_load_pillow():
         "import sys, numpy as np\n"
         "from minicnn import datasets, transforms\n"
         "from minicnn.data import DataLoader\n"
-        "chain = transforms.Compose([transforms.RandomRotation(10), transforms.ToTensor()])\n"
+        "chain = transforms.Compose([transforms.RandomRotation(10, 'bilinear'), transforms.ToTensor()])\n"
         "assert 'PIL.Image' not in sys.modules\n"
         "loader = DataLoader(datasets.Digits(transform=chain), batch_size=8, num_workers=4)\n"
-        "print(len(list(loader)))"
+        "print(len(list(loader)), 'PIL.Image' in sys.modules)"
     )
     root = Path(minicnn.__file__).parents[1]
     for _ in range(3):
@@ -250,4 +284,4 @@ def test_workers_may_be_the_first_to_load_pillow():
             text=True,
             env={**os.environ, "PYTHONPATH": str(root)},
         )
-        assert done.stdout.strip() == "180", done.stderr
+        assert done.stdout.strip() == "180 True", done.stderr

@@ -58,4 +58,5 @@ def create() -> Backend:
     register_backend(backend)
     _native.set_threads(threads.get_num_threads())
     threads.on_change(_native.set_threads)
+    threads.on_alone(_native.compute_alone)
     return backend

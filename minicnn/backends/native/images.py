@@ -1,4 +1,4 @@
-"""Bytes of images cut, moved, and to numbers; kernels/images.cpp."""
+"""Images cropped and warped, and their bytes to numbers; kernels/images.cpp."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.core.dispatch import Declined
-from minicnn.ops.images import cut_bytes, moved_bytes, standardize_bytes
+from minicnn.ops.images import crop_images, standardize_bytes, warp_images
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256)
 
@@ -24,25 +24,30 @@ def standardize_bytes_native(xp, planes, mean, std):
     return y
 
 
-@cut_bytes.overlay("native")
-def cut_bytes_native(xp, images, corners, size, fill):
-    if declined := _of_others(images, corners, fill):
+@crop_images.overlay("native")
+def crop_images_native(xp, images, corners, fill, *, size):
+    if declined := _declined(images, fill):
         return declined
-    y = np.empty((len(images), *size, images.shape[3]), np.uint8)
-    _native.cut(y, np.ascontiguousarray(images), np.ascontiguousarray(corners), np.ascontiguousarray(fill))
+    y = np.empty((len(images), *size, images.shape[3]), images.dtype)
+    _native.crop(_bytes(y), _bytes(images), np.ascontiguousarray(corners, np.int64), _bytes(fill))
     return y
 
 
-@moved_bytes.overlay("native")
-def moved_bytes_native(xp, images, maps, fill):
-    if declined := _of_others(images, maps, fill):
+@warp_images.overlay("native")
+def warp_images_native(xp, images, maps, fill):
+    if declined := _declined(images, fill):
         return declined
-    y = np.empty(images.shape, np.uint8)
-    _native.move(y, np.ascontiguousarray(images), np.ascontiguousarray(maps), np.ascontiguousarray(fill))
+    y = np.empty(images.shape, images.dtype)
+    _native.warp(_bytes(y), _bytes(images), np.ascontiguousarray(maps, np.int64), _bytes(fill))
     return y
 
 
-def _of_others(images, places, fill):
-    if images.dtype == fill.dtype == np.uint8 and places.dtype == np.int64:
+def _declined(images, fill):
+    if images.dtype == fill.dtype and not images.dtype.hasobject:
         return None
-    return Declined(f"{images.dtype}, {places.dtype} and {fill.dtype}; the kernel is for bytes, at int64")
+    return Declined(f"{images.dtype} and {fill.dtype}; the kernel is for numbers of one type")
+
+
+def _bytes(array):
+    """A pixel's numbers as its bytes: they are copied, and it does not matter what they mean."""
+    return np.ascontiguousarray(array).view(np.uint8)

@@ -30,20 +30,18 @@ from minicnn.transforms.functional.convert import (
     to_tensor,
 )
 from minicnn.transforms.functional.geometry import (
-    affine,
     center_crop,
     crop,
     five_crop,
     hflip,
     pad,
-    perspective,
     resize,
     resized_crop,
-    rotate,
     ten_crop,
     vflip,
 )
 from minicnn.transforms.functional.kinds import get_dimensions, get_image_num_channels, get_image_size
+from minicnn.transforms.functional.warp import affine, perspective, rotate
 
 __all__ = [
     "InterpolationMode",

@@ -20,12 +20,14 @@ from minicnn.transforms._arguments import Fill
 __all__ = [
     "channels_of",
     "colour_for",
+    "colour_of",
     "get_dimensions",
     "get_image_num_channels",
     "get_image_size",
     "is_pil",
     "on_array",
     "on_pixels",
+    "require_bytes",
     "size_of",
     "through_pillow",
 ]
@@ -130,6 +132,20 @@ def through_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
     """
     if is_pil(image):
         return _by_pillow(image, function, op)
+    require_bytes(image, op)
+    channels = channels_of(image)
+    from PIL import Image
+
+    def by_pillow(a: np.ndarray) -> np.ndarray:
+        flat = a.reshape(a.shape[:2]) if channels == 1 else np.ascontiguousarray(a)
+        done = np.asarray(_by_pillow(Image.fromarray(flat), function, op))
+        return done if done.ndim == a.ndim else done.reshape(*done.shape[:2], *a.shape[2:])
+
+    return on_array(image, by_pillow)
+
+
+def require_bytes(image: Any, op: str) -> None:
+    """Refuse an array or tensor that is no image as Pillow has them; see :func:`through_pillow`."""
     channels = channels_of(image)
     if image.dtype != np.uint8:
         raise DTypeError(
@@ -140,14 +156,6 @@ def through_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
         )
     if channels not in (1, 3) or image.ndim > 3:
         raise ShapeError(expected="an image of 1 or 3 channels", got=str(image.shape), op=op)
-    from PIL import Image
-
-    def by_pillow(a: np.ndarray) -> np.ndarray:
-        flat = a.reshape(a.shape[:2]) if channels == 1 else np.ascontiguousarray(a)
-        done = np.asarray(_by_pillow(Image.fromarray(flat), function, op))
-        return done if done.ndim == a.ndim else done.reshape(*done.shape[:2], *a.shape[2:])
-
-    return on_array(image, by_pillow)
 
 
 def _by_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
@@ -165,11 +173,16 @@ def _by_pillow(image: Any, function: Callable[[Any], Any], op: str) -> Any:
 
 def colour_for(pil: Any, fill: Fill | None, op: str) -> Any:
     """A colour as Pillow takes it: one number for a single band, or a tuple of one for each."""
-    bands = len(pil.getbands())
-    given = tuple(fill) if isinstance(fill, Sequence) else (fill or 0,)
-    if len(given) not in (1, bands):
-        raise OptionError(expected=f"a fill of 1 or {bands} numbers", got=repr(fill), op=op)
+    numbers = colour_of(len(pil.getbands()), fill, op)
     if pil.mode in ("F", "I"):
-        return given[0]
-    colour = tuple(int(value) for value in given)
-    return colour[0] if bands == 1 else colour * (bands // len(colour))
+        return numbers[0]
+    colour = tuple(int(number) for number in numbers)
+    return colour if len(colour) > 1 else colour[0]
+
+
+def colour_of(channels: int, fill: Fill | None, op: str) -> tuple[float, ...]:
+    """The numbers of a colour, one for each channel."""
+    given = tuple(fill) if isinstance(fill, Sequence) else (fill or 0,)
+    if len(given) not in (1, channels):
+        raise OptionError(expected=f"a fill of 1 or {channels} numbers", got=repr(fill), op=op)
+    return given * (channels // len(given))
