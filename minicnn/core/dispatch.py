@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import BackendError, OptionError
-from minicnn.typing import ArrayModule
+from minicnn.typing import ArrayModule, Shape
 
 __all__ = [
     "Backend",
@@ -58,6 +58,9 @@ class Backend:
     lower : callable, optional
         ``lower(plan, counts)``: a plan (:mod:`minicnn.core.plan`) as something faster, for each of these
         numbers of images, or :class:`Declined`.
+    empty : callable, optional
+        ``empty(shape)``: an array of float32 whose memory was used before and is kept for the next, which
+        spares it the system's handing out of fresh pages.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class Backend:
         *,
         is_reference: bool = False,
         lower: Callable[..., Any] | None = None,
+        empty: Callable[[Shape], Any] | None = None,
     ) -> None:
         self.name = name
         self.xp = xp
         self.array_type = array_type
         self.is_reference = is_reference
         self.lower = lower
+        self.empty = empty
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"

@@ -130,7 +130,11 @@ def _stack(arrays: list[Any]) -> Tensor:
             hint="make them equal with Resize or CenterCrop, or give a collate_fn",
             op="default_collate",
         )
-    return Tensor(backend_of(arrays).xp.stack(arrays))
+    backend = backend_of(arrays)
+    out = None
+    if backend.empty is not None and {array.dtype for array in arrays} == {np.dtype(np.float32)}:
+        out = backend.empty((len(arrays), *arrays[0].shape))
+    return Tensor(backend.xp.stack(arrays, out=out))
 
 
 def _collate_sequences(batch: Sequence[Any]) -> Any:

@@ -4,7 +4,9 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from numpy._core.multiarray import get_handler_name
 
+from minicnn import backends
 from minicnn.core.tensor import Tensor
 from minicnn.data import DataLoader, Dataset, default_collate, default_convert
 from minicnn.data.collate import Columns
@@ -117,3 +119,16 @@ def test_a_data_set_may_give_columns():
 
     [squares, names] = list(DataLoader(Squares(), 4))[1]
     assert (squares.tolist(), names) == ([16, 25], ["no. 4", "no. 5"])
+
+
+@pytest.mark.skipif(backends.unavailable("native") is not None, reason="the numpy backend has no pool")
+def test_batches_of_float32_have_memory_that_was_used_before(rng):
+    images = rng.standard_normal((4, 3, 5, 5), dtype=np.float32)
+    with backends.use_backend("native"):
+        batches = [default_collate(list(images.astype(dtype))).array for dtype in (np.float32, np.float64)]
+        mixed = default_collate([images[0], images[1].astype(np.float64)]).array
+    assert [get_handler_name(batch) for batch in (*batches, mixed)] == ["minicnn", *["default_allocator"] * 2]
+    assert np.array_equal(batches[0], images) and batches[0].flags.c_contiguous
+    assert mixed.dtype == np.float64
+    with backends.use_backend("numpy"):
+        assert np.array_equal(default_collate(list(images)).array, images)

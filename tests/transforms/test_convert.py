@@ -41,6 +41,16 @@ def test_other_numbers_keep_their_type(image, dtype, value):
     assert (tensor.array == value).all()
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (120, 90), (150, 80, 3)], ids=str)
+def test_to_tensor_of_small_and_large_images(rng, shape):
+    pixels = rng.integers(0, 256, shape, np.uint8)
+    expected = pixels.astype(np.float32) / np.float32(255)
+    planes = expected[None] if len(shape) == 2 else expected.transpose(2, 0, 1)
+    for image in (pixels, pixels[::-1][::-1], Image.fromarray(pixels)):
+        tensor = transforms.ToTensor()(image).array
+        assert tensor.flags.c_contiguous and np.array_equal(tensor, planes)
+
+
 def test_to_tensor_copies():
     array = np.zeros((2, 2))
     transforms.ToTensor()(array).array[...] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ MAX_PIXELS = 64_000_000
 _LATE = (b"eXIf", b"iTXtXML:com.adobe.xmp", b"zTXtRaw profile type exif", b"tEXtRaw profile type exif")
 _MAY_HOLD_SEVERAL = ("PNG", "WEBP", "GIF")  # as a JPEG may: its first is the photograph
 _ORIENTATION = 0x0112
+_BLOCKS = 8  # of at most 16 MB each; most images are one, and two are alive while one is decoded
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -160,10 +162,23 @@ def header(file: BinaryIO, path: PathLike) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _keep_memory() -> None:
+    """Let Pillow keep the memory of images that are gone for those that come, if nobody has chosen how much.
+
+    Fresh pages from the system take as long as decoding a photograph.
+    """
+    from PIL import Image
+
+    if not Image.core.get_blocks_max():
+        Image.core.set_blocks_max(_BLOCKS)
+
+
 def _identify(file: Any, path: PathLike) -> Image.Image:
     """The image, not decoded yet, its header checked."""
     from PIL import Image
 
+    _keep_memory()
     with damage(path):
         try:
             image = Image.open(file, formats=FORMATS)

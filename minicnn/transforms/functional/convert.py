@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,19 @@ __all__ = [
 ]
 
 
+_SMALL = 8192  # bytes
+
+
 def to_tensor(pic: Any) -> Tensor:
     """A PIL image or an array (H, W) or (H, W, C) as a tensor (C, H, W).
 
     Bytes from 0 to 255 become float32 from 0 to 1. Other numbers keep their type and value.
     """
     planes = planes_of(_array(pic, "to_tensor")[None])
-    if planes.dtype == np.uint8:  # one image is little work, less than a kernel's preparation
-        return Tensor.wrap(standardize_bytes.reference(np, planes, None, None)[0])
+    if planes.dtype == np.uint8:
+        # A small image is less work than a kernel's preparation.
+        run = standardize_bytes if planes.size > _SMALL else partial(standardize_bytes.reference, np)
+        return Tensor.wrap(run(planes, None, None)[0])
     return Tensor(np.array(planes[0], order="C"))
 
 

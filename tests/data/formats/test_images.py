@@ -4,6 +4,8 @@ import io
 import os
 import runpy
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -238,3 +240,18 @@ def test_a_header_is_read_without_the_pixels_and_finds_how_to_turn_the_image(tmp
     assert (found["width"], found["height"], found["orientation"]) == (5, 7, 6)
     path.write_bytes(encoded(picture(), "PNG"))
     assert image_header(path)["orientation"] == 1
+
+
+@pytest.mark.parametrize("chosen, kept", [(None, "8"), ("3", "3")])
+def test_pillow_keeps_memory_unless_somebody_chose_how_much(tmp_path, chosen, kept):
+    (tmp_path / "dot.pgm").write_bytes(b"P5 2 1 255 12")
+    code = (
+        "from minicnn.data.formats.images import open_image; from PIL import Image; "
+        "open_image('dot.pgm'); print(Image.core.get_blocks_max())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PILLOW_BLOCKS_MAX"}
+    environment |= {} if chosen is None else {"PILLOW_BLOCKS_MAX": chosen}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == kept, done.stderr
