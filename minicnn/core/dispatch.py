@@ -80,6 +80,12 @@ class Backend:
         self.lower = lower
         self.empty = empty
 
+    def new(self, shape: Shape, dtype: Any) -> Any:
+        """An array with undefined contents, in memory that was used before where the backend keeps some."""
+        if self.empty is not None and dtype == np.float32:
+            return self.empty(shape)
+        return self.xp.empty(shape, dtype)
+
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 

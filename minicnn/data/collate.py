@@ -130,10 +130,8 @@ def _stack(arrays: list[Any]) -> Tensor:
             hint="make them equal with Resize or CenterCrop, or give a collate_fn",
             op="default_collate",
         )
-    backend = backend_of(arrays)
-    out = None
-    if backend.empty is not None and {array.dtype for array in arrays} == {np.dtype(np.float32)}:
-        out = backend.empty((len(arrays), *arrays[0].shape))
+    backend, dtypes = backend_of(arrays), {array.dtype for array in arrays}
+    out = backend.new((len(arrays), *arrays[0].shape), *dtypes) if len(dtypes) == 1 else None
     return Tensor(backend.xp.stack(arrays, out=out))
 
 
