@@ -4,7 +4,17 @@
 
 namespace {
 
-enum { NUMBERS = 256, TOGETHER = 16384 }; /* numbers of a table; results a task makes, about */
+enum { NUMBERS = 256 }; /* of a table */
+
+/* body(n) for all n < N; each makes so many numbers, and a task about CHUNK of them. */
+template <class Body>
+inline int each(ptrdiff_t N, ptrdiff_t numbers, const Body &body)
+{
+    return each_chunk(N, 1 + CHUNK / (numbers + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t n = begin; n < end; n++)
+            body(n);
+    });
+}
 
 /* y = numbers[x], x a channel of one image: every step-th byte. */
 inline void look_up_plane(float *__restrict y, const uint8_t *__restrict x, const float *__restrict numbers,
@@ -81,9 +91,8 @@ int MK(crop)(uint8_t *y, const uint8_t *x, const int64_t *corners, const uint8_t
              ptrdiff_t w, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)
 {
     const ptrdiff_t size = h * w * C;
-    return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
-        for (ptrdiff_t n = begin; n < end; n++)
-            crop_image(y + n * size, x + n * H * W * C, corners + n * 2, fill, h, w, H, W, C);
+    return each(N, size, [=](ptrdiff_t n) {
+        crop_image(y + n * size, x + n * H * W * C, corners + n * 2, fill, h, w, H, W, C);
     });
 }
 
@@ -93,24 +102,19 @@ int MK(warp)(uint8_t *y, const uint8_t *x, const int64_t *maps, const uint8_t *f
 {
     const ptrdiff_t size = H * W * C;
     const auto warp = C == 1 ? warp_image<1> : C == 3 ? warp_image<3> : warp_image<0>;
-    return each_chunk(N, 1 + TOGETHER / (size + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
-        for (ptrdiff_t n = begin; n < end; n++)
-            warp(y + n * size, x + n * size, maps + n * 6, fill, H, W, C);
-    });
+    return each(N, size, [=](ptrdiff_t n) { warp(y + n * size, x + n * size, maps + n * 6, fill, H, W, C); });
 }
 
 /* A byte has 256 values: what becomes of each is computed before, and looked up here.
  * y: (N, C, P)  x: (N, P, C), or (N, C, P) if planar  table: (C, 256) */
 int MK(look_up)(float *y, const uint8_t *x, const float *table, ptrdiff_t N, ptrdiff_t C, ptrdiff_t P, int planar)
 {
-    return each_chunk(N * C, 1 + TOGETHER / (P + 1), [=](ptrdiff_t, ptrdiff_t begin, ptrdiff_t end) {
-        for (ptrdiff_t plane = begin; plane < end; plane++) {
-            const ptrdiff_t channel = plane % C;
-            const float *numbers = table + channel * NUMBERS;
-            if (planar || C == 1)
-                look_up_plane(y + plane * P, x + plane * P, numbers, P, 1);
-            else
-                look_up_plane(y + plane * P, x + (plane - channel) * P + channel, numbers, P, C);
-        }
+    return each(N * C, P, [=](ptrdiff_t plane) {
+        const ptrdiff_t channel = plane % C;
+        const float *numbers = table + channel * NUMBERS;
+        if (planar || C == 1)
+            look_up_plane(y + plane * P, x + plane * P, numbers, P, 1);
+        else
+            look_up_plane(y + plane * P, x + (plane - channel) * P + channel, numbers, P, C);
     });
 }

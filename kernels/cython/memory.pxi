@@ -67,6 +67,8 @@ def empty(tuple shape):
     cdef cnp.npy_intp sizes[64]
     cdef size_t count = 1
     cdef int d, ndim = len(shape)
+    if ndim > 64:
+        raise ValueError(f"an array has at most 64 dimensions, got {ndim}")
     for d in range(ndim):
         sizes[d] = shape[d]
         count *= sizes[d]

@@ -176,6 +176,7 @@ void forget_workers() /* in the child of a fork, only the thread that forked liv
         worker.asleep = false;
     }
     started = 1;
+    alone = false;
     pthread_mutex_init(&busy, nullptr);
     pthread_mutex_init(&bed, nullptr);
     pthread_cond_init(&alarm_clock, nullptr);

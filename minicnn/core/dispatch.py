@@ -58,8 +58,8 @@ class Backend:
     lower : callable, optional
         ``lower(plan, counts)``: a plan (:mod:`minicnn.core.plan`) as something faster, for each of these
         numbers of images, or :class:`Declined`.
-    empty : callable, optional
-        ``empty(shape)``: an array of float32 whose memory was used before and is kept for the next, which
+    pooled : callable, optional
+        ``pooled(shape)``: an array of float32 whose memory was used before and is kept for the next, which
         spares it the system's handing out of fresh pages.
     """
 
@@ -71,19 +71,30 @@ class Backend:
         *,
         is_reference: bool = False,
         lower: Callable[..., Any] | None = None,
-        empty: Callable[[Shape], Any] | None = None,
+        pooled: Callable[[Shape], Any] | None = None,
     ) -> None:
         self.name = name
         self.xp = xp
         self.array_type = array_type
         self.is_reference = is_reference
         self.lower = lower
-        self.empty = empty
+        self._pooled = pooled
 
-    def new(self, shape: Shape, dtype: Any) -> Any:
-        """An array with undefined contents, in memory that was used before where the backend keeps some."""
-        if self.empty is not None and dtype == np.float32:
-            return self.empty(shape)
+    def empty(self, shape: Shape, dtype: Any) -> Any:
+        """An array of undefined contents, in memory that was used before where the backend keeps some.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        dtype : dtype
+
+        Examples
+        --------
+        >>> active().empty((2, 3), np.float32).shape
+        (2, 3)
+        """
+        if self._pooled is not None and dtype == np.float32:
+            return self._pooled(shape)
         return self.xp.empty(shape, dtype)
 
     def __repr__(self) -> str:

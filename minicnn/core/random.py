@@ -198,6 +198,8 @@ class SampleKeys(Sequence[Key]):
         return len(self.numbers)
 
     def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return SampleKeys(self.common, self.numbers[place])
         return (*self.common, self.numbers[place])
 
 

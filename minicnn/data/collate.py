@@ -131,7 +131,7 @@ def _stack(arrays: list[Any]) -> Tensor:
             op="default_collate",
         )
     backend, dtypes = backend_of(arrays), {array.dtype for array in arrays}
-    out = backend.new((len(arrays), *arrays[0].shape), *dtypes) if len(dtypes) == 1 else None
+    out = backend.empty((len(arrays), *arrays[0].shape), *dtypes) if len(dtypes) == 1 else None
     return Tensor(backend.xp.stack(arrays, out=out))
 
 

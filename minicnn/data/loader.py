@@ -50,7 +50,7 @@ class DataLoader:
         Gives lists of indices, instead of all four above.
     num_workers : int
         Threads that prepare batches ahead of time; 0 prepares them in the caller's thread. The batches are
-        the same, bit for bit and in order.
+        the same, bit for bit and in order. Kernels that they call use no other thread.
     multiprocessing_context : {None, "spawn"}
         With ``"spawn"`` the workers are processes, for transforms in pure Python that would hold up threads;
         they start anew for each pass. Decoding and NumPy let other threads run and gain nothing by it.

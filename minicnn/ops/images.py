@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from minicnn.core.dispatch import kernel
+from minicnn.errors import DTypeError, ShapeError
 from minicnn.typing import Array, ArrayModule
 
-__all__ = ["crop_images", "standardize_bytes", "warp_images"]
+__all__ = ["check_places", "crop_images", "standardize_bytes", "warp_images"]
 
 
 @kernel
@@ -65,6 +66,11 @@ def crop_images(
     -------
     (N, height, width, C) array
 
+    Raises
+    ------
+    ShapeError, DTypeError
+        As :func:`check_places`.
+
     Examples
     --------
     >>> import numpy as np
@@ -72,6 +78,7 @@ def crop_images(
     >>> crop_images(x, np.array([[0, -1]]), np.array([9], np.uint8), size=(1, 3)).ravel().tolist()
     [9, 1, 2]
     """
+    check_places(images, corners, 2, fill, "crop_images")
     rows = (corners[:, :1] + xp.arange(size[0]))[:, :, None]
     columns = (corners[:, 1:] + xp.arange(size[1]))[:, None, :]
     return _pixels(xp, images, rows, columns, fill)
@@ -84,7 +91,8 @@ def warp_images(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Arr
         y[n, i, j] = x[n, (m5 + m3·j + m4·i) >> 16, (m2 + m0·j + m1·i) >> 16],   m = maps[n]
 
     and the colour ``fill`` where that is outside of the image. These are the whole numbers that Pillow's
-    ``Image.transform`` computes with, as long as all corners come from less than 32768 pixels away.
+    ``Image.transform`` computes with where the axes are turned (m1 and m3 are not both 0) and all corners
+    come from less than 32768 pixels away.
 
     Parameters
     ----------
@@ -99,6 +107,11 @@ def warp_images(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Arr
     -------
     (N, H, W, C) array
 
+    Raises
+    ------
+    ShapeError, DTypeError
+        As :func:`check_places`.
+
     Examples
     --------
     >>> import numpy as np
@@ -107,9 +120,34 @@ def warp_images(xp: ArrayModule, images: Array, maps: Array, fill: Array) -> Arr
     >>> warp_images(x, to_the_right, np.array([9], np.uint8)).ravel().tolist()
     [9, 1, 2]
     """
+    check_places(images, maps, 6, fill, "warp_images")
     m0, m1, m2, m3, m4, m5 = (maps[:, k, None, None] for k in range(6))
     i, j = xp.arange(images.shape[1])[:, None], xp.arange(images.shape[2])
     return _pixels(xp, images, (m5 + m4 * i + m3 * j) >> 16, (m2 + m1 * i + m0 * j) >> 16, fill)
+
+
+def check_places(images: Array, places: Array, numbers: int, fill: Array, op: str) -> None:
+    """Refuse what no kernel can take.
+
+    Raises
+    ------
+    ShapeError
+        If there are not so many numbers for each image, or one in the colour for each channel.
+    DTypeError
+        If they are no integers, or the colour is not of the images' type.
+    """
+    if images.ndim != 4 or places.shape != (len(images), numbers) or fill.shape != images.shape[3:]:
+        raise ShapeError(
+            expected=f"images (N, H, W, C), (N, {numbers}) places and a colour (C,)",
+            got=f"{images.shape}, {places.shape} and {fill.shape}",
+            op=op,
+        )
+    if places.dtype.kind != "i" or fill.dtype != images.dtype:
+        raise DTypeError(
+            expected=f"integer places and a colour of {images.dtype}",
+            got=f"{places.dtype} and {fill.dtype}",
+            op=op,
+        )
 
 
 def _pixels(xp: ArrayModule, images: Array, rows: Array, columns: Array, fill: Array) -> Array:

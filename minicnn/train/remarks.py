@@ -80,7 +80,8 @@ def after(
     if best is not None:
         yield f"the weights are those of epoch {best + 1}"
     more = config.workers + 1
-    if more < processors() and waited > max(_WAITING * seconds, _LONG):
+    # Of a processor that computes already a worker takes what it saves.
+    if config.threads + more <= processors() and waited > max(_WAITING * seconds, _LONG):
         waiting = f"{waited / seconds:.0%} of the time was spent waiting for images"
         yield f"{waiting}: --workers {more} loads more of them meanwhile"
     yield from _learning(config, records, best, classes)

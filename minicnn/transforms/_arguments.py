@@ -135,8 +135,10 @@ def to_span(value: Any, op: str, name: str) -> tuple[float, float]:
     """From - to: two numbers in order, or one number for both sides of 0."""
     given = to_numbers(value, (1, 2), op, name)
     low, high = (-given[0], given[0]) if len(given) == 1 else given
-    if low > high or math.isinf(high - low):
+    if low > high:
         raise OptionError(expected=f"{name} >= 0, or (from, to) in order", got=repr(value), op=op)
+    if math.isinf(high - low):
+        raise OptionError(expected=f"{name} at a finite distance from each other", got=repr(value), op=op)
     return float(low), float(high)
 
 

@@ -47,7 +47,7 @@ class RandomRotation(Transform):
     Raises
     ------
     OptionError
-        If the degrees are negative or not in order.
+        If the degrees are negative, not in order, or too far apart for a number.
     DTypeError
         If a tensor or array is not uint8.
 

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from minicnn import backends
-from minicnn.core import dispatch
+from minicnn.core import dispatch, threads
 from minicnn.core.dispatch import Declined
 from minicnn.errors import BackendError
 from minicnn.testing import kernels
@@ -239,3 +240,22 @@ def test_crops_and_warps_are_the_references(rng, shape, dtype):
         found = kernel.overlays["numba"](np, images, places, fill, **size)
         expected = kernel.reference(np, images, places, fill, **size)
         assert found.dtype == dtype and np.array_equal(found, expected)
+
+
+@needs_numba
+def test_a_thread_that_computes_alone_needs_no_other(rng):
+    backends.load("numba")
+    from minicnn.backends.numba import parallel
+
+    images, corners = rng.integers(0, 256, (3, 4, 5, 1), np.uint8), np.zeros((3, 2), np.int64)
+    crop, done = dispatch.kernels["crop_images"], []
+
+    def work():
+        threads.compute_alone()
+        done.append(crop.overlays["numba"](np, images, corners, np.zeros(1, np.uint8), size=(4, 5)))
+
+    thread = threading.Thread(target=work, daemon=True)
+    with parallel._lock:  # as another thread's loop holds it
+        thread.start()
+        thread.join(120)
+    assert len(done) == 1 and np.array_equal(done[0], images)

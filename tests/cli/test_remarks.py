@@ -49,13 +49,14 @@ def test_the_end(options, records, epochs, best, words):
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
-@pytest.mark.parametrize("processors, workers, waited, seconds, advice", [
-    (2, 0, 40, 100, 1), (2, 1, 40, 100, None), (8, 1, 40, 100, 2), (1, 0, 40, 100, None),
-    (2, 0, 20, 100, None), (2, 0, 4, 10, None),
+@pytest.mark.parametrize("processors, threads, workers, waited, seconds, advice", [
+    (2, 1, 0, 40, 100, 1), (2, 2, 0, 40, 100, None), (2, 1, 1, 40, 100, None), (8, 4, 1, 40, 100, 2),
+    (1, 1, 0, 40, 100, None), (2, 1, 0, 20, 100, None), (2, 1, 0, 4, 10, None),
 ])  # fmt: skip
-def test_waiting_for_images(processors, workers, waited, seconds, advice, monkeypatch):
+def test_waiting_for_images(processors, threads, workers, waited, seconds, advice, monkeypatch):
     monkeypatch.setattr(remarks, "processors", lambda: processors)
-    lines = list(remarks.after(Config(workers=workers), [{"val_loss": 0.3}], 5, None, 3, waited, seconds))
+    config = Config(workers=workers, threads=threads)
+    lines = list(remarks.after(config, [{"val_loss": 0.3}], 5, None, 3, waited, seconds))
     said = f"40% of the time was spent waiting for images: --workers {advice} loads more of them meanwhile"
     assert lines == ([] if advice is None else [said])
 

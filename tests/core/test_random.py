@@ -121,6 +121,7 @@ def test_keys_of_several_lengths_and_long_words():
 def test_keys_with_much_in_common_are_those_of_their_tuples():
     keys = random.SampleKeys((2**63 - 1, 2**40), [0, 7, 2**63 - 1])
     assert len(keys) == 3 and keys[-1] == (2**63 - 1, 2**40, 2**63 - 1)
+    assert list(keys[1:]) == list(keys)[1:]
     drawn = []
     for same in (keys, list(keys), pickle.loads(pickle.dumps(keys))):
         with random.use_keys((0,), same):

@@ -132,3 +132,8 @@ def test_batches_of_float32_have_memory_that_was_used_before(rng):
     assert mixed.dtype == np.float64
     with backends.use_backend("numpy"):
         assert np.array_equal(default_collate(list(images)).array, images)
+
+
+def test_samples_of_too_many_dimensions_are_refused():
+    with pytest.raises(ValueError, match="64"):
+        default_collate([np.zeros((1,) * 64, np.float32)] * 2)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn import backends
 from minicnn.core.dispatch import Declined
+from minicnn.errors import DTypeError, ShapeError
 from minicnn.ops.images import crop_images, warp_images
 from minicnn.testing.guard import available, guarded
 
@@ -128,10 +130,33 @@ def test_any_numbers_are_taken(dtype, level, rng):
         assert found.dtype == dtype and np.array_equal(found, expected)
 
 
-def test_numbers_of_two_types_are_declined(native, rng):
+BAD = {
+    "places of fewer images": (ShapeError, lambda images, places, fill: (images, places[1:], fill)),
+    "too few numbers": (ShapeError, lambda images, places, fill: (images, places[:, :1], fill)),
+    "a colour of one channel": (ShapeError, lambda images, places, fill: (images, places, fill[:1])),
+    "no channels": (ShapeError, lambda images, places, fill: (images[..., 0], places, fill[:1])),
+    "a colour of another type": (DTypeError, lambda images, places, fill: (images, places, fill * 1.0)),
+    "places between pixels": (DTypeError, lambda images, places, fill: (images, places * 1.0, fill)),
+}
+
+
+@pytest.mark.parametrize("error, change", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("backend", ["numpy", "native", "numba"])
+def test_what_does_not_belong_together_is_refused_alike(backend, error, change, rng):
+    if reason := backends.unavailable(backend):
+        pytest.skip(reason)
+    backends.load(backend)
     images, fill = arguments(rng, (3, 6, 5, 3))
-    declined = native_of(warp_images, images.astype(np.int16), maps_for(rng, 3), fill)
-    assert isinstance(declined, Declined) and "int16 and uint8" in declined.reason
+    with backends.use_backend(backend):
+        for kernel, numbers, size in ((crop_images, 2, {"size": (2, 2)}), (warp_images, 6, {})):
+            with pytest.raises(error, match=f"{kernel.name}: expected"):
+                kernel(*change(images, np.zeros((3, numbers), np.int64), fill), **size)
+
+
+def test_objects_are_declined(native):
+    images = np.full((1, 2, 2, 1), None)
+    declined = native_of(crop_images, images, np.zeros((1, 2), np.int64), images[0, 0, 0], size=(1, 1))
+    assert isinstance(declined, Declined) and "objects" in declined.reason
 
 
 @pytest.mark.parametrize("name", ["crop", "warp"])

@@ -60,6 +60,33 @@ print("done")
     assert run(code) == "done"
 
 
+def test_the_child_of_a_thread_that_computes_alone_has_its_threads():
+    code = """
+import threading
+from minicnn.core.tensor import Tensor
+from minicnn.nn import functional as F
+_native.set_threads(2)
+image, weight = Tensor(np.ones((8, 16, 24, 24), np.float32)), Tensor(np.ones((16, 16, 3, 3), np.float32))
+def scratch():
+    _native.most_scratch()
+    F.conv2d(image, weight, padding=1)
+    return _native.most_scratch()
+together, codes = scratch(), []
+def work():
+    _native.compute_alone()
+    codes.append(scratch() - together // 2)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if scratch() == together else 1)
+    codes.append(os.waitpid(child, 0)[1])
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(codes)
+"""
+    assert run(code) == "[0, 0]"
+
+
 def test_many_python_threads_at_once_get_the_same(native, rng):
     native.set_threads(3)
     x = rng.standard_normal(300_000).astype(np.float32)

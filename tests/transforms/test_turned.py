@@ -5,7 +5,8 @@ import pytest
 
 from minicnn import transforms
 from minicnn.core.random import SampleKeys, use_keys
-from minicnn.errors import OptionError
+from minicnn.errors import DTypeError, OptionError, ShapeError
+from minicnn.transforms.functional.warp import rotate_batch
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -62,11 +63,27 @@ def test_no_image_at_all():
     assert transforms.RandomRotation(9).on_batch(np.zeros((0, 4, 4), np.uint8)).shape == (0, 4, 4)
 
 
+@pytest.mark.parametrize(
+    "images, angles, options, error",
+    [
+        (np.zeros((0, 4, 4)), np.zeros(0), {}, DTypeError),
+        (np.zeros((2, 4, 4, 2), np.uint8), np.zeros(2), {}, ShapeError),
+        (np.zeros((2, 4, 4), np.uint8), np.zeros(3), {}, OptionError),
+        (np.zeros((2, 4, 4), np.uint8), np.array([1, np.nan]), {}, OptionError),
+        (np.zeros((2, 4, 4), np.uint8), np.zeros(2), {"fill": 300}, OptionError),
+        (np.zeros((2, 4, 4), np.uint8), np.zeros(2), {"center": (1, np.inf)}, OptionError),
+    ],
+)
+def test_what_cannot_be_turned_is_refused(images, angles, options, error):
+    with pytest.raises(error, match="rotate"):
+        rotate_batch(images, angles, **options)
+
+
 def test_only_where_pixels_stay_pixels():
     assert transforms.RandomRotation(9, "bilinear").on_batch is None
     assert transforms.RandomRotation(9, expand=True).on_batch is None
 
 
 def test_a_span_that_is_not_finite_is_refused():
-    with pytest.raises(OptionError, match="degrees"):
+    with pytest.raises(OptionError, match="at a finite distance"):
         transforms.RandomRotation(1e308)

@@ -54,7 +54,7 @@ def create() -> Backend:
     for family in FAMILIES:
         import_module(f"{__name__}.{family}")
     lower = import_module(f"{__name__}.program").lower
-    backend = Backend("native", np, np.ndarray, lower=lower, empty=_native.empty)
+    backend = Backend("native", np, np.ndarray, lower=lower, pooled=_native.empty)
     register_backend(backend)
     _native.set_threads(threads.get_num_threads())
     threads.on_change(_native.set_threads)

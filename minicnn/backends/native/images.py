@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn import _native
 from minicnn.core.dispatch import Declined
-from minicnn.ops.images import crop_images, standardize_bytes, warp_images
+from minicnn.ops.images import check_places, crop_images, standardize_bytes, warp_images
 
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256)
 
@@ -26,8 +26,9 @@ def standardize_bytes_native(xp, planes, mean, std):
 
 @crop_images.overlay("native")
 def crop_images_native(xp, images, corners, fill, *, size):
-    if declined := _declined(images, fill):
-        return declined
+    check_places(images, corners, 2, fill, "crop_images")
+    if images.dtype.hasobject:
+        return Declined("objects; the kernel is for numbers")
     y = np.empty((len(images), *size, images.shape[3]), images.dtype)
     _native.crop(_bytes(y), _bytes(images), np.ascontiguousarray(corners, np.int64), _bytes(fill))
     return y
@@ -35,17 +36,12 @@ def crop_images_native(xp, images, corners, fill, *, size):
 
 @warp_images.overlay("native")
 def warp_images_native(xp, images, maps, fill):
-    if declined := _declined(images, fill):
-        return declined
+    check_places(images, maps, 6, fill, "warp_images")
+    if images.dtype.hasobject:
+        return Declined("objects; the kernel is for numbers")
     y = np.empty(images.shape, images.dtype)
     _native.warp(_bytes(y), _bytes(images), np.ascontiguousarray(maps, np.int64), _bytes(fill))
     return y
-
-
-def _declined(images, fill):
-    if images.dtype == fill.dtype and not images.dtype.hasobject:
-        return None
-    return Declined(f"{images.dtype} and {fill.dtype}; the kernel is for numbers of one type")
 
 
 def _bytes(array):

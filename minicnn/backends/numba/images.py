@@ -7,7 +7,7 @@ from numba import prange
 
 from minicnn.backends.numba.parallel import parallel
 from minicnn.core.dispatch import Declined
-from minicnn.ops.images import crop_images, standardize_bytes, warp_images
+from minicnn.ops.images import check_places, crop_images, standardize_bytes, warp_images
 
 __all__ = ["crop", "look_up", "warp"]
 
@@ -52,6 +52,7 @@ def crop(y, x, corners, fill):
 
 @crop_images.overlay("numba")
 def crop_images_numba(xp, images, corners, fill, *, size):
+    check_places(images, corners, 2, fill, "crop_images")
     y = np.empty((len(images), *size, images.shape[3]), images.dtype)
     crop(y, images, corners, fill)
     return y
@@ -73,6 +74,7 @@ def warp(y, x, maps, fill):
 
 @warp_images.overlay("numba")
 def warp_images_numba(xp, images, maps, fill):
+    check_places(images, maps, 6, fill, "warp_images")
     y = np.empty(images.shape, images.dtype)
     warp(y, images, maps, fill)
     return y

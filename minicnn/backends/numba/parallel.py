@@ -51,6 +51,15 @@ def _set_threads(number: int) -> None:
 
 threads.on_change(_set_threads)
 
+_own = threading.local()  # `alone`: this Python thread leaves the others' threads to them
+
+
+def _compute_alone() -> None:
+    _own.alone = True
+
+
+threads.on_alone(_compute_alone)
+
 
 def parallel(loops: Callable[..., None]) -> Callable[..., None]:
     """Decorator: compile a function of plain loops, and run it with the chosen number of threads.
@@ -67,9 +76,13 @@ def parallel(loops: Callable[..., None]) -> Callable[..., None]:
         The same; one call at a time. Other Python threads run meanwhile.
     """
     compiled = njit(parallel=ONLY_PRANGE, nogil=True, cache=True, error_model="numpy")(loops)
+    in_one = njit(nogil=True, cache=True, error_model="numpy")(loops)
 
     @functools.wraps(loops)
     def run(*arguments: Any) -> None:
+        if getattr(_own, "alone", False):
+            in_one(*arguments)
+            return
         with _lock:
             if _threads and numba.get_num_threads() != _threads:  # a number of this Python thread
                 numba.set_num_threads(_threads)

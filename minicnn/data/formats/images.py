@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ MAX_PIXELS = 64_000_000
 _LATE = (b"eXIf", b"iTXtXML:com.adobe.xmp", b"zTXtRaw profile type exif", b"tEXtRaw profile type exif")
 _MAY_HOLD_SEVERAL = ("PNG", "WEBP", "GIF")  # as a JPEG may: its first is the photograph
 _ORIENTATION = 0x0112
-_BLOCKS = 8  # of at most 16 MB each; most images are one, and two are alive while one is decoded
+_BLOCKS = 8  # most images are one, and two are alive while one is decoded
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -170,7 +171,7 @@ def _keep_memory() -> None:
     """
     from PIL import Image
 
-    if not Image.core.get_blocks_max():
+    if "PILLOW_BLOCKS_MAX" not in os.environ and not Image.core.get_blocks_max():
         Image.core.set_blocks_max(_BLOCKS)
 
 

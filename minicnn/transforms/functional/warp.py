@@ -67,7 +67,7 @@ def rotate(
 def rotate_batch(
     images: np.ndarray, angles: np.ndarray, center: Sequence[float] | None = None, fill: Fill | None = None
 ) -> np.ndarray:
-    """What :func:`rotate` makes of each image by its angle, from the nearest pixels, by one kernel.
+    """Turn each image by its angle, as :func:`rotate` does, by one kernel: from the nearest pixels.
 
     Parameters
     ----------
@@ -75,7 +75,18 @@ def rotate_batch(
     angles : (N,) array
         In degrees, counter-clockwise.
     center, fill
-        As for :func:`rotate`, which refuses what this refuses.
+        As for :func:`rotate`.
+
+    Returns
+    -------
+    array of the images' shape and type
+
+    Raises
+    ------
+    DTypeError, ShapeError
+        If the images are no such array.
+    OptionError
+        If the angles are not N finite numbers, or the center or the colour is none.
 
     Examples
     --------
@@ -84,9 +95,10 @@ def rotate_batch(
     [[[1, 2], [3, 4]], [[2, 4], [1, 3]]]
     """
     count, height, width, *rest = images.shape
-    if not count:
-        return images
-    require_bytes(images[0], "rotate")
+    require_bytes(images[0] if count else np.zeros(images.shape[1:], images.dtype), "rotate")
+    if angles.shape != (count,) or not np.isfinite(angles).all():
+        raise OptionError(expected=f"{count} finite angles", got=f"{angles!r:.60}", op="rotate")
+    center, fill = to_point(center, "rotate"), to_fill(fill, "rotate")
     x, y = center or (width / 2, height / 2)
     # Pillow computes as the kernel does, in 1/65536 of a pixel, where all numbers are small, unless
     # the axes are not turned.

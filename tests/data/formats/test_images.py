@@ -242,7 +242,7 @@ def test_a_header_is_read_without_the_pixels_and_finds_how_to_turn_the_image(tmp
     assert image_header(path)["orientation"] == 1
 
 
-@pytest.mark.parametrize("chosen, kept", [(None, "8"), ("3", "3")])
+@pytest.mark.parametrize("chosen, kept", [(None, "8"), ("3", "3"), ("0", "0")])
 def test_pillow_keeps_memory_unless_somebody_chose_how_much(tmp_path, chosen, kept):
     (tmp_path / "dot.pgm").write_bytes(b"P5 2 1 255 12")
     code = (
