@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """CONFIG.toml, and one option per field of :class:`Config`."""
+def add_options(parser: argparse.ArgumentParser, **helps: str) -> None:
+    """CONFIG.toml, and one option per field of :class:`Config`; ``helps`` for those that differ."""
     parser.add_argument("config", nargs="?", metavar="CONFIG.toml", help="options as TOML")
     kinds: dict[str, dict[str, Any]] = {
         "str": {"type": str},
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             default=argparse.SUPPRESS,
-            help=field.metadata["help"] + _known(field.name),
+            help=helps.get(field.name, field.metadata["help"] + _known(field.name)),
             **options,
         )
 

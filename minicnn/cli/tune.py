@@ -29,7 +29,7 @@ HELP = "search for good options"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments, and those of `train`."""
-    training.add_options(parser)
+    training.add_options(parser, out="the folder to write (tuned)")
     parser.add_argument(
         "--search", action="append", default=[], metavar="OPTION=VALUES", help="may come often"
     )

@@ -156,7 +156,7 @@ def _with_hint(error: FormatError) -> FormatError:
         error.message,
         path=error.path,
         offset=error.offset,
-        hint="--skip-bad (skip_bad) leaves out and lists such images",
+        hint="--skip-bad (skip_bad) leaves out and lists such images; `minicnn data check` lists all now",
     )
 
 

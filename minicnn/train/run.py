@@ -108,7 +108,8 @@ def train(
                 for one in keeping:
                     if isinstance(one, BestModel):
                         one.require_weights(trainer)
-                tell(f"it goes on from update {trainer.step:,}, in epoch {trainer.epoch + 1}")
+                if trainer.epoch < config.epochs:
+                    tell(f"it goes on from update {trainer.step:,}, in epoch {trainer.epoch + 1}")
             elif resume:
                 lines = begin(model, start, config, recorded, parts.hashes)
             write_config(config, recorded)
@@ -127,6 +128,10 @@ def train(
             ended = (epochs, trainer.epoch, best, len(source.classes), trainer.loading.seconds, timer.seconds)
             for remark in remarks.after(config, *ended):
                 _say(remark, said, tell)
+            updates = config.epochs * trainer.updates(len(parts.train))
+            if config.max_steps and trainer.step < updates and trainer.step == config.max_steps:
+                text = f"stopped by --max-steps, after {trainer.step:,} of {updates:,} updates"
+                _say(f"{text}; --resume with more goes on", said, tell)
             if not timer.updates:
                 tell(f"{config.out} was at its end: nothing is left to train, it is measured again")
             test = outcome.write_model(config, model, source, parts)
@@ -188,7 +193,10 @@ def search_rate(
         model = _begun(config, source, start, parts, tell)
         if source.skipped:
             tell(_left_out(source.skipped, "`minicnn data check` lists all"))
-        tell(f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}")
+        tell(
+            f"{config.model} on {config.data}, batches of {config.batch_size}, {config.optimizer}; "
+            f"`minicnn train` takes --lr {config.lr:g} for it unless you say otherwise"
+        )
         batches = ((x.to(config.device), y.to(config.device)) for x, y in _endless(parts.train))
         return find_rate(
             model,

@@ -269,7 +269,7 @@ def _optuna() -> Any:
     try:
         import optuna  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise OptionError("optuna is not installed", hint='pip install "minicnn[tune]"', op="tune") from error
+        raise OptionError("optuna is not installed", hint='pip install "minicnn[tune]"') from error
     return optuna
 
 

@@ -40,7 +40,7 @@ def bomb():
 
 # Name of the file in the class folder, its content, and what is said of it.
 BAD = {
-    "no bytes": ("empty.png", b"", "not an image"),
+    "no bytes": ("empty.png", b"", "an empty file"),
     "text": ("notes.jpg", b"not a picture at all", "not an image"),
     "another format": ("icon.png", encoded(noise(), "ICO"), "not an image"),
     "an animation": (
@@ -52,7 +52,7 @@ BAD = {
     "cut off JPEG": ("half.jpg", encoded(noise(size=(64, 64)), "JPEG")[:1500], "damaged or cut off"),
     "damaged header": ("header.png", b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
     "a bomb": ("bomb.png", bomb(), "more than 64000000 pixels"),
-    "Chinese and spaces": ("一只 猫.png", b"", "not an image"),
+    "Chinese and spaces": ("一只 猫.png", b"", "an empty file"),
 }
 
 

@@ -16,6 +16,13 @@ def test_it_suggests_and_draws(tmp_path, command):
     assert command("find-lr", "--step", "30").code == 2
 
 
+def test_it_says_what_a_training_takes(command):
+    assert (
+        "adam; `minicnn train` takes --lr 0.005 for it unless you say otherwise"
+        in command("find-lr", "--optimizer", "adam", "--steps", "30").err
+    )
+
+
 def test_the_folder_of_the_picture_is_made(tmp_path, command):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "new" / "lr.png"

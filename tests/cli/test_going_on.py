@@ -24,6 +24,21 @@ def test_a_run_goes_on_where_its_data_have_moved_to(pictures, command):
     assert (done.code, "these are other images; --start-from RUN" in done.err) == (2, True)
 
 
+def test_a_run_says_where_max_steps_stopped_it_and_when_nothing_is_left(pictures, command):
+    pictures("set")
+    words = ("train", "--model", "mlp", "--epochs", "4", "--data", "set", "--out", "r")
+    cut, goes_on = (
+        "stopped by --max-steps, after 1 of 4 updates; --resume with more goes on",
+        "it goes on from",
+    )
+    done = command(*words, "--max-steps", "1", "--json")
+    assert cut in done.err and cut in done.json["remarks"]
+    done = command("train", "--resume", "--out", "r", "--max-steps", "0", "--json")
+    assert goes_on in done.err and "--max-steps" not in done.err and cut not in done.json["remarks"]
+    done = command("train", "--resume", "--out", "r")
+    assert goes_on not in done.err and "r was at its end: nothing is left to train" in done.err
+
+
 def test_a_run_that_is_done_again_with_other_images_says_so(pictures, command):
     folder = pictures("set")
     words = ("train", "--model", "mlp", "--epochs", "1", "--max-steps", "1")

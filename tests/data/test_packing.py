@@ -136,7 +136,7 @@ def test_labels_in_json_and_by_name(tmp_path):
         ({"notes.txt": b""}, FormatError, "no image in here"),
         ({"test/a/0.png": png(1), "train/b/0.png": png(2)}, FormatError, "'a' is not one of the 1 classes"),
         ({"more/a/0.png": png(1), "train/a/0.png": png(2)}, FormatError, "'more' beside 'train'"),
-        ({"a/0.png": b""}, FormatError, r"a/0.png: not an image"),
+        ({"a/0.png": b""}, FormatError, r"a/0.png: an empty file"),
         ({"a/0.png": png(1)[:-22], "a/1.png": png(1)}, FormatError, "a/0.png: damaged"),
         ({"a/0.png": png(1), "a/1.png": half_a_jpeg()}, FormatError, "a/1.png: damaged"),
     ],

@@ -181,6 +181,9 @@ def _identify(file: Any, path: PathLike) -> Image.Image:
 
     _keep_memory()
     with damage(path):
+        if not file.read(1):
+            raise FormatError("an empty file", path=path)
+        file.seek(0)
         try:
             image = Image.open(file, formats=FORMATS)
             several = image.format in _MAY_HOLD_SEVERAL and getattr(image, "is_animated", False)

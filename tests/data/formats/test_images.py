@@ -114,7 +114,7 @@ def png_claiming(width, height):
 
 
 BAD = {
-    "empty": (b"", "not an image"),
+    "empty": (b"", "an empty file"),
     "text": (b"hello" * 20, "not an image in one of the formats PNG, JPEG, WEBP, GIF, BMP, PPM"),
     "webp": (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(40), "damaged or cut off"),
     "icon": (encoded(picture(), "ICO"), "not an image"),
