@@ -62,8 +62,8 @@ inline void crop_image(uint8_t *__restrict y, const uint8_t *__restrict x, const
     paint(y, fill, (h - rows.end) * w, C);
 }
 
-/* y, x: (H, W, C)  m: (6), y[i, j] = x[(m5 + m3 j + m4 i) >> 16, (m2 + m0 j + m1 i) >> 16]  fill: (C), outside of x
- * Numbers without a sign may overflow: a map is the caller's. */
+/* y, x: (H, W, C)  map: (6), y[i, j] = x[(m5 + m3 j + m4 i) >> 16, (m2 + m0 j + m1 i) >> 16]  fill: (C), outside of x
+ * Without a sign, because then they may overflow: no map is refused. */
 template <int CHANNELS> /* 0: as many as C says */
 inline void warp_image(uint8_t *__restrict y, const uint8_t *__restrict x, const int64_t *map, const uint8_t *fill,
                        ptrdiff_t H, ptrdiff_t W, ptrdiff_t C)

@@ -107,7 +107,7 @@ def on_change(listener: Callable[[int], Any]) -> None:
 
 
 def compute_alone() -> None:
-    """Let the native kernels that this thread calls run in it alone, for the rest of its life.
+    """Let the kernels that this thread calls run in it alone, for the rest of its life.
 
     For threads that work beside another: a kernel of theirs that held the pool of threads for a moment would
     leave the other's, which may take far longer, without it.

@@ -108,7 +108,7 @@ def train(
                 for one in keeping:
                     if isinstance(one, BestModel):
                         one.require_weights(trainer)
-                if trainer.epoch < config.epochs:
+                if trainer.epoch < config.epochs and trainer.step != config.max_steps:
                     tell(f"it goes on from update {trainer.step:,}, in epoch {trainer.epoch + 1}")
             elif resume:
                 lines = begin(model, start, config, recorded, parts.hashes)
@@ -186,7 +186,7 @@ def search_rate(
         )
     start = Start(config.start_from)
     source = load_source(config, start.image_shape, progress)
-    config = resolved(config, source, start.model)
+    config = resolved(config.replace(lr=0.0), source, start.model)  # with the rate that a training would take
     with computing(config):
         parts = parts_of(source, config)
         manual_seed(config.seed)

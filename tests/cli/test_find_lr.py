@@ -19,7 +19,7 @@ def test_it_suggests_and_draws(tmp_path, command):
 def test_it_says_what_a_training_takes(command):
     assert (
         "adam; `minicnn train` takes --lr 0.005 for it unless you say otherwise"
-        in command("find-lr", "--optimizer", "adam", "--steps", "30").err
+        in command("find-lr", "--optimizer", "adam", "--steps", "30", "--lr", "0.3").err
     )
 
 

@@ -33,6 +33,7 @@ def test_a_run_says_where_max_steps_stopped_it_and_when_nothing_is_left(pictures
     )
     done = command(*words, "--max-steps", "1", "--json")
     assert cut in done.err and cut in done.json["remarks"]
+    assert goes_on not in command("train", "--resume", "--out", "r").err  # no further than that
     done = command("train", "--resume", "--out", "r", "--max-steps", "0", "--json")
     assert goes_on in done.err and "--max-steps" not in done.err and cut not in done.json["remarks"]
     done = command("train", "--resume", "--out", "r")
